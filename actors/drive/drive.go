@@ -1,0 +1,298 @@
+// Package drive defines what a drive can do and holds the actor that owns a local one.
+//
+// A drive keeps, for the slots of the erasure sets it is a member of, version rows, shards and
+// open uploads. It decides nothing about a set: coordinators (actors/erasureset, driven by
+// actors/quorum) ask several drives and draw the conclusions. What a drive does promise is that an
+// answer is given only after everything it says is durable, and that a reader never sees a row that
+// a crash could still take back.
+//
+// Drive is met by the local actor (Open), by a remote drive, by Offline and by the in-memory
+// drive of drivetest. One conformance suite (drivetest) runs on all of them. All methods are safe
+// for concurrent use. Requests and their slices belong to the callee until it returns; replies
+// belong to the caller. Every method honours the deadline of ctx; an operation that was abandoned
+// by its caller may still take effect.
+package drive
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/raftfsm/cluster"
+)
+
+// Drive is one member's storage as a coordinator sees it.
+type Drive interface {
+	ID() cluster.DriveID
+	// Health is cheap, never blocks, and may be a moment old.
+	Health() Health
+
+	Committer
+	Stager
+	Reporter
+	Scanner
+	Uploads
+	Fencer
+}
+
+// Fencer learns bucket revisions, so that data messages sent under an older one are refused.
+type Fencer interface {
+	// Fence records the newest revision of a bucket. It passes the same mailbox as commits: once it
+	// has returned, no commit of an older revision is accepted, and none at all while sealed.
+	// removed forgets the bucket and gives back whatever rows it still has, in the background.
+	Fence(ctx context.Context, bucket cluster.BucketID, revision uint64, sealed, removed bool) error
+}
+
+// Committer changes version rows.
+type Committer interface {
+	// Commit durably accepts one version, or refuses it because a newer stamp, a promise or a dead
+	// mark forbids it. A refusal is an answer, not an error. Errors: ErrFailed, ErrFull, ErrBusy,
+	// ErrOffline, ctx's.
+	Commit(ctx context.Context, req *Commit) (CommitReply, error)
+	// Mark tells that versions are stable, which lets the drive reclaim what they supersede.
+	// It returns when the marks are queued: they become durable with a later batch, within 1 s.
+	Mark(marks []Mark) error
+	// Collect drops tombstones that every member holds stable and synced, and raises the GC floor.
+	// Durable when it returns.
+	Collect(ctx context.Context, tombs []Tomb) error
+	// Drop removes an unfinished version that a resolver has proved dead, leaving a dead mark.
+	Drop(ctx context.Context, key object.Key, set cluster.SetID, ref object.VersionRef) error
+}
+
+// Stager takes shard data ahead of any decision.
+type Stager interface {
+	// Stage opens a writer for one shard of about size bytes (a hint, -1 if unknown) that will be
+	// known as oid. Data that is never committed is given back when the writer is aborted, and
+	// after a restart.
+	Stage(ctx context.Context, req StageRequest) (ShardWriter, error)
+}
+
+// StageRequest describes a shard that is about to be written.
+type StageRequest struct {
+	OID   object.OID
+	Write object.WriteID
+	Frame int   // bytes of shard data in each frame but the last
+	Size  int64 // expected shard bytes, -1 if unknown
+}
+
+// ShardWriter takes the frames of one shard in order. It is used by one goroutine at a time.
+type ShardWriter interface {
+	// WriteFrame stores the next frame. frame holds the shard data of the frame (at most
+	// StageRequest.Frame bytes; only the last may be shorter) behind ondisk.FrameHeaderRoom free
+	// bytes at its start, which the drive fills, so that header and data go out in one write.
+	WriteFrame(ctx context.Context, frame []byte) error
+	// Sync returns when everything written is durable. After it the staged data may be committed
+	// by naming its oid in Commit.Staged or PutPart.
+	Sync(ctx context.Context) error
+	// Abort gives the space back. It is idempotent and harmless after a commit took the data.
+	Abort()
+}
+
+// Commit is one version offered to one drive.
+type Commit struct {
+	Set       cluster.SetID
+	Epoch     uint64
+	BucketRev uint64 // cluster.Bucket.Revision the sender acted under
+	Key       object.Key
+	Ref       object.VersionRef
+	Rev       object.Stamp
+	Slot      uint8
+	// Row is the shared part of the version row (ondisk.AppendVersion), the same on every drive.
+	Row []byte
+	// Kind, Size and OID repeat what Row says, so that the drive need not decode it.
+	Kind ondisk.VersionKind
+	Size int64
+	OID  object.OID // zero: no data
+	// Inline is the shard when it is small enough to lie in the index; nil otherwise.
+	Inline []byte
+	// Staged says that the shard was staged on this drive under OID.
+	Staged bool
+	// Parts is the part table of a multipart object; the upload's rows and unnamed parts go in the same batch.
+	Parts  []ondisk.Part
+	Upload object.WriteID // upload completed by this commit; zero: none
+	// Versioned keeps older versions when this one becomes stable.
+	Versioned bool
+	// Peers carries the highest acknowledged batch of other drives, for their watermarks.
+	Peers map[cluster.DriveID]uint64
+}
+
+// CommitReply answers a Commit.
+type CommitReply struct {
+	Accepted bool
+	Highest  object.Stamp // highest stamp the drive knows for the key (refused) or at all (accepted)
+	Batch    uint64       // durable batch that holds the row
+}
+
+// Mark says that a version is stable.
+type Mark struct {
+	Key       object.Key
+	Set       cluster.SetID
+	Ref       object.VersionRef
+	Missed    uint16 // bit i: slot i did not take it; the drive keeps an H row for them
+	Versioned bool
+}
+
+// Tomb names a tombstone to drop.
+type Tomb struct {
+	Key object.Key
+	Set cluster.SetID
+	Ref object.VersionRef
+}
+
+// Reporter answers what a drive knows of a key and hands out shards.
+type Reporter interface {
+	// Report lists the key's versions from the newest down to the newest stable one.
+	Report(ctx context.Context, req *ReportRequest) (Report, error)
+	// OpenShard finds the shard of an object or part for reading and pins its space until Close.
+	// Errors: ErrNoShard, ErrDamaged, and as Commit.
+	OpenShard(ctx context.Context, oid object.OID) (ShardReader, error)
+	// Pending lists versions accepted at least age ago that are not known stable, oldest first.
+	Pending(ctx context.Context, age time.Duration, limit int) ([]ondisk.Pending, error)
+	// Parts returns the part table of a multipart object.
+	Parts(ctx context.Context, oid object.OID) ([]ondisk.Part, error)
+}
+
+// ReportRequest asks for a key.
+type ReportRequest struct {
+	Set   cluster.SetID
+	Epoch uint64
+	Key   object.Key
+	// WithShard returns and pins the newest reported version's inline shard or a reader for it, so a GET needs one call.
+	WithShard bool
+}
+
+// Report is a drive's evidence about a key. A drive that cannot vouch for its answer (not in sync,
+// damaged row) returns an error instead: it is "unknown", never "absent".
+type Report struct {
+	Slot     uint8
+	Versions []Reported // newest first; the last is stable unless none is
+	// Inline is the shard of Versions[0] if asked for and inline, checksum verified.
+	Inline []byte
+	// Shard is a pinned reader for Versions[0]'s data if asked for and not inline. The caller closes it.
+	Shard ShardReader
+}
+
+// Reported is one version in a report.
+type Reported struct {
+	Version ondisk.Version
+	Row     []byte // shared part of the row as stored, for handing on unchanged
+	Stable  bool
+}
+
+// ShardReader reads one pinned shard.
+type ShardReader interface {
+	// ReadFrames reads whole frames starting with number first into dst and returns the shard bytes
+	// of each, verified. dst holds len(dst) buffers of at least ondisk.FrameHeaderRoom + frame bytes;
+	// the returned slices alias them.
+	ReadFrames(ctx context.Context, first int, dst [][]byte) ([][]byte, error)
+	// ReadAt reads len(p) verified bytes of shard data at offset off, reading and checking no more
+	// than the 64 KiB blocks they touch.
+	ReadAt(ctx context.Context, p []byte, off int64) error
+	// Size is the shard's length in bytes.
+	Size() int64
+	// Frame is the number of shard bytes in each frame but the last.
+	Frame() int
+	io.Closer
+}
+
+// Scanner walks version rows in key order.
+type Scanner interface {
+	// Scan returns entries with Start <= name (or > if After) in key order.
+	Scan(ctx context.Context, req *ScanRequest) (ScanReply, error)
+	// BucketEmpty reports whether the drive holds no object, marker or open upload of the bucket.
+	BucketEmpty(ctx context.Context, bucket cluster.BucketID) (bool, error)
+}
+
+// ScanRequest asks for a run of keys of one bucket.
+type ScanRequest struct {
+	Bucket cluster.BucketID
+	Prefix string
+	Start  string // first key wanted, inclusive; "" = from the prefix
+	// Delimiter lets the drive skip by seeking: names that share a common prefix are returned once, as Entry.Common.
+	Delimiter string
+	Limit     int // entries wanted (common prefixes counted), at most 4096
+	// Full has a bit for each set whose rows are wanted whole, Witness for those of which (key, ts,
+	// write, rev, unstable) suffices. Sets in neither are left out.
+	Full, Witness []uint64
+	Sets          func(name string) cluster.SetID // key -> set, from placement; local calls only
+}
+
+// ScanReply is one answer of a drive; a truncated one ends at its last entry.
+type ScanReply struct {
+	Entries   []Entry
+	Truncated bool
+}
+
+// Entry is the newest version of one key as one drive sees it, or a common prefix.
+type Entry struct {
+	Name     string // key or, if Common, the common prefix with its delimiter
+	Common   bool
+	Example  string // Common: the live key that proved the prefix; Ref, Rev, Kind and Set are that key's
+	Set      cluster.SetID
+	Ref      object.VersionRef
+	Rev      object.Stamp
+	Kind     ondisk.VersionKind
+	Unstable bool
+	Row      []byte // shared part of the version row for sets in Full
+}
+
+// Uploads keeps open multipart uploads.
+type Uploads interface {
+	// PutUpload durably records an upload.
+	PutUpload(ctx context.Context, at Target, up *ondisk.Upload) error
+	// PutPart durably records a part whose shard was staged (or inline, if small).
+	PutPart(ctx context.Context, at Target, upload object.WriteID, part *ondisk.UploadPart, inline []byte) error
+	// GetUpload returns an upload and all its part rows, in order of part number then (TS, Write) descending.
+	GetUpload(ctx context.Context, key object.Key, upload object.WriteID) (*ondisk.Upload, []ondisk.UploadPart, error)
+	// DropUpload removes an upload and gives its parts back.
+	DropUpload(ctx context.Context, at Target, upload object.WriteID) error
+	// ListUploads walks open uploads of a bucket in (key, upload id) order.
+	ListUploads(ctx context.Context, bucket cluster.BucketID, prefix, startKey string, startAfter object.WriteID, limit int) ([]UploadEntry, error)
+}
+
+// Target says where an upload's rows belong and under which configuration the sender acts.
+type Target struct {
+	Set       cluster.SetID
+	Epoch     uint64
+	BucketRev uint64
+	Key       object.Key
+}
+
+// UploadEntry is one open upload in a list.
+type UploadEntry struct {
+	Name   string
+	Upload ondisk.Upload
+}
+
+// ControlStore keeps this drive's copy of the applied control state (Q rows). Only local drives have it.
+type ControlStore interface {
+	// LoadControl returns the copy, or ErrNoControl.
+	LoadControl(ctx context.Context) (ondisk.ControlMeta, map[string][]byte, error)
+	// StoreControl replaces meta, sets the rows in put and removes those in del, in one durable batch.
+	StoreControl(ctx context.Context, meta ondisk.ControlMeta, put map[string][]byte, del []string) error
+}
+
+// State is what a drive can be used for.
+type State uint8
+
+const (
+	Online State = iota + 1 // in service
+	Absent                  // no answer, or not mounted
+	Failed                  // an I/O error or a failed assertion took it out until it is checked
+)
+
+// Health is a drive's vital signs.
+type Health struct {
+	State    State
+	Err      error // why it is not Online
+	Full     bool  // at its reserve: refuses new data, still deletes and reads
+	Capacity int64 // bytes of the file system
+	Free     int64
+	Used     int64   // bytes that Holdfast's own files take
+	FSID     uint64  // file system identity: equal for drives that share one
+	Queue    int     // messages in the mailbox
+	Working  float64 // fraction of time the writer loop works, 0..1
+	Durable  uint64  // last durable batch
+}

@@ -1,0 +1,26 @@
+package drive
+
+import "errors"
+
+var (
+	// ErrOffline is returned by every call on a drive that is absent.
+	ErrOffline = errors.New("drive is offline")
+	// ErrFailed is returned when the drive has failed; the outcome of a change is unknown.
+	ErrFailed = errors.New("drive has failed")
+	// ErrFull is returned when a drive is at its reserve and the operation needs space.
+	ErrFull = errors.New("drive is full")
+	// ErrBusy is returned when the mailbox is full. Nothing was done.
+	ErrBusy = errors.New("drive is busy")
+	// ErrStale is returned when a request carries an older set epoch or bucket revision than the drive knows.
+	ErrStale = errors.New("request is from an older epoch")
+	// ErrNotInSync is returned when the drive cannot vouch for its answer.
+	ErrNotInSync = errors.New("drive is not in sync")
+	// ErrNoShard is returned when the drive holds no shard under an oid.
+	ErrNoShard = errors.New("no such shard")
+	// ErrDamaged is returned when stored bytes fail their checksum.
+	ErrDamaged = errors.New("damaged data")
+	// ErrNoUpload is returned when the drive holds no such upload.
+	ErrNoUpload = errors.New("no such upload on this drive")
+	// ErrNoControl is returned when the drive has no copy of the control state.
+	ErrNoControl = errors.New("no control state on this drive")
+)

@@ -1,0 +1,162 @@
+package erasureset
+
+import (
+	"context"
+	"io"
+
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/raftfsm/cluster"
+)
+
+// Info is what is known of an object: its version row.
+type Info = ondisk.Version
+
+// Condition judges the resolved current version of a key, nil when the key is absent (or its
+// newest version is a delete marker or tombstone). It returns nil to go on, or the error that the
+// whole operation shall end with (object.ErrPrecondition and the like). It must not block.
+type Condition func(current *Info) error
+
+// PutRequest is one object to store.
+type PutRequest struct {
+	Bucket cluster.Bucket
+	Key    string
+	// Body yields exactly Size bytes and then io.EOF; a body cut short must end in another error
+	// (io.ErrUnexpectedEOF), which aborts the write with nothing left behind.
+	Body io.Reader
+	Size int64
+	// Meta carries the client's fields (content headers, user metadata, storage class, owner, tags);
+	// all others are ignored.
+	Meta Info
+	// Finish is called once, after the last byte of Body and before any decision, with Size, ETag
+	// (hex MD5) and the client's fields set. It verifies digests and may set Checksums and ETag.
+	// Nil is allowed.
+	Finish func(v *Info) error
+	// If is judged on the resolved state at the moment of the commit; nil = unconditional.
+	If Condition
+}
+
+// OpenRequest asks for an object to read.
+type OpenRequest struct {
+	Bucket cluster.Bucket
+	Key    string
+	// If is judged before any data is read; nil = unconditional.
+	If Condition
+	// HeadOnly asks for no data: Handle.Read then fails.
+	HeadOnly bool
+}
+
+// DeleteRequest removes an object. Deleting an absent key succeeds.
+type DeleteRequest struct {
+	Bucket cluster.Bucket
+	Key    string
+	If     Condition
+}
+
+// ListRequest asks for one page of a bucket's keys.
+type ListRequest struct {
+	Bucket    cluster.Bucket
+	Prefix    string
+	Delimiter string
+	// After is the last key or common prefix already seen: the page starts behind it. With a
+	// common prefix that ends in Delimiter everything below it is skipped.
+	After string
+	Limit int // keys and common prefixes together, 0..1000
+}
+
+// ListPage is one page in key order.
+type ListPage struct {
+	Entries   []ListEntry
+	Truncated bool
+	Next      string // After of the next page, when truncated
+}
+
+// ListEntry is a key or a common prefix.
+type ListEntry struct {
+	Name   string
+	Common bool
+	Info   *Info // nil for a common prefix
+}
+
+// UploadRequest opens a multipart upload.
+type UploadRequest struct {
+	Bucket   cluster.Bucket
+	Key      string
+	Meta     Info
+	Checksum ondisk.ChecksumAlgo
+	FullObj  bool
+}
+
+// PartRequest is one part to store. Body, Size and Finish as in PutRequest; Finish sees a Part.
+type PartRequest struct {
+	Bucket cluster.Bucket
+	Key    string
+	Upload object.WriteID
+	Number int
+	Body   io.Reader
+	Size   int64
+	Finish func(up *ondisk.Upload, p *ondisk.Part) error
+}
+
+// CompletedPart is one entry of the client's part list.
+type CompletedPart struct {
+	Number    int
+	ETag      string // without quotes
+	Checksums []ondisk.Checksum
+}
+
+// CompleteRequest makes an object of an upload.
+type CompleteRequest struct {
+	Bucket  cluster.Bucket
+	Key     string
+	Upload  object.WriteID
+	Parts   []CompletedPart
+	MinPart int64 // smallest allowed size of every part but the last
+	// Finish sees the object about to be (ETag, Size set) and its parts, and sets Checksums.
+	Finish func(up *ondisk.Upload, v *Info, parts []ondisk.Part) error
+	If     Condition
+}
+
+// ListUploadsRequest asks for open uploads in (key, upload id) order.
+type ListUploadsRequest struct {
+	Bucket      cluster.Bucket
+	Prefix      string
+	Delimiter   string
+	KeyMarker   string
+	AfterUpload *object.WriteID // only with KeyMarker: uploads of KeyMarker behind this id are included
+	Limit       int
+}
+
+// UploadsPage is one page of open uploads.
+type UploadsPage struct {
+	Uploads   []UploadItem
+	Prefixes  []string
+	Truncated bool
+	NextKey   string
+	NextID    object.WriteID
+}
+
+// UploadItem is one open upload.
+type UploadItem struct {
+	Key    string
+	Upload ondisk.Upload
+}
+
+// Handle is one version opened for reading: its space stays pinned until Close.
+type Handle interface {
+	Info() *Info
+	// Parts is the part table of a multipart object, nil for a single PUT.
+	Parts(ctx context.Context) ([]ondisk.Part, error)
+	// Read prepares the bytes of r: it returns only after the first stripe is decoded and verified,
+	// so that a lost quorum can still become an error status. The stream's WriteTo sends the rest;
+	// an error there means that the response must be cut. Stream.Close and Close are both needed.
+	Read(ctx context.Context, r object.Range) (Stream, error)
+	Close() error
+}
+
+// Stream is a body on its way out. It also serves as the source of a copy.
+type Stream interface {
+	io.Reader
+	io.WriterTo
+	io.Closer
+}

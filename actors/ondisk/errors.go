@@ -1,0 +1,10 @@
+package ondisk
+
+import "errors"
+
+var (
+	// ErrCorrupt marks bytes that fail their checksum or their own rules.
+	ErrCorrupt = errors.New("corrupt on-disk data")
+	// ErrNewer is returned when data was written by a newer release.
+	ErrNewer = errors.New("on-disk data was written by a newer release")
+)

@@ -1,0 +1,24 @@
+package cluster
+
+import "errors"
+
+var (
+	// ErrBucketName is returned when a bucket name breaks the naming rules.
+	ErrBucketName = errors.New("invalid bucket name")
+	// ErrBucketExists is returned when a bucket is created that another owner holds.
+	ErrBucketExists = errors.New("bucket exists")
+	// ErrBucketOwned is returned when a bucket is created that the same owner already holds.
+	ErrBucketOwned = errors.New("bucket is already owned by you")
+	// ErrNoBucket is returned when a named bucket does not exist in the applied state.
+	ErrNoBucket = errors.New("no such bucket")
+	// ErrBucketNotEmpty is returned when a bucket that holds objects is to be deleted.
+	ErrBucketNotEmpty = errors.New("bucket is not empty")
+	// ErrTooManyBuckets is returned when the owner's limit of buckets is reached.
+	ErrTooManyBuckets = errors.New("too many buckets")
+	// ErrBucketSealed is returned when a write meets a bucket whose deletion is running.
+	ErrBucketSealed = errors.New("bucket is being deleted")
+	// ErrNoLeader is returned when a configuration change finds no leader that can commit it.
+	ErrNoLeader = errors.New("no raft leader")
+	// ErrOutcomeUnknown is returned when a configuration change may or may not have been committed.
+	ErrOutcomeUnknown = errors.New("outcome of the configuration change is unknown")
+)
