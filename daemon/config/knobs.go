@@ -159,7 +159,7 @@ func (s *Size) UnmarshalText(b []byte) error {
 		}
 	}
 	n, err := strconv.ParseFloat(v, 64)
-	if err != nil || n < 0 || n*float64(unit) > 1<<60 {
+	if err != nil || !(n >= 0 && n*float64(unit) <= 1<<60) { // the negation also catches NaN
 		return fmt.Errorf("want a size such as 512MiB")
 	}
 	*s = Size(n * float64(unit))
