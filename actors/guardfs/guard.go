@@ -1,0 +1,161 @@
+package guardfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Parking returns inner as Pebble may see it: a call that would change something parks if the drive
+// has failed, and fails the drive and parks if it meets an error. Lock is a no-op: the owner of the
+// drive holds its own lock, which outlives a DB that can no longer be closed.
+//
+// Whatever injects faults, watches for slow calls or drops a ballast file (vfs.OnDiskFull) belongs
+// below it, in inner.
+func Parking(inner vfs.FS, h *Health) vfs.FS {
+	return &guarded{FS: inner, g: guard{h: h, park: true}}
+}
+
+// Checked returns inner for files of our own: a change of a drive that has failed returns ErrFailed,
+// and an error fails the drive and is returned. Two kinds of refusal leave the drive in service:
+// no space (IsNoSpace) from any call but a sync, and removing what is not there.
+//
+// Unlike what vfs.File promises, calls on one file may be concurrent if inner allows it; the
+// default file system does, vfs.WithDiskHealthChecks does not.
+func Checked(inner vfs.FS, h *Health) vfs.FS {
+	return &guarded{FS: inner, g: guard{h: h}}
+}
+
+// guard is the rule that both file systems share.
+type guard struct {
+	h    *Health
+	park bool
+}
+
+// change makes one call that may change the drive, unless it has failed. harmless names an outcome
+// that is no fault of the drive; nil means there is none.
+func (g guard) change(op, name string, harmless func(error) bool, call func() error) error {
+	g.h.changing.RLock()
+	if err := g.h.Err(); err != nil {
+		g.h.changing.RUnlock()
+		if g.park {
+			park()
+		}
+		return fmt.Errorf("%s %s: %w", op, name, err)
+	}
+	err := call()
+	if err != nil && (harmless == nil || !harmless(err)) {
+		err = fmt.Errorf("%s %s: %w", op, name, err)
+		g.h.Fail(err)
+		g.h.changing.RUnlock()
+		if g.park {
+			park()
+		}
+		return err
+	}
+	g.h.changing.RUnlock()
+	return err
+}
+
+// grow is the judgement on errors of calls that may need space. Inside Pebble there is no such
+// thing as a clean refusal: the reserve exists so that it never runs out.
+func (g guard) grow(err error) bool { return !g.park && IsNoSpace(err) }
+
+// preallocate is the judgement on Preallocate, which is only ever a hint: Pebble ignores its
+// errors, and our own files ask whether it was refused.
+func preallocate(err error) bool { return IsNoSpace(err) || isUnsupported(err) }
+
+func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// guarded wraps a file system. Methods that change nothing (List, Stat, PathBase..) are inner's.
+type guarded struct {
+	vfs.FS
+	g guard
+}
+
+var _ vfs.FS = (*guarded)(nil)
+
+// Unwrap implements vfs.FS.
+func (f *guarded) Unwrap() vfs.FS { return f.FS }
+
+// Create implements vfs.FS.
+func (f *guarded) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	return f.open("create", name, func() (vfs.File, error) { return f.FS.Create(name, category) })
+}
+
+// OpenReadWrite implements vfs.FS.
+func (f *guarded) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	return f.open("open", name, func() (vfs.File, error) { return f.FS.OpenReadWrite(name, category, opts...) })
+}
+
+// ReuseForWrite implements vfs.FS.
+func (f *guarded) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	return f.open("reuse", newname, func() (vfs.File, error) { return f.FS.ReuseForWrite(oldname, newname, category) })
+}
+
+// OpenDir implements vfs.FS. A directory is opened to be synced, so an error is one of the write path.
+func (f *guarded) OpenDir(name string) (vfs.File, error) {
+	return f.open("open directory", name, func() (vfs.File, error) { return f.FS.OpenDir(name) })
+}
+
+func (f *guarded) open(op, name string, call func() (vfs.File, error)) (vfs.File, error) {
+	var inner vfs.File
+	err := f.g.change(op, name, f.g.grow, func() (err error) { inner, err = call(); return err })
+	if err != nil {
+		return nil, err
+	}
+	return &file{File: inner, g: f.g, name: name, written: true}, nil
+}
+
+// Open implements vfs.FS. It opens for reading: an error is the caller's, a missing file is normal.
+func (f *guarded) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	inner, err := f.FS.Open(name, opts...)
+	if err != nil {
+		if !absent(err) {
+			f.g.h.readErrors.Add(1)
+		}
+		return nil, err
+	}
+	return &file{File: inner, g: f.g, name: name}, nil
+}
+
+// Link implements vfs.FS.
+func (f *guarded) Link(oldname, newname string) error {
+	return f.g.change("link", newname, f.g.grow, func() error { return f.FS.Link(oldname, newname) })
+}
+
+// Rename implements vfs.FS.
+func (f *guarded) Rename(oldname, newname string) error {
+	return f.g.change("rename", newname, f.g.grow, func() error { return f.FS.Rename(oldname, newname) })
+}
+
+// Remove implements vfs.FS.
+func (f *guarded) Remove(name string) error {
+	return f.g.change("remove", name, absent, func() error { return f.FS.Remove(name) })
+}
+
+// RemoveAll implements vfs.FS.
+func (f *guarded) RemoveAll(name string) error {
+	return f.g.change("remove", name, absent, func() error { return f.FS.RemoveAll(name) })
+}
+
+// MkdirAll implements vfs.FS.
+func (f *guarded) MkdirAll(dir string, perm os.FileMode) error {
+	return f.g.change("make directory", dir, f.g.grow, func() error { return f.FS.MkdirAll(dir, perm) })
+}
+
+// Lock implements vfs.FS. Pebble's parking file system takes no lock (see Parking); a checked one does.
+func (f *guarded) Lock(name string) (io.Closer, error) {
+	if f.g.park {
+		return noLock{}, nil
+	}
+	return f.FS.Lock(name)
+}
+
+type noLock struct{}
+
+func (noLock) Close() error { return nil }
