@@ -1,0 +1,11 @@
+package sigv4
+
+import (
+	"fmt"
+
+	"holdfast/s3api/s3err"
+)
+
+// ErrAnonymous is returned when a request carries no signature at all. It reads as AccessDenied to
+// whoever does not ask for it by name.
+var ErrAnonymous = fmt.Errorf("request is anonymous: %w", s3err.AccessDenied)
