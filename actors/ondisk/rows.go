@@ -15,7 +15,8 @@ type Part struct {
 	Encryption []byte
 	Write      object.WriteID
 	Ref        Ref
-	ModTime    int64
+	ModTime    int64 // nanoseconds since the Unix epoch
+	Unknown    []byte
 }
 
 // Manifest is what X rows hold for one oid, cut into chunks of at most MaxManifestChunk bytes:

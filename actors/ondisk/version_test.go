@@ -1,0 +1,92 @@
+package ondisk
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"holdfast/actors/object"
+)
+
+// fullVersion has every field set.
+func fullVersion() Version {
+	return Version{
+		TS: 0x0102030405060708, Write: object.WriteID{0: 0xaa, 15: 0xbb}, Rev: 0x0102030405060709,
+		Batch: 77, Slot: 3, Kind: KindObject, Epochs: []uint64{1, 300},
+		N: 4, K: 2, Unit: 256 << 10, Frame: 1 << 20,
+		Size: 5 << 40, Stored: 5<<40 + 16, ModTime: 1780000000123456789,
+		ETag:      "d41d8cd98f00b204e9800998ecf8427e-17",
+		Checksums: []Checksum{{Algo: ChecksumCRC32C, Value: []byte{1, 2, 3, 4}}, {Algo: ChecksumSHA256, Composite: true, Value: make([]byte, 32)}},
+		Parts:     17, ContentType: "text/plain", CacheControl: "no-cache", ContentDisposition: "inline",
+		ContentEncoding: "gzip", ContentLanguage: "de", Expires: "Thu, 01 Dec 1994 16:00:00 GMT", Website: "/other",
+		UserMeta: []Pair{{"a", "1"}, {"b", ""}, {"long", strings.Repeat("x", 300)}}, Tags: []Pair{{"k", "v"}, {"", ""}},
+		Owner: "root", StorageClass: "REDUCED_REDUNDANCY", LockMode: "GOVERNANCE", LockUntil: 1790000000000000000, LegalHold: true,
+		Encryption: []byte{9, 8, 7}, Transforms: []string{"aes", ""}, Replication: []byte{6}, Restore: []byte{5},
+		Refs:   []Ref{{Set: 1023, OID: object.OID{0: 1, 15: 2}, Length: 5<<40 + 16}, {Inline: true, Length: 3}},
+		NullID: true, ForeignID: "3sL4kqtJlcpXroDTDmJ",
+		Unknown: []byte{0xf8, 0x06, 0x2a}, // field 111, varint 42
+	}
+}
+
+func smallVersion() Version {
+	return Version{
+		TS: 1 << 60, Write: object.WriteID{1}, Rev: 1 << 60, Kind: KindObject, Epochs: []uint64{1}, N: 4, K: 2, Unit: 2048, Frame: 1 << 20,
+		Size: 4096, Stored: 4096, ModTime: 1780000000123456789, ETag: "d41d8cd98f00b204e9800998ecf8427e",
+		Checksums: []Checksum{{Algo: ChecksumCRC32, Value: []byte{1, 2, 3, 4}}}, ContentType: "application/octet-stream",
+		UserMeta: []Pair{{"mtime", "1780000000.123456789"}}, Owner: "root",
+		Refs: []Ref{{Set: 17, OID: object.OID{1, 2, 3}, Length: 4096, Inline: true}},
+	}
+}
+
+func mustVersion(t testing.TB, v *Version) []byte {
+	t.Helper()
+	shared, err := AppendVersion(nil, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return AppendVersionValue(nil, v.Batch, v.Slot, shared)
+}
+
+func TestVersionRoundTrip(t *testing.T) {
+	for name, v := range map[string]Version{
+		"full": fullVersion(), "small": smallVersion(),
+		"tombstone":      {TS: 5, Rev: 5, Kind: KindTombstone, Epochs: []uint64{9}},
+		"stored nothing": {Kind: KindObject, Size: 5},
+		"odd etag":       {Kind: KindObject, ETag: "D41D8CD98F00B204E9800998ECF8427E"},
+		"padded parts":   {Kind: KindObject, ETag: "d41d8cd98f00b204e9800998ecf8427e-017"},
+		"etag and dash":  {Kind: KindObject, ETag: "d41d8cd98f00b204e9800998ecf8427e-"},
+		"etag and more":  {Kind: KindObject, ETag: "d41d8cd98f00b204e9800998ecf8427e17"},
+	} {
+		value := mustVersion(t, &v)
+		got, err := DecodeVersion(object.VersionRef{TS: v.TS, Write: v.Write}, v.Rev, value)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if !reflect.DeepEqual(got, v) {
+			t.Errorf("%s: got  %+v\nwant %+v", name, got, v)
+		}
+		shared := value[versionPrefix:]
+		view, err := ViewVersion(shared)
+		if err != nil {
+			t.Errorf("%s: view: %v", name, err)
+		} else if etag := string(view.AppendETag(nil)); etag != v.ETag || view.Size != v.Size || view.Stored != v.Stored || view.Kind != v.Kind || view.Refs != len(v.Refs) {
+			t.Errorf("%s: view %+v, ETag %q", name, view, etag)
+		}
+	}
+}
+
+func TestVersionTooLarge(t *testing.T) {
+	v := smallVersion()
+	v.UserMeta = []Pair{{"k", strings.Repeat("x", MaxVersionRow)}}
+	dst := []byte("kept")
+	got, err := AppendVersion(dst, &v)
+	if !errors.Is(err, object.ErrMetadataTooLarge) || string(got) != "kept" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	v.UserMeta[0].Value = ""
+	room := MaxVersionRow - len(mustVersion(t, &v)) - 2 // two lengths grow by a byte
+	v.UserMeta[0].Value = strings.Repeat("x", room)
+	if n := len(mustVersion(t, &v)); n > MaxVersionRow || n < MaxVersionRow-2 {
+		t.Fatalf("the largest row has %d bytes", n)
+	}
+}
