@@ -91,6 +91,16 @@ type Pending struct {
 	Epoch uint64
 	Slots uint16 // H: bit i set = slot i misses the version
 	Bytes int64  // shard bytes, for the redundancy debt
+
+	Unknown []byte
+}
+
+// LeafDigest is the row R: a digest of the stable rows of one leaf of one set. The leaf of a row is
+// a hash of its key; the sum is an exclusive or, so it can be kept up with each change.
+type LeafDigest struct {
+	Rows    uint64 // stable rows in the leaf
+	Sum     [16]byte
+	Unknown []byte
 }
 
 // SetState says what a drive's slot of a set is good for. Append only: the numbers are on disk.
@@ -153,6 +163,7 @@ type ControlMeta struct {
 	Node    cluster.NodeID
 	Rows    uint32 // number of other Q rows
 	Digest  [32]byte
+	Unknown []byte
 }
 
 // Marks is the row Z: a drive's clocks and watermarks.

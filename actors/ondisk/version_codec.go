@@ -329,7 +329,7 @@ func appendPacked(dst []byte, num protowire.Number, list []uint64) []byte {
 func appendPairs(dst []byte, num protowire.Number, pairs []Pair) []byte {
 	for _, p := range pairs {
 		n := protowire.SizeBytes(len(p.Name)) + len(p.Value)
-		dst = protowire.AppendVarint(protowire.AppendTag(dst, num, protowire.BytesType), uint64(n))
+		dst = appendElementHead(dst, num, n)
 		dst = append(binary.AppendUvarint(dst, uint64(len(p.Name))), p.Name...)
 		dst = append(dst, p.Value...)
 	}
@@ -342,7 +342,7 @@ func appendChecksums(dst []byte, num protowire.Number, list []Checksum) []byte {
 		if c.Composite {
 			flags = 1
 		}
-		dst = protowire.AppendVarint(protowire.AppendTag(dst, num, protowire.BytesType), uint64(2+len(c.Value)))
+		dst = appendElementHead(dst, num, 2+len(c.Value))
 		dst = append(append(dst, byte(c.Algo), flags), c.Value...)
 	}
 	return dst

@@ -49,8 +49,12 @@ func appendBytes[T ~string | ~[]byte](dst []byte, num protowire.Number, v T) []b
 
 // appendElement writes an element of a list, which may be empty.
 func appendElement[T ~string | ~[]byte](dst []byte, num protowire.Number, v T) []byte {
-	dst = protowire.AppendVarint(protowire.AppendTag(dst, num, protowire.BytesType), uint64(len(v)))
-	return append(dst, v...)
+	return append(appendElementHead(dst, num, len(v)), v...)
+}
+
+// appendElementHead writes tag and length; n bytes follow.
+func appendElementHead(dst []byte, num protowire.Number, n int) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(dst, num, protowire.BytesType), uint64(n))
 }
 
 // appendID is appendBytes for the 16-byte identities, of which all zero means none.
