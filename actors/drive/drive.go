@@ -54,10 +54,14 @@ type Committer interface {
 	// Mark tells that versions are stable, which lets the drive reclaim what they supersede.
 	// It returns when the marks are queued: they become durable with a later batch, within 1 s.
 	Mark(marks []Mark) error
-	// Collect drops tombstones that every member holds stable and synced, and raises the GC floor.
-	// Durable when it returns.
+	// Collect drops tombstones that every member holds stable and synced, and raises the GC floor of
+	// their sets. A tombstone that is not held, or not the newest version any more, is passed over.
+	// Durable when it returns, and so are all marks queued before; with no tombstones it is a mere
+	// barrier for marks.
 	Collect(ctx context.Context, tombs []Tomb) error
-	// Drop removes an unfinished version that a resolver has proved dead, leaving a dead mark.
+	// Drop removes an unfinished version that a resolver has proved dead, leaving a dead mark, which
+	// it also leaves where the version is not held. ErrHeld: the version is held stable, or was
+	// accepted and has been superseded since. Durable when it returns.
 	Drop(ctx context.Context, key object.Key, set cluster.SetID, ref object.VersionRef) error
 }
 
@@ -145,7 +149,7 @@ type Tomb struct {
 type Reporter interface {
 	// Report lists the key's versions from the newest down to the newest stable one.
 	Report(ctx context.Context, req *ReportRequest) (Report, error)
-	// OpenShard finds the shard of an object or part for reading and pins its space until Close.
+	// OpenShard finds the shard of an object or part, inline or not, for reading and pins its space until Close.
 	// Errors: ErrNoShard, ErrDamaged, and as Commit.
 	OpenShard(ctx context.Context, oid object.OID) (ShardReader, error)
 	// Pending lists versions accepted at least age ago that are not known stable, oldest first.
@@ -159,7 +163,9 @@ type ReportRequest struct {
 	Set   cluster.SetID
 	Epoch uint64
 	Key   object.Key
-	// WithShard returns and pins the newest reported version's inline shard or a reader for it, so a GET needs one call.
+	// WithShard returns and pins the newest reported version's inline shard or a reader for it, so a
+	// GET needs one call. A shard that is missing or damaged leaves both nil: the row is evidence all
+	// the same. A multipart object has neither.
 	WithShard bool
 }
 
@@ -199,7 +205,9 @@ type ShardReader interface {
 
 // Scanner walks version rows in key order.
 type Scanner interface {
-	// Scan returns entries with Start <= name (or > if After) in key order.
+	// Scan returns entries in key order: names at or behind Start, and common prefixes of such names
+	// (which may themselves sort before Start). Keys whose newest version is a stable tombstone or
+	// delete marker are left out unless ScanRequest.Tombstones.
 	Scan(ctx context.Context, req *ScanRequest) (ScanReply, error)
 	// BucketEmpty reports whether the drive holds no object, marker or open upload of the bucket.
 	BucketEmpty(ctx context.Context, bucket cluster.BucketID) (bool, error)
@@ -213,6 +221,8 @@ type ScanRequest struct {
 	// Delimiter lets the drive skip by seeking: names that share a common prefix are returned once, as Entry.Common.
 	Delimiter string
 	Limit     int // entries wanted (common prefixes counted), at most 4096
+	// Tombstones also returns keys whose newest version is a stable tombstone.
+	Tombstones bool
 	// Full has a bit for each set whose rows are wanted whole, Witness for those of which (key, ts,
 	// write, rev, unstable) suffices. Sets in neither are left out.
 	Full, Witness []uint64
@@ -229,7 +239,7 @@ type ScanReply struct {
 type Entry struct {
 	Name     string // key or, if Common, the common prefix with its delimiter
 	Common   bool
-	Example  string // Common: the live key that proved the prefix; Ref, Rev, Kind and Set are that key's
+	Example  string // Common: first key below it that is live or unstable; Ref, Rev, Kind, Unstable and Set are that key's
 	Set      cluster.SetID
 	Ref      object.VersionRef
 	Rev      object.Stamp

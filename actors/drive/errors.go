@@ -19,6 +19,9 @@ var (
 	ErrNoShard = errors.New("no such shard")
 	// ErrDamaged is returned when stored bytes fail their checksum.
 	ErrDamaged = errors.New("damaged data")
+	// ErrHeld is returned when a drive is told to drop a version that it holds stable or that it
+	// accepted and has since reclaimed as superseded: no proof of its death can be right.
+	ErrHeld = errors.New("version is held")
 	// ErrNoUpload is returned when the drive holds no such upload.
 	ErrNoUpload = errors.New("no such upload on this drive")
 	// ErrNoControl is returned when the drive has no copy of the control state.

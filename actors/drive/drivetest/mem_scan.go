@@ -1,0 +1,114 @@
+package drivetest
+
+import (
+	"context"
+	"slices"
+	"sort"
+	"strings"
+
+	"holdfast/actors/drive"
+	"holdfast/actors/ondisk"
+	"holdfast/raftfsm/cluster"
+)
+
+func has(bits []uint64, set cluster.SetID) bool {
+	return int(set)/64 < len(bits) && bits[set/64]>>(set%64)&1 != 0
+}
+
+func (b *memBucket) sorted() []string {
+	if b.dirty {
+		b.order = b.order[:0]
+		for name := range b.keys {
+			b.order = append(b.order, name)
+		}
+		slices.Sort(b.order)
+		b.dirty = false
+	}
+	return b.order
+}
+
+// Scan walks keys in order.
+func (m *Mem) Scan(ctx context.Context, req *drive.ScanRequest) (drive.ScanReply, error) {
+	if err := m.faults.enter(ctx, OpScan); err != nil {
+		return drive.ScanReply{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var reply drive.ScanReply
+	b := m.buckets[req.Bucket]
+	if b == nil {
+		return reply, nil
+	}
+	names := b.sorted()
+	for i := sort.SearchStrings(names, max(req.Start, req.Prefix)); i < len(names); i++ {
+		name := names[i]
+		if !strings.HasPrefix(name, req.Prefix) {
+			break
+		}
+		e, ok := b.entry(name, req)
+		if !ok {
+			continue
+		}
+		if req.Delimiter != "" {
+			if at := strings.Index(name[len(req.Prefix):], req.Delimiter); at >= 0 {
+				if !e.Unstable && e.Kind != ondisk.KindObject {
+					continue // a tombstone proves no prefix
+				}
+				e.Name, e.Common, e.Example = name[:len(req.Prefix)+at+len(req.Delimiter)], true, name
+				e.Row = nil
+			}
+		}
+		if len(reply.Entries) == req.Limit {
+			reply.Truncated = true
+			break
+		}
+		reply.Entries = append(reply.Entries, e)
+		if e.Common { // skip everything below it
+			i = sort.Search(len(names), func(j int) bool { return names[j] > e.Name && !strings.HasPrefix(names[j], e.Name) }) - 1
+		}
+	}
+	return reply, nil
+}
+
+// entry is the newest version of a key, if its set is asked for and it counts.
+func (b *memBucket) entry(name string, req *drive.ScanRequest) (drive.Entry, bool) {
+	k := b.keys[name]
+	if len(k.versions) == 0 {
+		return drive.Entry{}, false
+	}
+	set := req.Sets(name)
+	full, witness := has(req.Full, set), has(req.Witness, set)
+	if !full && !witness {
+		return drive.Entry{}, false
+	}
+	v := k.versions[0]
+	if v.stable && v.commit.Kind != ondisk.KindObject && !(req.Tombstones && v.commit.Kind == ondisk.KindTombstone) {
+		return drive.Entry{}, false
+	}
+	e := drive.Entry{Name: name, Set: set, Ref: v.commit.Ref, Rev: v.commit.Rev, Kind: v.commit.Kind, Unstable: !v.stable}
+	if full {
+		e.Row = v.commit.Row
+	}
+	return e, true
+}
+
+// BucketEmpty reports whether nothing of the bucket is held.
+func (m *Mem) BucketEmpty(ctx context.Context, bucket cluster.BucketID) (bool, error) {
+	if err := m.faults.enter(ctx, OpScan); err != nil {
+		return false, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.buckets[bucket]
+	if b == nil {
+		return true, nil
+	}
+	for _, k := range b.keys {
+		for _, v := range k.versions {
+			if v.commit.Kind != ondisk.KindTombstone {
+				return false, nil
+			}
+		}
+	}
+	return len(b.uploads) == 0, nil
+}
