@@ -43,7 +43,12 @@ func scanHeaders(r *Request) (h headScan, err error) {
 			if equalFold(f.Name, "authorization") {
 				single(&h.authorization, &h.hasAuthorization, f)
 			} else if equalFold(f.Name, "x-amz-trailer") {
-				single(&h.trailer, &h.hasTrailer, f)
+				// Several lines are one list: minio-go sends one per trailer.
+				if h.hasTrailer {
+					h.trailer += "," + trim(f.Value)
+				} else {
+					h.trailer, h.hasTrailer = trim(f.Value), true
+				}
 			}
 		case len("x-amz-content-sha256"):
 			switch {
