@@ -50,11 +50,18 @@ func SetSize(drives int) int {
 
 // Birth lays out count sets over the drives of a new cluster. Every drive gets the same number of
 // slots to within one per round, and every slot number is spread over all drives, so that data and
-// parity rows are too. The same seed and drives give the same layout.
-func Birth(seed [16]byte, drives []cluster.Drive, count int) (*cluster.Topology, error) {
+// parity rows are too. The same seed and drives give the same layout. size is the number of slots
+// of each set, even and at most SetSize(len(drives)); 0 asks for the largest.
+func Birth(seed [16]byte, drives []cluster.Drive, size, count int) (*cluster.Topology, error) {
 	n := SetSize(len(drives))
 	if n == 0 {
 		return nil, fmt.Errorf("%w: got %d", ErrDriveCount, len(drives))
+	}
+	if size != 0 {
+		if size > n || size < 1 || size > 1 && size%2 != 0 {
+			return nil, fmt.Errorf("%w: a set of %d over %d drives", ErrDriveCount, size, len(drives))
+		}
+		n = size
 	}
 	if count < 1 {
 		return nil, fmt.Errorf("place %d sets: at least one is needed", count)

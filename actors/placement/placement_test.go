@@ -32,7 +32,7 @@ func TestSetOfGolden(t *testing.T) {
 func TestBirthIsEven(t *testing.T) {
 	for _, n := range []int{1, 4, 5, 6, 7, 8, 15, 16, 17, 31, 64} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			topo, err := Birth([16]byte{9}, drives(n), DefaultSets)
+			topo, err := Birth([16]byte{9}, drives(n), 0, DefaultSets)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +72,7 @@ func TestBirthIsEven(t *testing.T) {
 
 func TestBirthRefusesTwoAndThree(t *testing.T) {
 	for _, n := range []int{0, 2, 3} {
-		if _, err := Birth([16]byte{}, drives(n), 8); !errors.Is(err, ErrDriveCount) {
+		if _, err := Birth([16]byte{}, drives(n), 0, 8); !errors.Is(err, ErrDriveCount) {
 			t.Errorf("%d drives: %v", n, err)
 		}
 	}
