@@ -1,0 +1,86 @@
+package checksum
+
+import (
+	"bytes"
+	"slices"
+
+	"holdfast/actors/ondisk"
+	"holdfast/s3api/s3err"
+)
+
+// Expected is what a request says about the checksum of its body.
+type Expected struct {
+	Algo ondisk.ChecksumAlgo // 0 = nothing was said
+	// Value is the announced checksum; nil while it is still to come in the trailer.
+	Value []byte
+}
+
+// FromRequest reads x-amz-checksum-*, x-amz-sdk-checksum-algorithm and the declared trailers of an
+// upload. header returns a header's first value. Errors are those of s3err.
+func FromRequest(header func(name string) (string, bool), trailers []string) (Expected, error) {
+	var e Expected
+	for _, a := range Algorithms() {
+		value, inHeader := header(Header(a))
+		inTrailer := slices.Contains(trailers, Header(a))
+		if !inHeader && !inTrailer {
+			continue
+		}
+		if e.Algo != 0 || inHeader && inTrailer {
+			return Expected{}, s3err.InvalidRequest.Msg("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+		}
+		e.Algo = a
+		if inHeader {
+			var err error
+			if e.Value, err = Decode(a, value); err != nil {
+				return Expected{}, invalidValue(a)
+			}
+		}
+	}
+	name, ok := header("x-amz-sdk-checksum-algorithm")
+	if !ok || name == "" {
+		return e, nil
+	}
+	a, ok := Parse(name)
+	switch {
+	case !ok:
+		return Expected{}, s3err.InvalidRequest.Msg("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+	case e.Algo == 0:
+		return Expected{}, s3err.InvalidRequest.Msg("x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.")
+	case a != e.Algo:
+		return Expected{}, s3err.InvalidRequest.Msg("Value for x-amz-sdk-checksum-algorithm header is invalid.")
+	}
+	return e, nil
+}
+
+// FromTrailer completes e with the value that came behind the body.
+func (e *Expected) FromTrailer(value string, ok bool) error {
+	if e.Algo == 0 || e.Value != nil {
+		return nil
+	}
+	if !ok {
+		return s3err.MalformedTrailerError
+	}
+	v, err := Decode(e.Algo, value)
+	if err != nil {
+		return invalidValue(e.Algo)
+	}
+	e.Value = v
+	return nil
+}
+
+// Check compares the announced value with the computed one; AWS answers BadDigest.
+func (e *Expected) Check(computed []byte) error {
+	if e.Value == nil || bytes.Equal(e.Value, computed) {
+		return nil
+	}
+	return Mismatch(e.Algo)
+}
+
+// Mismatch is the error of a body that does not have the announced checksum.
+func Mismatch(a ondisk.ChecksumAlgo) error {
+	return s3err.BadDigest.Msg("The %s you specified did not match the calculated checksum.", Name(a))
+}
+
+func invalidValue(a ondisk.ChecksumAlgo) error {
+	return s3err.InvalidRequest.Msg("Value for %s header is invalid.", Header(a))
+}
