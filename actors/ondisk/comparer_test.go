@@ -70,7 +70,7 @@ func TestComparerContracts(t *testing.T) {
 // prefix, and one opened with Pebble's default comparer is refused.
 func TestComparerInPebble(t *testing.T) {
 	fs := vfs.NewMem()
-	opts := &pebble.Options{FS: fs, Comparer: Comparer(), Merger: Merger(), FormatMajorVersion: pebble.FormatNewest}
+	opts := &pebble.Options{FS: fs, Comparer: Comparer(), Merger: Merger(), FormatMajorVersion: pebble.FormatNewest, Logger: quiet{}}
 	opts.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
 	db, err := pebble.Open("idx", opts)
 	if err != nil {

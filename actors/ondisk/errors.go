@@ -7,4 +7,6 @@ var (
 	ErrCorrupt = errors.New("corrupt on-disk data")
 	// ErrNewer is returned when data was written by a newer release.
 	ErrNewer = errors.New("on-disk data was written by a newer release")
+	// ErrNotLabel is returned when a FORMAT file is not a Holdfast drive's.
+	ErrNotLabel = errors.New("not a Holdfast drive label")
 )

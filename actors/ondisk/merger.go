@@ -11,7 +11,11 @@ import (
 
 // Merger returns the merge operator of B rows: each operand is a change of counters, the row is
 // their sum. It sums whatever fields it finds by number, so a counter that a newer release added
-// survives. A row whose counters are all zero is dropped by compaction.
+// survives.
+//
+// It is not a pebble.DeletableValueMerger, which could drop a row of zeros: in Pebble 2.1.7 a merge
+// that says so over a base value corrupts the compaction's iterator and brings back the old value or
+// panics (cockroachdb/pebble#6168). A bucket's row goes when the bucket is forgotten.
 func Merger() *pebble.Merger {
 	return &pebble.Merger{
 		Name: FormatName,
@@ -33,7 +37,7 @@ type counter struct {
 
 type usageMerger struct{ sums []counter } // in order of field number
 
-var _ pebble.DeletableValueMerger = (*usageMerger)(nil)
+var _ pebble.ValueMerger = (*usageMerger)(nil)
 
 func (m *usageMerger) add(value []byte) error {
 	d := rowDecoder("usage row", value)
@@ -61,15 +65,4 @@ func (m *usageMerger) Finish(bool) ([]byte, io.Closer, error) {
 		out = appendZigzag(out, c.num, c.sum)
 	}
 	return out, nil, nil
-}
-
-// DeletableFinish is Finish, and tells that a sum of nothing needs no row.
-func (m *usageMerger) DeletableFinish(includesBase bool) ([]byte, bool, io.Closer, error) {
-	for _, c := range m.sums {
-		if c.sum != 0 {
-			v, closer, err := m.Finish(includesBase)
-			return v, false, closer, err
-		}
-	}
-	return nil, true, nil, nil
 }

@@ -429,6 +429,16 @@ func DecodeUsage(value []byte) (Usage, error) {
 	return u, d.err
 }
 
+// Add adds what o counts.
+func (u *Usage) Add(o *Usage) {
+	u.Objects += o.Objects
+	u.Bytes += o.Bytes
+	u.Versions += o.Versions
+	u.Markers += o.Markers
+	u.Uploads += o.Uploads
+	u.PartBytes += o.PartBytes
+}
+
 // AppendMarks appends the value of the Z row.
 func AppendMarks(dst []byte, m *Marks) []byte {
 	dst = append(dst, rowFormat)
