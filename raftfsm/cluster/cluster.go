@@ -19,7 +19,8 @@ type ID [16]byte
 // mount path may change; this does not.
 type DriveID [16]byte
 
-// NodeID names one process's place in the cluster, kept beside its raft log.
+// NodeID names one process's place in the cluster. It is kept with every copy of the control state
+// and outlives the node's raft identity, which is new whenever a raft log is founded afresh.
 type NodeID [16]byte
 
 // SetID numbers an erasure set, 0 <= SetID < Topology.SetCount().
@@ -62,6 +63,32 @@ func (s Set) W() int {
 		return 1
 	}
 	return len(s.Members)/2 + 1
+}
+
+// Node is a node as the control plane knows it.
+type Node struct {
+	ID   NodeID
+	Name string // how people call it: its host name; empty on a stand-alone node
+}
+
+// Settings are cluster-wide limits that are chosen at birth.
+type Settings struct {
+	// MaxBuckets is the number of buckets one owner may have. 0 = DefaultMaxBuckets.
+	MaxBuckets uint32
+}
+
+// DefaultMaxBuckets is the limit of S3 itself for one account.
+const DefaultMaxBuckets = 10000
+
+// Change is one entry of the log of who changed what, when and why.
+type Change struct {
+	Index   uint64 // raft index of the command
+	Request [16]byte
+	Time    time.Time
+	Who     string // access key, or the name of the part of the program that acted by itself
+	What    string // name of the command
+	Subject string // what it was done to: a bucket, an access key, a drive
+	Why     string
 }
 
 // Drive is a drive as the control plane knows it.

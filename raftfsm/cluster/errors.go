@@ -19,6 +19,15 @@ var (
 	ErrBucketSealed = errors.New("bucket is being deleted")
 	// ErrNoLeader is returned when a configuration change finds no leader that can commit it.
 	ErrNoLeader = errors.New("no raft leader")
+	// ErrControlQuorum is returned when fewer local drives than the write quorum can keep a copy of
+	// the control state, so that a configuration change could be lost. Nothing was changed.
+	ErrControlQuorum = errors.New("too few drives to keep the configuration")
+	// ErrNoCredential is returned when a named access key does not exist in the applied state.
+	ErrNoCredential = errors.New("no such access key")
+	// ErrNoDrive is returned when a named drive does not exist in the applied state.
+	ErrNoDrive = errors.New("no such drive")
+	// ErrConflict is returned when a configuration change was made for a state that is no longer so.
+	ErrConflict = errors.New("configuration changed meanwhile")
 	// ErrOutcomeUnknown is returned when a configuration change may or may not have been committed.
 	ErrOutcomeUnknown = errors.New("outcome of the configuration change is unknown")
 )
