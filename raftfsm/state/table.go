@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"hash/crc32"
@@ -65,10 +66,13 @@ func diff[T any](old, next table[T], put map[string][]byte, del []string) []stri
 			del = append(del, old[i].key)
 			i++
 		default:
-			if i < len(old) && old[i].key == next[j].key {
+			same := i < len(old) && old[i].key == next[j].key
+			if !same || !bytes.Equal(old[i].row, next[j].row) {
+				put[next[j].key] = next[j].row
+			}
+			if same {
 				i++
 			}
-			put[next[j].key] = next[j].row
 			j++
 		}
 	}
