@@ -139,4 +139,3 @@ func replace(ctx context.Context, c Copy, meta CopyMeta, next *state.State) erro
 	}
 	return c.StoreControl(ctx, meta, put, del)
 }
-

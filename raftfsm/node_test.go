@@ -229,4 +229,3 @@ func TestLostRaftDirectoryIsRebuilt(t *testing.T) {
 		t.Fatalf("incarnation %d follows %d", second.ID, first.ID)
 	}
 }
-
