@@ -1,0 +1,61 @@
+package s3light
+
+import (
+	"crypto/md5" // the ETag and Content-MD5 of S3 are MD5 by definition
+	"encoding/base64"
+	"encoding/xml"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+func md5Base64(b []byte) string {
+	sum := md5.Sum(b)
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// CreateUpload starts a multipart upload and returns its id.
+func (c *Conn) CreateUpload(bucket, key string) (string, error) {
+	if err := c.Do(&Request{Method: "POST", Bucket: bucket, Key: key, Query: "uploads=", Collect: true}); err != nil {
+		return "", err
+	}
+	var res struct {
+		UploadID string `xml:"UploadId"`
+	}
+	if err := xml.Unmarshal(c.Body, &res); err != nil {
+		return "", fmt.Errorf("create upload %s/%s: %w", bucket, key, err)
+	}
+	return res.UploadID, nil
+}
+
+// PutPart uploads part number (from 1) and returns its ETag.
+func (c *Conn) PutPart(bucket, key, upload string, number int, body []byte, hash string) (string, error) {
+	q := "partNumber=" + strconv.Itoa(number) + "&uploadId=" + Escape(upload)
+	r := Request{Method: "PUT", Bucket: bucket, Key: key, Query: q, Body: body, PayloadHash: hash}
+	if err := c.Do(&r); err != nil {
+		return "", err
+	}
+	return string(c.ETag()), nil
+}
+
+// Complete ends an upload of the parts 1..len(etags). S3 may answer 200 and report an error in the
+// body; that is an error here.
+func (c *Conn) Complete(bucket, key, upload string, etags []string) error {
+	var b strings.Builder
+	b.WriteString("<CompleteMultipartUpload>")
+	for i, e := range etags {
+		fmt.Fprintf(&b, `<Part><PartNumber>%d</PartNumber><ETag>"%s"</ETag></Part>`, i+1, e)
+	}
+	b.WriteString("</CompleteMultipartUpload>")
+	r := Request{
+		Method: "POST", Bucket: bucket, Key: key, Query: "uploadId=" + Escape(upload),
+		Body: []byte(b.String()), Collect: true,
+	}
+	if err := c.Do(&r); err != nil {
+		return err
+	}
+	if s := string(c.Body); strings.Contains(s, "<Error>") {
+		return &StatusError{Method: "POST", Path: bucket + "/" + key, Status: 500, Body: s}
+	}
+	return nil
+}
