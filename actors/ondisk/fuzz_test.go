@@ -55,6 +55,7 @@ func FuzzManifest(f *testing.F)      { fuzzLayout(f, "manifest") }
 func FuzzKeyState(f *testing.F)      { fuzzLayout(f, "key-state") }
 func FuzzPending(f *testing.F)       { fuzzLayout(f, "pending") }
 func FuzzSet(f *testing.F)           { fuzzLayout(f, "set") }
+func FuzzFence(f *testing.F)         { fuzzLayout(f, "fence") }
 func FuzzDigest(f *testing.F)        { fuzzLayout(f, "digest") }
 func FuzzSegment(f *testing.F)       { fuzzLayout(f, "segment") }
 func FuzzGarbage(f *testing.F)       { fuzzLayout(f, "garbage") }
@@ -184,6 +185,9 @@ func remake(k []byte) ([]byte, error) {
 	case RowUsage:
 		b, err := ParseUsageKey(k)
 		return AppendUsageKey(nil, b), err
+	case RowFence:
+		b, err := ParseFenceKey(k)
+		return AppendFenceKey(nil, b), err
 	case RowControl:
 		name, err := ParseControlKey(k)
 		return AppendControlKey(nil, name), err

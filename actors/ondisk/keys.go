@@ -26,6 +26,7 @@ const (
 	RowGarbage   RowKind = 'G' // G seq: Garbage
 	RowSegment   RowKind = 'S' // S segment: SegmentRow
 	RowUsage     RowKind = 'B' // B bucket: Usage, merged
+	RowFence     RowKind = 'F' // F bucket: Fence
 	RowControl   RowKind = 'Q' // Q [name]: ControlMeta (no name), opaque control state
 	RowMarks     RowKind = 'Z' // Z: Marks
 	RowLifecycle RowKind = 'L' // L due bucket name ^ts ^writeID: reserved

@@ -140,6 +140,10 @@ func rowLayouts(t testing.TB) []layout {
 			s, err := DecodeSetRow(b)
 			return AppendSetRow(nil, &s), err
 		}},
+		layout{name: "fence", example: AppendFence(nil, &Fence{Revision: 300, Sealed: true}), again: func(b []byte) ([]byte, error) {
+			f, err := DecodeFence(b)
+			return AppendFence(nil, &f), err
+		}},
 		layout{name: "digest", example: AppendDigest(nil, &digest), again: func(b []byte) ([]byte, error) {
 			l, err := DecodeDigest(b)
 			return AppendDigest(nil, &l), err
