@@ -27,3 +27,23 @@ var (
 	// ErrNoControl is returned when the drive has no copy of the control state.
 	ErrNoControl = errors.New("no control state on this drive")
 )
+
+// Errors about a place that shall be, or be opened as, a drive.
+var (
+	// ErrNotDirectory is returned when a file lies where a drive's directory is wanted.
+	ErrNotDirectory = errors.New("not a directory")
+	// ErrForeign is returned when a directory holds files that are not Holdfast's.
+	ErrForeign = errors.New("directory holds something else")
+	// ErrUnusable is returned when a directory cannot be read and written.
+	ErrUnusable = errors.New("directory cannot be used")
+	// ErrInUse is returned when a drive is open already, here or in another process.
+	ErrInUse = errors.New("drive is in use")
+	// ErrFormatted is returned when a directory to be formatted is a drive of a store already.
+	ErrFormatted = errors.New("directory is a drive already")
+	// ErrIdentity is returned when a drive is not the one that is wanted.
+	ErrIdentity = errors.New("another drive lies there")
+	// ErrSamePlace is returned when two paths lead to one directory.
+	ErrSamePlace = errors.New("both paths lead to the same directory")
+	// ErrClone is returned when two drives bear one identity: one is a copy of the other.
+	ErrClone = errors.New("two drives with one identity")
+)

@@ -1,0 +1,285 @@
+package drive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"holdfast/actors"
+	"holdfast/actors/guardfs"
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/raftfsm/cluster"
+)
+
+// Actor owns one local drive: its index, its segments and its health. Changes of rows pass its
+// mailbox and are written by one loop in group commits; reads and shard data run in the callers'
+// goroutines, bounded by the actor's own limits.
+type Actor struct {
+	id    cluster.DriveID
+	path  string
+	label ondisk.Label
+	o     Options
+	log   *slog.Logger
+
+	db      *pebble.DB
+	lock    *dirLock
+	health  *guardfs.Health
+	act     *actors.Actor
+	mail    *actors.Mailbox[message]
+	sat     *actors.Saturation
+	gate    gate
+	marks   markQueue
+	space   space
+	reclaim reclaimer
+	commits commitPool
+	m       *metrics
+
+	readers chan struct{} // holds a token per running read
+	closing chan struct{} // closed by Close, before anything is torn down
+	ended   chan struct{} // closed when the loop has returned
+	once    sync.Once
+	closed  error // result of Close
+
+	clocks  atomic.Uint64 // highest stamp seen
+	batchNo uint64        // owned by loop: number of the last batch
+	garbage uint64        // owned by loop: number of the last G row
+
+	mu      sync.RWMutex
+	pending map[object.VersionRef]*pending    // guarded by mu: accepted, not known stable
+	sets    map[cluster.SetID]ondisk.SetRow   // guarded by mu
+	fences  map[cluster.BucketID]ondisk.Fence // guarded by mu
+	states  map[object.Key]ondisk.KeyState    // guarded by mu: V rows
+	peers   map[cluster.DriveID]uint64        // guarded by mu: batches of others acknowledged to clients
+}
+
+var (
+	_ Drive        = (*Actor)(nil)
+	_ ControlStore = (*Actor)(nil)
+)
+
+// pending is one accepted version that is not known stable: a P row in memory.
+type pending struct {
+	ondisk.Pending
+	set   cluster.SetID
+	since time.Time // when it was accepted, or the time of its stamp after a restart
+	fresh bool      // the key had no other rows when it was accepted, so none can be superseded
+	kind  ondisk.VersionKind
+	size  int64
+	data  data // where the version's data lies
+}
+
+// data is the reference of a version and what it leads to.
+type data struct {
+	ondisk.Ref
+	parts bool // the manifest lists parts
+}
+
+// Open takes a formatted drive into service. It returns when the index is replayed and the loop
+// runs, or when ctx ends: whatever then still hangs in the disk is left behind for good.
+func Open(ctx context.Context, o Options) (*Actor, error) {
+	o = o.withDefaults()
+	type opened struct {
+		a   *Actor
+		err error
+	}
+	health := guardfs.NewHealth()
+	done := make(chan opened, 1)
+	go func() {
+		a, err := open(o, health)
+		done <- opened{a, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil {
+			return nil, fmt.Errorf("drive %s: open: %w", o.Path, r.err)
+		}
+		return r.a, nil
+	case <-health.Failed():
+		return nil, fmt.Errorf("drive %s: open: %w: %w", o.Path, ErrFailed, health.Err())
+	case <-ctx.Done():
+		// The fence stops the open before it changes anything more.
+		health.Fail(fmt.Errorf("opening took too long: %w", ctx.Err()))
+		go func() {
+			if r := <-done; r.a != nil {
+				r.a.Close()
+			}
+		}()
+		return nil, fmt.Errorf("drive %s: open: %w", o.Path, ctx.Err())
+	}
+}
+
+// open does the work of Open, as long as it takes.
+func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
+	lock, err := lockDir(o.FS, o.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			lock.Close()
+		}
+	}()
+	label, err := readLabel(o.FS, o.Path)
+	if err != nil {
+		return nil, err
+	}
+	if err := sameDrive(o.Label, label); err != nil {
+		return nil, err
+	}
+	a := &Actor{
+		id: label.Drive, path: o.Path, label: label, o: o, lock: lock, health: h,
+		log:     o.Log.With("drive", label.Drive.String(), "path", o.Path),
+		act:     actors.New("drive " + o.Path),
+		mail:    actors.NewMailbox[message](o.Limits.Mailbox),
+		sat:     actors.NewSaturation(time.Now()),
+		readers: make(chan struct{}, o.Limits.Readers),
+		closing: make(chan struct{}),
+		ended:   make(chan struct{}),
+		pending: make(map[object.VersionRef]*pending),
+		sets:    make(map[cluster.SetID]ondisk.SetRow),
+		fences:  make(map[cluster.BucketID]ondisk.Fence),
+		states:  make(map[object.Key]ondisk.KeyState),
+		peers:   make(map[cluster.DriveID]uint64),
+	}
+	a.marks.init(o.Limits.Marks)
+	if err := a.space.init(a); err != nil {
+		return nil, err
+	}
+	opts := indexOptions(guardfs.Parking(o.FS, h), o, a.space.memTable, h)
+	if a.db, err = pebble.Open(path.Join(o.Path, indexDir), opts); err != nil {
+		return nil, fmt.Errorf("index: %w", err)
+	}
+	if err := a.load(); err != nil {
+		return nil, errors.Join(err, a.db.Close())
+	}
+	a.start()
+	return a, nil
+}
+
+// start begins the goroutines of an actor that is ready.
+func (a *Actor) start() {
+	a.m = newMetrics(a)
+	a.act.Go("writer", a.loop)
+	a.act.Go("space", a.space.run)
+	// The watcher ends with the actor; it turns a failed assertion of any goroutine into a failed
+	// drive, and a failed drive into an ended actor.
+	go func() {
+		select {
+		case <-a.act.Stopping():
+			if err := a.act.Err(); err != nil {
+				a.health.Fail(err)
+			}
+		case <-a.health.Failed():
+			a.act.Stop()
+		}
+		if err := a.health.Err(); err != nil {
+			a.log.Error("drive failed", "err", err)
+		}
+	}()
+}
+
+// Close takes the drive out of service: what is in the mailbox is still written, then the index is
+// closed. A failed drive is abandoned instead: its index can never be closed. Close is idempotent.
+func (a *Actor) Close() error {
+	a.once.Do(func() {
+		close(a.closing)
+		a.mail.Shut()
+		a.act.Stop()
+		a.closed = a.shut()
+		a.m.close()
+	})
+	return a.closed
+}
+
+func (a *Actor) shut() error {
+	ended := make(chan error, 1)
+	go func() {
+		ended <- a.act.Wait()
+	}()
+	select {
+	case <-a.health.Failed():
+		return a.lock.Close()
+	case err := <-ended:
+		if err != nil || a.health.Err() != nil {
+			return errors.Join(err, a.lock.Close())
+		}
+	}
+	// Readers hold iterators, and closing the index below one is a crash: wait for all tokens.
+	for range cap(a.readers) {
+		a.readers <- struct{}{}
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- a.db.Close() }()
+	select {
+	case err := <-closed:
+		return errors.Join(err, a.lock.Close())
+	case <-a.health.Failed():
+		return errors.Join(a.health.Err(), a.lock.Close())
+	}
+}
+
+// ID is the drive's own identity.
+func (a *Actor) ID() cluster.DriveID { return a.id }
+
+// Path is where the drive is mounted.
+func (a *Actor) Path() string { return a.path }
+
+// Label is what FORMAT said when the drive was opened.
+func (a *Actor) Label() ondisk.Label { return a.label }
+
+// Failed is closed when the drive fails; it must then be opened anew.
+func (a *Actor) Failed() <-chan struct{} { return a.health.Failed() }
+
+// usable is asked before every operation.
+func (a *Actor) usable() error {
+	select {
+	case <-a.health.Failed():
+		return a.wrap(fmt.Errorf("%w: %w", ErrFailed, a.health.Err()))
+	case <-a.closing:
+		return a.wrap(ErrOffline)
+	case <-a.ended: // a failed assertion, which is about to fail the drive
+		return a.wrap(ErrFailed)
+	default:
+		return nil
+	}
+}
+
+// wrap names the drive in an error, once.
+func (a *Actor) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("drive %s: %w", a.id, err)
+}
+
+// beginRead takes a reader's token; endRead gives it back.
+func (a *Actor) beginRead(ctx context.Context) error {
+	if err := a.usable(); err != nil {
+		return err
+	}
+	select {
+	case a.readers <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case a.readers <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-a.health.Failed():
+		return a.usable()
+	case <-a.closing:
+		return a.usable()
+	}
+}
+
+func (a *Actor) endRead() { <-a.readers }

@@ -1,0 +1,312 @@
+package drive_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast/actors/drive"
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/raftfsm/cluster"
+)
+
+// The one bucket and set of these tests.
+const (
+	testBucket = cluster.BucketID(7)
+	testSet    = cluster.SetID(3)
+)
+
+func testLabel() ondisk.Label {
+	return ondisk.Label{
+		Cluster: cluster.ID{1}, Drive: cluster.DriveID{2}, Created: time.Unix(1700000000, 0),
+		Capacity: 1 << 30, SegmentSize: 16 << 20, Inline: 2048, SetSize: 4,
+	}
+}
+
+// rig is a drive of a test that can be closed and opened again.
+type rig struct {
+	t    testing.TB
+	o    drive.Options
+	a    *drive.Actor
+	last object.Stamp
+}
+
+func newRig(t testing.TB, fs vfs.FS, dir string) *rig {
+	t.Helper()
+	if err := drive.FormatOn(fs, dir, testLabel()); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, o: drive.Options{Path: dir, FS: fs, Label: testLabel(), MemTable: 1 << 20}}
+	r.open()
+	t.Cleanup(func() { r.a.Close() })
+	return r
+}
+
+func (r *rig) open() {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	a, err := drive.Open(ctx, r.o)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.a = a
+}
+
+func (r *rig) reopen() {
+	r.t.Helper()
+	if err := r.a.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.open()
+}
+
+func (r *rig) stamp() object.Stamp {
+	r.last = max(r.last+1, object.StampAt(time.Now()))
+	return r.last
+}
+
+func key(name string) object.Key { return object.Key{Bucket: testBucket, Name: name} }
+
+// version makes the commit of an inline object.
+func (r *rig) version(name, payload string) *drive.Commit {
+	ts := r.stamp()
+	oid := object.NewOID(ts)
+	v := &ondisk.Version{
+		Kind: ondisk.KindObject, N: 4, K: 2, Unit: uint32(len(payload)), Frame: uint32(len(payload)),
+		Size: int64(2 * len(payload)), Stored: int64(2 * len(payload)), ModTime: time.Now().UnixNano(),
+		ETag: "d41d8cd98f00b204e9800998ecf8427e", Epochs: []uint64{1},
+		Refs: []ondisk.Ref{{Set: testSet, OID: oid, Length: int64(2 * len(payload)), Inline: true}},
+	}
+	return r.commitOf(name, v, ts, oid, []byte(payload))
+}
+
+func (r *rig) tombstone(name string) *drive.Commit {
+	v := &ondisk.Version{Kind: ondisk.KindTombstone, N: 4, K: 2, ModTime: time.Now().UnixNano(), Epochs: []uint64{1}}
+	return r.commitOf(name, v, r.stamp(), object.OID{}, nil)
+}
+
+func (r *rig) commitOf(name string, v *ondisk.Version, ts object.Stamp, oid object.OID, inline []byte) *drive.Commit {
+	r.t.Helper()
+	row, err := ondisk.AppendVersion(nil, v)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return &drive.Commit{
+		Set: testSet, Epoch: 1, BucketRev: 1, Key: key(name),
+		Ref: object.VersionRef{TS: ts, Write: object.NewWriteID()}, Rev: ts, Slot: 2,
+		Row: row, Kind: v.Kind, Size: v.Size, OID: oid, Inline: inline,
+	}
+}
+
+func (r *rig) commit(c *drive.Commit) drive.CommitReply {
+	r.t.Helper()
+	reply, err := r.a.Commit(context.Background(), c)
+	if err != nil {
+		r.t.Fatalf("commit %s: %v", c.Key.Name, err)
+	}
+	return reply
+}
+
+// mark makes versions stable and waits until that is durable.
+func (r *rig) mark(cs ...*drive.Commit) {
+	r.t.Helper()
+	var marks []drive.Mark
+	for _, c := range cs {
+		marks = append(marks, drive.Mark{Key: c.Key, Set: c.Set, Ref: c.Ref})
+	}
+	if err := r.a.Mark(marks); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.a.Collect(context.Background(), nil); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) report(name string) drive.Report {
+	r.t.Helper()
+	rep, err := r.a.Report(context.Background(), &drive.ReportRequest{Set: testSet, Epoch: 1, Key: key(name), WithShard: true})
+	if err != nil {
+		r.t.Fatalf("report %s: %v", name, err)
+	}
+	return rep
+}
+
+func allSets() []uint64 { return []uint64{^uint64(0)} }
+
+func (r *rig) scan(req drive.ScanRequest) []string {
+	r.t.Helper()
+	req.Bucket = testBucket
+	if req.Full == nil {
+		req.Full = allSets()
+	}
+	if req.Limit == 0 {
+		req.Limit = 1000
+	}
+	req.Sets = func(string) cluster.SetID { return testSet }
+	reply, err := r.a.Scan(context.Background(), &req)
+	if err != nil {
+		r.t.Fatalf("scan: %v", err)
+	}
+	var names []string
+	for _, e := range reply.Entries {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
+func TestCommitReportReopen(t *testing.T) {
+	r := newRig(t, vfs.Default, t.TempDir()+"/d")
+	a := r.version("a", "first")
+	if reply := r.commit(a); !reply.Accepted || reply.Batch == 0 {
+		t.Fatalf("reply %+v", reply)
+	}
+	if reply := r.commit(a); !reply.Accepted {
+		t.Fatalf("the same commit again: %+v", reply)
+	}
+	b := r.version("a", "second")
+	r.commit(b)
+	if reply := r.commit(r.older("a", a)); reply.Accepted || reply.Highest < b.Ref.TS {
+		t.Fatalf("an older stamp: %+v", reply)
+	}
+	for range 2 {
+		rep := r.report("a")
+		if len(rep.Versions) != 2 || rep.Versions[0].Stable || string(rep.Inline) != "second" || rep.Slot != 2 {
+			t.Fatalf("report %+v", rep)
+		}
+		if v := rep.Versions[1].Version; v.TS != a.Ref.TS || v.Write != a.Ref.Write {
+			t.Fatalf("second version %+v", v)
+		}
+		r.reopen()
+	}
+	r.mark(b)
+	for range 2 {
+		rep := r.report("a")
+		if len(rep.Versions) != 1 || !rep.Versions[0].Stable || string(rep.Inline) != "second" {
+			t.Fatalf("report after the mark %+v", rep)
+		}
+		r.reopen()
+	}
+	u, err := r.a.Usage(context.Background(), testBucket)
+	if err != nil || u.Objects != 1 || u.Versions != 1 || u.Bytes != b.Size {
+		t.Fatalf("usage %+v, %v", u, err)
+	}
+	if rep := r.report("b"); len(rep.Versions) != 0 {
+		t.Fatalf("report of an absent key %+v", rep)
+	}
+}
+
+// older makes a commit with a stamp below that of c.
+func (r *rig) older(name string, c *drive.Commit) *drive.Commit {
+	o := r.version(name, "old")
+	o.Ref.TS, o.Rev = c.Ref.TS-1, c.Ref.TS-1
+	return o
+}
+
+func TestDeleteAndCollect(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), "/d")
+	var tombs []drive.Tomb
+	var dead []*drive.Commit
+	for i := range 20 {
+		name := fmt.Sprintf("k%02d", i)
+		c := r.version(name, "x")
+		r.commit(c)
+		r.mark(c)
+		if i%10 == 5 {
+			continue // stays
+		}
+		d := r.tombstone(name)
+		r.commit(d)
+		dead = append(dead, d)
+		tombs = append(tombs, drive.Tomb{Key: d.Key, Set: d.Set, Ref: d.Ref})
+	}
+	r.mark(dead...)
+	if got := r.scan(drive.ScanRequest{}); fmt.Sprint(got) != "[k05 k15]" {
+		t.Fatalf("scan %v", got)
+	}
+	if got := r.scan(drive.ScanRequest{Tombstones: true}); len(got) != 20 {
+		t.Fatalf("scan with tombstones: %v", got)
+	}
+	if err := r.a.Collect(context.Background(), tombs); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.scan(drive.ScanRequest{Tombstones: true}); fmt.Sprint(got) != "[k05 k15]" {
+		t.Fatalf("scan after collect %v", got)
+	}
+	late := r.version("k00", "ghost")
+	late.Ref.TS, late.Rev = dead[0].Ref.TS-1, dead[0].Ref.TS-1
+	if reply := r.commit(late); reply.Accepted {
+		t.Fatal("a version below the GC floor was accepted for an unknown key")
+	}
+	fresh := r.version("k00", "new")
+	if reply := r.commit(fresh); !reply.Accepted {
+		t.Fatalf("a new version after collect: %+v", reply)
+	}
+	if u, _ := r.a.Usage(context.Background(), testBucket); u.Objects != 2 {
+		t.Fatalf("usage %+v", u)
+	}
+}
+
+func TestScanDelimiterAndLimit(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), "/d")
+	for _, name := range []string{"a", "a/1", "a/2", "a0", "b//x", "b//y", "c\x00d", "c\x00e", "z"} {
+		r.commit(r.version(name, "p"))
+	}
+	if got := fmt.Sprintf("%q", r.scan(drive.ScanRequest{Delimiter: "/"})); got != `["a" "a/" "a0" "b/" "c\x00d" "c\x00e" "z"]` {
+		t.Fatal(got)
+	}
+	if got := fmt.Sprintf("%q", r.scan(drive.ScanRequest{Prefix: "b/", Delimiter: "/"})); got != `["b//"]` {
+		t.Fatal(got)
+	}
+	if got := fmt.Sprintf("%q", r.scan(drive.ScanRequest{Start: "a/2", Limit: 2})); got != `["a/2" "a0"]` {
+		t.Fatal(got)
+	}
+}
+
+func TestFenceRefusesOlderRevisions(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), "/d")
+	ctx := context.Background()
+	if err := r.a.Fence(ctx, testBucket, 5, false, false); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := r.a.Commit(ctx, r.version("a", "p")); !errors.Is(err, drive.ErrStale) {
+			t.Fatalf("commit under revision 1: %v", err)
+		}
+		r.reopen()
+	}
+	c := r.version("a", "p")
+	c.BucketRev = 5
+	r.commit(c)
+	if err := r.a.Fence(ctx, testBucket, 6, true, false); err != nil {
+		t.Fatal(err)
+	}
+	c = r.version("a", "q")
+	c.BucketRev = 6
+	if _, err := r.a.Commit(ctx, c); !errors.Is(err, drive.ErrStale) {
+		t.Fatalf("commit into a sealed bucket: %v", err)
+	}
+}
+
+func TestOpenTwiceIsRefused(t *testing.T) {
+	dir := t.TempDir() + "/d"
+	r := newRig(t, vfs.Default, dir)
+	if f := drive.Probe(dir); f.Kind != drive.FoundInUse {
+		t.Fatalf("probe of an open drive: %+v", f)
+	}
+	if _, err := drive.Open(context.Background(), r.o); !errors.Is(err, drive.ErrInUse) {
+		t.Fatalf("second open: %v", err)
+	}
+	if err := r.a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if f := drive.Probe(dir); f.Kind != drive.FoundStore || f.Label.Drive != testLabel().Drive {
+		t.Fatalf("probe of a closed drive: %+v", f)
+	}
+	r.open()
+}

@@ -1,0 +1,207 @@
+package drive
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/raftfsm/cluster"
+)
+
+// batch is one Pebble batch in the making. It is owned by the loop. Operations of one batch see
+// each other's changes through keys, not through the index: the iterator reads the state before
+// the batch.
+type batch struct {
+	a       *Actor
+	num     uint64
+	pb      *pebble.Batch
+	iter    *pebble.Iterator // made when first needed, reads the state before the batch
+	keys    map[string]*keyRows
+	uploads map[string]*uploadRows // by the key of the upload's row
+	buf     []byte                 // scratch for one key
+	val     []byte                 // scratch for one value
+	after   []func()               // run once the batch is applied
+	err     error                  // an error of the index: the batch must not be committed
+	usage   map[cluster.BucketID]*ondisk.Usage
+}
+
+// keyRows is what the key's version rows will be after the batch so far.
+type keyRows struct {
+	heads []rowHead           // newest first, at most maxHeads
+	gone  []object.VersionRef // rows of the index that this batch deletes
+}
+
+// rowHead is one version row without what it says.
+type rowHead struct {
+	ref object.VersionRef
+	rev object.Stamp
+}
+
+// maxHeads bounds how many rows of a key with many versions are looked at for a decision, which
+// needs the newest alone.
+const maxHeads = 64
+
+func (a *Actor) newBatch() *batch {
+	return &batch{a: a, num: a.batchNo + 1, pb: a.db.NewBatch()}
+}
+
+func (b *batch) close() {
+	b.closeIter()
+	if err := b.pb.Close(); err != nil {
+		b.fail(err)
+	}
+}
+
+func (b *batch) closeIter() {
+	if b.iter != nil {
+		b.fail(b.iter.Close())
+		b.iter = nil
+	}
+}
+
+// fail keeps the first error of the index.
+func (b *batch) fail(err error) {
+	if b.err == nil && err != nil {
+		b.err = err
+	}
+}
+
+// iterator returns the batch's reader of the state before it. Blooms of the last level are asked
+// too: the usual lookup is that of a key which does not exist yet.
+func (b *batch) iterator() *pebble.Iterator {
+	if b.iter == nil {
+		it, err := b.a.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
+		if err != nil {
+			b.fail(fmt.Errorf("iterator: %w", err))
+			return nil
+		}
+		b.iter = it
+	}
+	return b.iter
+}
+
+// rows returns the version rows of the key whose prefix (ondisk.AppendVersionPrefix) is given.
+func (b *batch) rows(prefix []byte) *keyRows {
+	if k := b.keys[string(prefix)]; k != nil {
+		return k
+	}
+	k := &keyRows{}
+	if b.keys == nil {
+		b.keys = make(map[string]*keyRows)
+	}
+	b.keys[string(prefix)] = k
+	it := b.iterator()
+	if it == nil {
+		return k
+	}
+	for ok := it.SeekPrefixGE(prefix); ok && len(k.heads) < maxHeads; ok = it.Next() {
+		_, _, ref, rev, err := ondisk.SplitVersionKey(it.Key())
+		if err != nil {
+			b.fail(err)
+			return k
+		}
+		k.heads = append(k.heads, rowHead{ref, rev})
+	}
+	b.fail(it.Error())
+	return k
+}
+
+// newest is the newest version of the key, zero if it has none.
+func (k *keyRows) newest() object.VersionRef {
+	if len(k.heads) == 0 {
+		return object.VersionRef{}
+	}
+	return k.heads[0].ref
+}
+
+func (k *keyRows) holds(ref object.VersionRef, rev object.Stamp) bool {
+	return slices.Contains(k.heads, rowHead{ref, rev})
+}
+
+func (k *keyRows) has(ref object.VersionRef) bool {
+	return slices.ContainsFunc(k.heads, func(h rowHead) bool { return h.ref == ref })
+}
+
+// add notes a row that the batch writes.
+func (k *keyRows) add(h rowHead) {
+	i, _ := slices.BinarySearchFunc(k.heads, h, func(a, b rowHead) int {
+		if c := b.ref.Compare(a.ref); c != 0 {
+			return c
+		}
+		return cmp.Compare(b.rev, a.rev)
+	})
+	k.heads = slices.Insert(k.heads, i, h)
+}
+
+// remove notes that the batch deletes all rows of a version.
+func (k *keyRows) remove(ref object.VersionRef) {
+	k.gone = append(k.gone, ref)
+	k.heads = slices.DeleteFunc(k.heads, func(h rowHead) bool { return h.ref == ref })
+}
+
+func (k *keyRows) isGone(ref object.VersionRef) bool { return slices.Contains(k.gone, ref) }
+
+// set writes one row.
+func (b *batch) set(key, value []byte) { b.fail(b.pb.Set(key, value, nil)) }
+
+// delete removes one row, which need not exist.
+func (b *batch) delete(key []byte) { b.fail(b.pb.Delete(key, nil)) }
+
+// setVersion writes an M row from the shared part that the coordinator sent.
+func (b *batch) setVersion(key []byte, slot uint8, shared []byte) {
+	b.val = ondisk.AppendVersionValue(b.val[:0], b.num, slot, shared)
+	b.set(key, b.val)
+}
+
+// count adds to a bucket's usage; the sums of the batch are written as one merge per bucket.
+func (b *batch) count(bucket cluster.BucketID) *ondisk.Usage {
+	u := b.usage[bucket]
+	if u == nil {
+		if b.usage == nil {
+			b.usage = make(map[cluster.BucketID]*ondisk.Usage)
+		}
+		u = &ondisk.Usage{}
+		b.usage[bucket] = u
+	}
+	return u
+}
+
+// setMarks writes what goes with every batch that changes something: usage sums and the Z row, by
+// which a drive that was set back to an older image is told from one that is merely late.
+func (b *batch) setMarks() {
+	for bucket, u := range b.usage {
+		b.val = ondisk.AppendUsage(b.val[:0], u)
+		b.fail(b.pb.Merge(ondisk.AppendUsageKey(b.buf[:0], bucket), b.val, nil))
+	}
+	a := b.a
+	a.mu.RLock()
+	marks := ondisk.Marks{Highest: object.Stamp(a.clocks.Load()), Batch: b.num, Peers: a.peers}
+	b.val = ondisk.AppendMarks(b.val[:0], &marks)
+	a.mu.RUnlock()
+	b.set(ondisk.AppendMarksKey(b.buf[:0]), b.val)
+}
+
+// discard gives back the data of one reference in this batch (inline) or by a G row.
+func (b *batch) discard(ref ondisk.Ref, parts bool) {
+	if ref.OID.IsZero() {
+		return
+	}
+	if ref.Inline && !parts {
+		b.buf = ondisk.AppendInlineKey(b.buf[:0], ref.OID)
+		b.delete(b.buf)
+		return
+	}
+	b.addGarbage(&ondisk.Garbage{OID: ref.OID, Inline: ref.Inline, Parts: parts})
+}
+
+// addGarbage leaves work for the reclaimer.
+func (b *batch) addGarbage(g *ondisk.Garbage) {
+	b.a.garbage++
+	b.val = ondisk.AppendGarbage(b.val[:0], g)
+	b.buf = ondisk.AppendGarbageKey(b.buf[:0], b.a.garbage)
+	b.set(b.buf, b.val)
+}

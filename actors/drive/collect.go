@@ -1,0 +1,210 @@
+package drive
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
+	"holdfast/raftfsm/cluster"
+)
+
+// collectMsg is a Collect in the mailbox, cut so that the loop is not held up for long.
+type collectMsg struct {
+	reply
+	tombs []tomb
+}
+
+// tomb is a Tomb with its key encoded.
+type tomb struct {
+	Tomb
+	prefix []byte
+}
+
+// maxCollect is how many tombstones one message drops.
+const maxCollect = 512
+
+func (*collectMsg) isMsg()        {}
+func (m *collectMsg) weight() int { return 128 * len(m.tombs) }
+
+// Collect implements Committer.
+func (a *Actor) Collect(ctx context.Context, tombs []Tomb) error {
+	sorted := make([]tomb, len(tombs))
+	for i, t := range tombs {
+		sorted[i] = tomb{Tomb: t, prefix: ondisk.AppendVersionPrefix(nil, t.Key)}
+	}
+	slices.SortFunc(sorted, func(x, y tomb) int { return bytes.Compare(x.prefix, y.prefix) })
+	for first := true; first || len(sorted) > 0; first = false {
+		n := min(len(sorted), maxCollect)
+		if _, err := a.do(ctx, &collectMsg{reply: newReply(), tombs: sorted[:n:n]}); err != nil {
+			return err
+		}
+		sorted = sorted[n:]
+	}
+	return nil
+}
+
+// first says that the message goes before commits of its batch: a range deletion that came after
+// them would take what they wrote.
+func (*collectMsg) first() {}
+
+// apply implements message. A tombstone goes only if it is all that the key has left: anything
+// newer makes it an older version, which that one's mark reclaims. Runs of keys that have nothing
+// else between them go by one range deletion, which a list then skips in one step however many
+// there were.
+func (m *collectMsg) apply(b *batch) error {
+	floors := make(map[cluster.SetID]object.Stamp)
+	for i := 0; i < len(m.tombs) && b.err == nil; {
+		n, end := b.collectRun(m.tombs[i:])
+		for _, t := range m.tombs[i : i+n] {
+			// The promise and the floor go with the row, so the set's floor takes their place (P4).
+			state := b.a.keyState(t.Key)
+			floors[t.Set] = max(floors[t.Set], t.Ref.TS, state.Promise, state.Floor)
+			b.rows(t.prefix).remove(t.Ref)
+			if !state.Empty() {
+				b.setKeyState(t.Key, ondisk.KeyState{})
+			}
+		}
+		if n > 0 {
+			b.fail(b.pb.DeleteRange(m.tombs[i].prefix, end, nil))
+		}
+		i += max(n, 1) // the first of them is in use: leave it
+	}
+	for id, ts := range floors {
+		if row := b.a.set(id); ts > row.GCFloor {
+			row.GCFloor = ts
+			b.setRow(id, row)
+		}
+	}
+	return b.err
+}
+
+// collectRun counts the tombstones at the head of tombs that may go and whose rows follow each
+// other in the index with nothing between; end is a key above them and not above any row that stays.
+func (b *batch) collectRun(tombs []tomb) (n int, end []byte) {
+	for i := range tombs {
+		b.rows(tombs[i].prefix) // before the iterator is placed: both use the same one
+	}
+	it := b.iterator()
+	if it == nil {
+		return 0, nil
+	}
+	ok := it.SeekGE(tombs[0].prefix)
+	for ; n < len(tombs) && b.err == nil; n++ {
+		t := &tombs[n]
+		if ok && bytes.Compare(it.Key(), t.prefix) < 0 {
+			break // something lies between
+		}
+		rows := b.keys[string(t.prefix)]
+		for ; ok && bytes.HasPrefix(it.Key(), t.prefix); ok = it.Next() {
+			if !b.collectable(t, rows, it.Key(), it.Value()) {
+				return n, t.prefix
+			}
+		}
+	}
+	b.fail(it.Error())
+	if ok {
+		return n, slices.Clone(it.Key())
+	}
+	return n, ondisk.AppendKindAfter(nil, ondisk.RowVersion)
+}
+
+// collectable says whether a row of a tombstone's key may go: the stable tombstone itself, or what
+// its mark removes in this very batch.
+func (b *batch) collectable(t *tomb, rows *keyRows, key, value []byte) bool {
+	_, _, ref, _, err := ondisk.SplitVersionKey(key)
+	if err != nil {
+		b.fail(err)
+		return false
+	}
+	if rows.isGone(ref) {
+		return true
+	}
+	if ref != t.Ref || b.a.unstable(ref) != nil {
+		return false
+	}
+	_, _, shared, err := ondisk.SplitVersionValue(value)
+	if err != nil {
+		b.fail(err)
+		return false
+	}
+	row, err := ondisk.ViewVersion(shared)
+	b.fail(err)
+	return err == nil && row.Kind == ondisk.KindTombstone
+}
+
+// dropMsg is a Drop in the mailbox.
+type dropMsg struct {
+	reply
+	key object.Key
+	set cluster.SetID
+	ref object.VersionRef
+}
+
+func (*dropMsg) isMsg()      {}
+func (*dropMsg) weight() int { return 256 }
+
+// Drop implements Committer.
+func (a *Actor) Drop(ctx context.Context, key object.Key, set cluster.SetID, ref object.VersionRef) error {
+	_, err := a.do(ctx, &dropMsg{reply: newReply(), key: key, set: set, ref: ref})
+	return err
+}
+
+// apply implements message. The V row that stays behind keeps the version from ever being accepted
+// again; a version that the drive holds stable is never dropped.
+func (m *dropMsg) apply(b *batch) error {
+	a := b.a
+	prefix := ondisk.AppendVersionPrefix(nil, m.key)
+	rows := b.rows(prefix)
+	if b.err != nil {
+		return b.err
+	}
+	set := a.set(m.set)
+	view := b.view(m.key, rows, &set, m.ref)
+	verdict := quorum.Kill(&view, m.ref)
+	if verdict == quorum.KillHeld {
+		return a.wrap(fmt.Errorf("drop: %w", ErrHeld))
+	}
+	if !quorum.IsAttempt(view.Dead, m.ref) {
+		state := a.keyState(m.key)
+		state.Dead = append(slices.Clone(state.Dead), ondisk.Attempt{TS: m.ref.TS, Write: m.ref.Write, Epoch: set.Epoch})
+		b.setKeyState(m.key, state)
+	}
+	if verdict != quorum.KillDrop {
+		return nil
+	}
+	p := a.unstable(m.ref)
+	key := ondisk.AppendVersionKey(nil, m.key, m.ref, p.Rev)
+	if !p.data.OID.IsZero() {
+		b.discard(p.data.Ref, p.data.parts)
+	}
+	b.delete(key)
+	b.dropPending(m.ref, p)
+	rows.remove(m.ref)
+	return nil
+}
+
+// keyState is what the drive remembers of a key beside its versions.
+func (a *Actor) keyState(key object.Key) ondisk.KeyState {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.states[key]
+}
+
+// setKeyState writes a key's V row, or removes it once there is nothing to say.
+func (b *batch) setKeyState(key object.Key, state ondisk.KeyState) {
+	b.buf = ondisk.AppendKeyStateKey(b.buf[:0], key)
+	b.a.mu.Lock()
+	defer b.a.mu.Unlock()
+	if state.Empty() {
+		b.delete(b.buf)
+		delete(b.a.states, key)
+		return
+	}
+	b.val = ondisk.AppendKeyState(b.val[:0], &state)
+	b.set(b.buf, b.val)
+	b.a.states[key] = state
+}

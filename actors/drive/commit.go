@@ -1,0 +1,237 @@
+package drive
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
+	"holdfast/raftfsm/cluster"
+)
+
+// commitMsg is a Commit in the mailbox. Its rows are encoded by the sender, outside the loop, into
+// one buffer of its own.
+type commitMsg struct {
+	reply
+	req     Commit // Row, Inline and Parts are not used from here
+	out     CommitReply
+	buf     []byte        // backing of what follows
+	prefix  []byte        // of the key's M rows
+	key     []byte        // of the M row
+	row     []byte        // shared part
+	pending []byte        // value of the P row
+	inline  []byte        // value of the D row, nil if none
+	parts   [][]byte      // values of the X rows of a part table
+	keep    []ondisk.Part // the part table
+}
+
+func (*commitMsg) isMsg() {}
+
+func (m *commitMsg) weight() int { return len(m.buf) + 256 }
+
+// commitPool recycles messages whose callers saw the answer.
+type commitPool struct{ sync.Pool }
+
+func (p *commitPool) get() *commitMsg {
+	if m, ok := p.Get().(*commitMsg); ok {
+		return m
+	}
+	return &commitMsg{reply: newReply()}
+}
+
+// Commit implements Committer.
+func (a *Actor) Commit(ctx context.Context, req *Commit) (CommitReply, error) {
+	if req.Kind == ondisk.KindObject && !req.Staged && a.space.full() {
+		return CommitReply{}, a.wrap(ErrFull)
+	}
+	m := a.commits.get()
+	if err := m.encode(a, req); err != nil {
+		return CommitReply{}, a.wrap(fmt.Errorf("commit: %w", err))
+	}
+	answered, err := a.do(ctx, m)
+	if !answered {
+		return CommitReply{}, err
+	}
+	out := m.out
+	m.recycle()
+	a.commits.Put(m)
+	return out, err
+}
+
+func (m *commitMsg) recycle() {
+	if cap(m.buf) > 64<<10 {
+		m.buf = nil
+	}
+	*m = commitMsg{reply: m.reply, buf: m.buf[:0]}
+}
+
+// encode copies what the loop needs of req.
+func (m *commitMsg) encode(a *Actor, req *Commit) error {
+	m.req = *req
+	m.req.Row, m.req.Inline, m.req.Parts = nil, nil, nil
+	buf := ondisk.AppendVersionKey(m.buf[:0], req.Key, req.Ref, req.Rev)
+	key := len(buf)
+	buf = append(buf, req.Row...)
+	row := len(buf)
+	buf = ondisk.AppendPending(buf, &ondisk.Pending{
+		Key: req.Key, Ref: req.Ref, Rev: req.Rev, Epoch: req.Epoch, Bytes: int64(len(req.Inline)),
+	})
+	pend := len(buf)
+	if req.Inline != nil {
+		buf = ondisk.AppendInline(buf, req.Inline)
+	}
+	m.buf = buf
+	m.key, m.row, m.pending = buf[:key:key], buf[key:row:row], buf[row:pend:pend]
+	m.prefix = m.key[:ondisk.Split(m.key)]
+	if req.Inline != nil {
+		m.inline = buf[pend:]
+	}
+	if len(req.Parts) > 0 {
+		m.keep = slices.Clone(req.Parts)
+		var err error
+		if m.parts, err = ondisk.EncodeManifest(&ondisk.Manifest{Parts: req.Parts}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply implements message.
+func (m *commitMsg) apply(b *batch) error {
+	a, req := b.a, &m.req
+	if err := a.fenced(req.Key.Bucket, req.BucketRev); err != nil {
+		return err
+	}
+	set, err := b.enter(req.Set, req.Epoch)
+	if err != nil {
+		return err
+	}
+	rows := b.rows(m.prefix)
+	if b.err != nil {
+		return b.err
+	}
+	view := b.view(req.Key, rows, &set, req.Ref)
+	view.Holds = rows.holds(req.Ref, req.Rev)
+	v := quorum.Accept(&view, req.Ref)
+	m.out = CommitReply{Accepted: v.Accepted, Highest: v.Highest, Batch: b.num}
+	if !v.Accepted || v.Repeat {
+		return nil
+	}
+	a.saw(max(req.Ref.TS, req.Rev))
+	fresh := len(rows.heads) == 0
+	if err := m.write(b); err != nil {
+		m.out = CommitReply{}
+		return err
+	}
+	rows.add(rowHead{req.Ref, req.Rev})
+	a.heard(req.Peers)
+	a.accepted(req.Ref, &pending{
+		Pending: ondisk.Pending{
+			Key: req.Key, Ref: req.Ref, Rev: req.Rev, Epoch: req.Epoch, Bytes: int64(len(m.inline)),
+		},
+		set: req.Set, since: a.o.Clock(), fresh: fresh, kind: req.Kind, size: req.Size,
+		data: data{Ref: ondisk.Ref{Set: req.Set, OID: req.OID, Inline: m.inline != nil}, parts: m.parts != nil},
+	})
+	return nil
+}
+
+// view is what the drive knows of a key when it decides over a version of it.
+func (b *batch) view(key object.Key, rows *keyRows, set *ondisk.SetRow, ref object.VersionRef) quorum.KeyView {
+	a := b.a
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	state := a.states[key]
+	_, pending := a.pending[ref]
+	return quorum.KeyView{
+		Newest:     rows.newest(),
+		Holds:      rows.has(ref),
+		Stable:     !pending,
+		Promise:    state.Promise,
+		Floor:      state.Floor,
+		GCFloor:    set.GCFloor,
+		Dead:       state.Dead,
+		Superseded: state.Superseded,
+		Highest:    object.Stamp(a.clocks.Load()),
+		Now:        object.StampAt(a.o.Clock()),
+	}
+}
+
+// write puts the version's rows into the batch.
+func (m *commitMsg) write(b *batch) error {
+	req := &m.req
+	if req.Staged {
+		if err := b.take(req.OID); err != nil {
+			return err
+		}
+	}
+	b.setVersion(m.key, req.Slot, m.row)
+	b.buf = ondisk.AppendPendingKey(b.buf[:0], req.Set, req.Ref, req.Rev)
+	b.set(b.buf, m.pending)
+	if m.inline != nil {
+		b.buf = ondisk.AppendInlineKey(b.buf[:0], req.OID)
+		b.set(b.buf, m.inline)
+	}
+	for i, chunk := range m.parts {
+		b.buf = ondisk.AppendManifestKey(b.buf[:0], req.OID, uint32(i))
+		b.set(b.buf, chunk)
+	}
+	if req.Upload != (object.WriteID{}) {
+		b.dropUpload(req.Key, req.Upload, m.keep)
+	}
+	return nil
+}
+
+// accepted notes an unstable version. It is called before its row can be seen, so that no reader
+// takes the version for a stable one.
+func (a *Actor) accepted(ref object.VersionRef, p *pending) {
+	a.mu.Lock()
+	a.pending[ref] = p
+	a.mu.Unlock()
+}
+
+// saw remembers the highest stamp. Called by the loop alone.
+func (a *Actor) saw(ts object.Stamp) { a.clocks.Store(max(a.clocks.Load(), uint64(ts))) }
+
+// unstable returns what is pending of a version, nil if it is stable.
+func (a *Actor) unstable(ref object.VersionRef) *pending {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.pending[ref]
+}
+
+// settle forgets that a version is pending.
+func (a *Actor) settle(ref object.VersionRef) {
+	a.mu.Lock()
+	delete(a.pending, ref)
+	a.mu.Unlock()
+}
+
+// heard raises the watermarks of other drives.
+func (a *Actor) heard(peers map[cluster.DriveID]uint64) {
+	if len(peers) == 0 {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, n := range peers {
+		if n > a.peers[id] && id != a.id {
+			a.peers[id] = n
+		}
+	}
+}
+
+// Watermarks returns the drive's last durable batch and the highest batches of other drives that
+// were acknowledged to clients, as far as this drive was told. A drive whose own number lies below
+// what others recorded of it has lost acknowledged writes.
+func (a *Actor) Watermarks() (own uint64, peers map[cluster.DriveID]uint64) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.gate.durable.Load(), maps.Clone(a.peers)
+}
+
+// Highest is the highest stamp the drive has ever seen: a coordinator's clock starts above it.
+func (a *Actor) Highest() object.Stamp { return object.Stamp(a.clocks.Load()) }

@@ -1,0 +1,150 @@
+package drive
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// loop is the writer: it alone changes the index. It takes what is in the mailbox without waiting,
+// writes it as one batch with one sync, and answers. What arrives during a sync forms the next
+// batch; there is no timer on this way. Marks have no sync of their own: they ride with the next
+// batch, or after MarkDelay with one that is not synced.
+func (a *Actor) loop() error {
+	var (
+		msgs     []message
+		lateMark = newAlarm() // marks are waiting for a batch
+		lateSync = newAlarm() // an unsynced batch is waiting for a sync
+	)
+	defer close(a.ended)
+	defer lateMark.stop()
+	defer lateSync.stop()
+	for {
+		a.sat.Waiting(time.Now())
+		msgs = msgs[:0]
+		sync := true
+		select {
+		case m := <-a.mail.C():
+			msgs = append(msgs, m)
+		case <-a.marks.wake:
+			lateMark.set(a.o.Limits.MarkDelay)
+			continue
+		case <-lateMark.c():
+			lateMark.fired()
+			sync = false
+		case <-lateSync.c():
+			lateSync.fired()
+		case <-a.act.Stopping():
+			return a.finish(msgs)
+		}
+		a.sat.Working(time.Now())
+		msgs = a.drain(msgs)
+		sync = sync || len(msgs) > 0
+		if err := a.write(msgs, sync); err != nil {
+			return err
+		}
+		lateMark.stop()
+		if sync {
+			lateSync.stop()
+		} else {
+			lateSync.set(a.o.Limits.IdleSync)
+		}
+	}
+}
+
+// drain adds what is waiting, up to the limits of one batch.
+func (a *Actor) drain(msgs []message) []message {
+	weight := 0
+	for _, m := range msgs {
+		weight += m.weight()
+	}
+	return a.mail.Drain(msgs, a.o.Limits.BatchOps-len(msgs), func(m message) bool {
+		weight += m.weight()
+		return weight < a.o.Limits.BatchBytes
+	})
+}
+
+// finish writes what is left when the actor stops. Senders are already refused.
+func (a *Actor) finish(msgs []message) error {
+	a.mail.Shut()
+	for {
+		msgs = a.drain(msgs[:0])
+		if len(msgs) == 0 && a.marks.len() == 0 {
+			return nil
+		}
+		if err := a.write(msgs, true); err != nil {
+			return err
+		}
+	}
+}
+
+// write makes one batch of msgs and the marks that are waiting. Answers are given when the batch
+// is durable; if it cannot be written the drive fails and nobody is told that it was.
+func (a *Actor) write(msgs []message, sync bool) error {
+	b := a.newBatch()
+	defer b.close()
+	b.applyMarks()
+	b.apply(msgs)
+	if b.err != nil {
+		return fmt.Errorf("batch %d: %w", b.num, b.err)
+	}
+	if err := b.commit(sync); err != nil {
+		return fmt.Errorf("batch %d: %w", b.num, err)
+	}
+	for _, m := range msgs {
+		r := m.answer()
+		r.done <- r.err
+	}
+	a.m.batch(len(msgs))
+	return nil
+}
+
+// apply runs the operations of a batch. All of them are still unanswered, so their order is free:
+// collections go first (see collectMsg).
+func (b *batch) apply(msgs []message) {
+	for pass := range 2 {
+		for _, m := range msgs {
+			if _, first := m.(interface{ first() }); first != (pass == 0) || b.err != nil {
+				continue
+			}
+			m.answer().err = m.apply(b)
+		}
+	}
+}
+
+// commit writes the batch and, if sync, waits until it and all before it are durable.
+func (b *batch) commit(sync bool) error {
+	a := b.a
+	if b.pb.Empty() {
+		if !sync || a.gate.durable.Load() == a.batchNo {
+			return nil
+		}
+		// Only the sync of earlier, unsynced batches is wanted.
+		if err := a.db.LogData(nil, pebble.Sync); err != nil {
+			return err
+		}
+		a.gate.advance(a.batchNo)
+		return nil
+	}
+	b.setMarks()
+	a.batchNo = b.num
+	start := time.Now()
+	how := pebble.NoSync
+	if sync {
+		how = pebble.Sync
+	}
+	size := b.pb.Len()
+	if err := a.db.Apply(b.pb, how); err != nil {
+		return err
+	}
+	if sync {
+		a.gate.advance(b.num)
+		a.m.synced(time.Since(start), size)
+	}
+	a.space.grew(int64(size))
+	for _, f := range b.after {
+		f()
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package drive
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are one drive's. Their labels are the drive's id and path, so all drives of a process
+// share a registry.
+type metrics struct {
+	registry   prometheus.Registerer
+	all        []prometheus.Collector
+	batchOps   prometheus.Histogram
+	syncTime   prometheus.Histogram
+	written    *prometheus.CounterVec
+	read       *prometheus.CounterVec
+	errors     *prometheus.CounterVec
+	writeBytes struct{ index, data prometheus.Counter }
+	readBytes  struct{ data prometheus.Counter }
+}
+
+func newMetrics(a *Actor) *metrics {
+	labels := prometheus.Labels{"drive": a.id.String(), "path": a.path}
+	m := &metrics{registry: a.o.Registry}
+	m.batchOps = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "holdfast_drive_batch_operations", Help: "Operations written by one group commit.",
+		ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(1, 2, 10),
+	})
+	m.syncTime = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "holdfast_drive_sync_seconds", Help: "Time to make one batch of the index durable.",
+		ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(50e-6, 2, 16),
+	})
+	vec := func(name, help, label string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}, []string{label})
+		m.all = append(m.all, c)
+		return c
+	}
+	m.written = vec("holdfast_drive_written_bytes_total", "Bytes written, by where they go.", "to")
+	m.read = vec("holdfast_drive_read_bytes_total", "Shard bytes read, by where they lie.", "from")
+	m.errors = vec("holdfast_drive_errors_total", "Errors and refusals, by kind.", "kind")
+	m.writeBytes.index, m.writeBytes.data = m.written.WithLabelValues("index"), m.written.WithLabelValues("segments")
+	m.readBytes.data = m.read.WithLabelValues("segments")
+	gauge := func(name, help string, f func() float64) {
+		m.all = append(m.all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, f))
+	}
+	gauge("holdfast_drive_mailbox_depth", "Messages waiting for the writer loop.", func() float64 { return float64(a.mail.Depth()) })
+	gauge("holdfast_drive_mailbox_refused_total", "Messages refused because the mailbox was full.", func() float64 { return float64(a.mail.Refused()) })
+	gauge("holdfast_drive_working_ratio", "Part of recent time that the writer loop worked.", a.sat.Fraction)
+	gauge("holdfast_drive_readers", "Reads that run now.", func() float64 { return float64(len(a.readers)) })
+	gauge("holdfast_drive_unstable_versions", "Versions accepted and not known stable.", func() float64 {
+		a.mu.RLock()
+		defer a.mu.RUnlock()
+		return float64(len(a.pending))
+	})
+	gauge("holdfast_drive_capacity_bytes", "Size of the drive's file system.", func() float64 { return float64(a.space.capacity.Load()) })
+	gauge("holdfast_drive_free_bytes", "Free bytes of the drive's file system.", func() float64 { return float64(a.space.left()) })
+	gauge("holdfast_drive_used_bytes", "Bytes of Holdfast's own files.", func() float64 { return float64(a.space.used.Load()) })
+	gauge("holdfast_drive_read_errors_total", "Reads that the system answered with an error.", func() float64 { return float64(a.health.ReadErrors()) })
+	gauge("holdfast_drive_up", "1 while the drive is in service.", func() float64 {
+		if a.health.Err() != nil {
+			return 0
+		}
+		return 1
+	})
+	m.all = append(m.all, m.batchOps, m.syncTime)
+	if m.registry != nil {
+		for _, c := range m.all {
+			if err := m.registry.Register(c); err != nil {
+				a.log.Warn("registering a metric", "err", err)
+			}
+		}
+	}
+	return m
+}
+
+// close takes the drive's metrics off the registry, so that it may be opened again.
+func (m *metrics) close() {
+	if m.registry == nil {
+		return
+	}
+	for _, c := range m.all {
+		m.registry.Unregister(c)
+	}
+}
+
+func (m *metrics) batch(ops int) {
+	if ops > 0 {
+		m.batchOps.Observe(float64(ops))
+	}
+}
+
+func (m *metrics) synced(took time.Duration, bytes int) {
+	m.syncTime.Observe(took.Seconds())
+	m.writeBytes.index.Add(float64(bytes))
+}
+
+func (m *metrics) error(kind string) { m.errors.WithLabelValues(kind).Inc() }
