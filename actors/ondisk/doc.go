@@ -1,6 +1,82 @@
 // Package ondisk holds every layout that Holdfast persists, and nothing else: the drive label
-// FORMAT, the rows of the index, the frames of segments, and the one helper that writes a small
-// file atomically. It does no I/O but that helper's. Decoders take bytes from a disk that may lie:
-// each returns ErrCorrupt (wrong bytes), ErrNewer (written by a newer release) or a value, never
-// panics, and never aliases its input unless it says so.
+// FORMAT, the rows of the index with their order, the frames of segments, and the one helper that
+// writes a small file atomically. It does no I/O but that helper's. It holds no state.
+//
+// Decoders take bytes from a disk that may lie: each returns ErrCorrupt (wrong bytes), ErrNewer
+// (written by a newer release) or a value, never panics, and never aliases its input unless it says
+// so. Numbers are big endian, but for the fixed 8-byte fields inside values, which are protobuf's.
+//
+// # A drive
+//
+//	FORMAT     the label: JSON and a line with its CRC32C (Label)
+//	idx/       one Pebble database: the rows below, in the order of Comparer
+//	seg/       segments: a header, then frames
+//
+// # Keys
+//
+// A name is escaped (00 becomes 00 FF) and ended by 00 01, so keys are prefix-free and their order
+// is the byte order of (bucket, name, rest). ^x is the complement of x: newest first.
+//
+//	 1   8       ..     2     8    16        8
+//	+---+--------+------+-----+-----+----------+------+
+//	| M | bucket | name |00 01| ^ts | ^writeID | ^rev |   one version of one key
+//	+---+--------+------+-----+-----+----------+------+
+//	| V | bucket | name |00 01|                           what a drive remembers of a key
+//	+---+--------+------+-----+----+                 16
+//	| U | bucket | name |00 01| uploadID |                an open upload, and behind it its parts:
+//	+---+--------+------+-----+----------+------+-----+----------+
+//	| U | bucket | name |00 01| uploadID | part | ^ts | ^writeID |  part: 2
+//	+---+--------+------+-----+----------+------+-----+----------+
+//	 <------- Split ---------->           bloom filters are on this part; other keys are not split
+//
+//	D | oid 16                               a small shard
+//	X | oid 16 | chunk 4                     extents and parts of one oid
+//	P | set 4 | ts 8 | writeID 16 | rev 8    accepted, not known stable
+//	H | set 4 | slot 1 | ts | writeID | rev  stable, missing on that slot
+//	E | set 4                                a drive's view of a set
+//	R | set 4 | leaf 1                       digest of stable rows
+//	G | seq 8                                to be given back
+//	S | segment 4                            use of a segment
+//	B | bucket 8                             usage, by the merge operator
+//	Q | [name ..]                            control state; without a name: to what it belongs
+//	Z                                        clocks and watermarks
+//	L | due 8 | bucket 8 | name | 00 01 | ^ts 8 | ^writeID 16    reserved
+//	O | seq 8                                                    reserved
+//
+// # Values
+//
+// Fields are protobuf wire format; their numbers stand beside the encoders. Zero is not written. A
+// decoder keeps fields it does not know where the row is rewritten (Unknown), and refuses them with
+// ErrNewer where it could only drop them.
+//
+//	M     | 1 | batch 8 | slot 1 | 1 | fields                 the part from the second 1 on is equal
+//	                             <--- shared --->             on all drives of the set
+//	U     | 1 | batch 8 | fields
+//	D     | 1 | CRC32C 4 | payload                            CRC of the payload
+//	Q     | 1 | payload | CRC32C 4                            CRC of key, 1 and payload
+//	rest  | 1 | fields
+//
+// # Segments
+//
+// A segment file is a header of 4096 bytes, then frames. Every checksum of a header is the CRC32C of
+// all header bytes before it and is its last 4 bytes.
+//
+//	offset 0          8         9       16      32       36           40     48       56    4092
+//	+-----------------+---------+-------+-------+--------+------------+------+--------+-----+-----+
+//	| HFsegmnt        | 1 fmt   | class | drive | number | generation | size | extent | 0.. | CRC |
+//	+-----------------+---------+-------+-------+--------+------------+------+--------+-----+-----+
+//
+// A frame is a header and up to 1 MiB of one shard, with a CRC64-NVME for each 64 KiB of it:
+//
+//	0      4     5       6     8         12           16    32        48       52     56  60      60+8b  h-4
+//	+------+-----+-------+-----+---------+------------+-----+---------+--------+------+---+-------+------+-----+
+//	| HFfr | fmt | flags | h   | segment | generation | oid | writeID | number | data | 0 | CRC64 | 0 .. | CRC |
+//	|      |  1  | 1=run |     |         |            |     |         |        |      |   | b x 8 |      |     |
+//	+------+-----+-------+-----+---------+------------+-----+---------+--------+------+---+-------+------+-----+
+//
+//	run frame   h = 4096, data padded to 4 KiB, so that both are aligned; padding is never read
+//	pack frame  h = 64 + 8b, data as long as it is
+//
+// A frame whose segment or generation is not the file's is left over from before the segment was
+// recycled. Design decisions: DESIGN.md.
 package ondisk

@@ -147,11 +147,11 @@ func appendExtent(dst []byte, num protowire.Number, e *Extent) []byte {
 	dst, start := beginMessage(dst, num)
 	dst = appendUint(dst, eSegment, uint64(e.Segment))
 	dst = appendUint(dst, eGeneration, uint64(e.Generation))
-	dst = appendUint(dst, eOffset, uint64(e.Offset))
-	dst = appendUint(dst, eLength, uint64(e.Length))
+	dst = appendSize(dst, eOffset, e.Offset)
+	dst = appendSize(dst, eLength, e.Length)
 	dst = appendUint(dst, eFrames, uint64(e.Frames))
 	dst = appendUint(dst, eFirst, uint64(e.First))
-	dst = appendUint(dst, eData, uint64(e.Data))
+	dst = appendSize(dst, eData, e.Data)
 	return endMessage(dst, start)
 }
 
@@ -184,10 +184,8 @@ func (d *decoder) extent() (e Extent) {
 func appendPart(dst []byte, num protowire.Number, p *Part) []byte {
 	dst, start := beginMessage(dst, num)
 	dst = appendUint(dst, pNumber, uint64(p.Number))
-	dst = appendUint(dst, pSize, uint64(p.Size))
-	if p.Stored != p.Size { // written even when zero
-		dst = protowire.AppendVarint(protowire.AppendTag(dst, pStored, protowire.VarintType), uint64(p.Stored))
-	}
+	dst = appendSize(dst, pSize, p.Size)
+	dst = appendStored(dst, pStored, p.Stored, p.Size)
 	dst = appendETag(dst, pETagMD5, pETag, p.ETag)
 	dst = appendChecksums(dst, pChecksum, p.Checksums)
 	dst = appendBytes(dst, pEncryption, p.Encryption)

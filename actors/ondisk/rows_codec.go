@@ -223,7 +223,7 @@ func AppendPending(dst []byte, p *Pending) []byte {
 	dst = appendFixed(dst, 4, uint64(p.Rev))
 	dst = appendUint(dst, 5, p.Epoch)
 	dst = appendUint(dst, 6, uint64(p.Slots))
-	dst = appendUint(dst, 7, uint64(p.Bytes))
+	dst = appendSize(dst, 7, p.Bytes)
 	return append(dst, p.Unknown...)
 }
 
@@ -297,8 +297,8 @@ func AppendSegmentRow(dst []byte, s *SegmentRow) []byte {
 	dst = append(dst, rowFormat)
 	dst = appendUint(dst, 1, uint64(s.Class))
 	dst = appendUint(dst, 2, uint64(s.Generation))
-	dst = appendUint(dst, 3, uint64(s.Live))
-	dst = appendUint(dst, 4, uint64(s.End))
+	dst = appendSize(dst, 3, s.Live)
+	dst = appendSize(dst, 4, s.End)
 	if len(s.Used) > 0 {
 		dst = appendElementHead(dst, 5, 8*len(s.Used))
 		for _, w := range s.Used {

@@ -67,6 +67,9 @@ const (
 // Slot. It is equal on all drives of the set. A row that would exceed MaxVersionRow on a drive is
 // refused with object.ErrMetadataTooLarge, and dst comes back as it was.
 func AppendVersion(dst []byte, v *Version) ([]byte, error) {
+	if v.Kind == 0 || v.Kind > KindTombstone || v.Size < 0 || v.Stored < 0 {
+		return dst, fmt.Errorf("version row of kind %d, size %d, stored %d: no such version", v.Kind, v.Size, v.Stored)
+	}
 	start := len(dst)
 	b := append(dst, rowFormat)
 	b = appendUint(b, vKind, uint64(v.Kind))
@@ -75,10 +78,8 @@ func AppendVersion(dst []byte, v *Version) ([]byte, error) {
 	b = appendUint(b, vK, uint64(v.K))
 	b = appendUint(b, vUnit, uint64(v.Unit))
 	b = appendUint(b, vFrame, uint64(v.Frame))
-	b = appendUint(b, vSize, uint64(v.Size))
-	if v.Stored != v.Size { // written even when zero
-		b = protowire.AppendVarint(protowire.AppendTag(b, vStored, protowire.VarintType), uint64(v.Stored))
-	}
+	b = appendSize(b, vSize, v.Size)
+	b = appendStored(b, vStored, v.Stored, v.Size)
 	b = appendFixed(b, vModTime, uint64(v.ModTime))
 	b = appendETag(b, vETagMD5, vETag, v.ETag)
 	b = appendChecksums(b, vChecksum, v.Checksums)
@@ -94,6 +95,17 @@ func AppendVersion(dst []byte, v *Version) ([]byte, error) {
 		return dst, fmt.Errorf("%w: the version row takes %d bytes, %d are allowed", object.ErrMetadataTooLarge, n, MaxVersionRow)
 	}
 	return b, nil
+}
+
+// appendStored writes the stored size if it differs from the plain one, zero too.
+func appendStored(dst []byte, num protowire.Number, stored, size int64) []byte {
+	switch {
+	case stored == size:
+		return dst
+	case stored == 0:
+		return protowire.AppendVarint(protowire.AppendTag(dst, num, protowire.VarintType), 0)
+	}
+	return appendSize(dst, num, stored)
 }
 
 // appendRare appends the fields that most rows lack.
@@ -364,7 +376,7 @@ func appendRef(dst []byte, num protowire.Number, r *Ref) []byte {
 	dst, start := beginMessage(dst, num)
 	dst = appendID(dst, rOID, r.OID)
 	dst = appendUint(dst, rSet, uint64(r.Set))
-	dst = appendUint(dst, rLength, uint64(r.Length))
+	dst = appendSize(dst, rLength, r.Length)
 	dst = appendBool(dst, rInline, r.Inline)
 	return endMessage(dst, start)
 }

@@ -90,3 +90,13 @@ func TestVersionTooLarge(t *testing.T) {
 		t.Fatalf("the largest row has %d bytes", n)
 	}
 }
+
+func TestVersionThatCannotBe(t *testing.T) {
+	for name, v := range map[string]Version{
+		"no kind": {}, "unknown kind": {Kind: KindTombstone + 1}, "size": {Kind: KindObject, Size: -1}, "stored": {Kind: KindObject, Stored: -1},
+	} {
+		if got, err := AppendVersion(nil, &v); err == nil {
+			t.Errorf("%s was written: %x", name, got)
+		}
+	}
+}

@@ -21,6 +21,15 @@ func appendUint(dst []byte, num protowire.Number, v uint64) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(dst, num, protowire.VarintType), v)
 }
 
+// appendSize is for numbers of bytes, which decoders refuse to take negative. A negative one is a
+// fault of accounting in the program; it must not reach the disk, where it would make the row unreadable.
+func appendSize(dst []byte, num protowire.Number, v int64) []byte {
+	if v < 0 {
+		panic(fmt.Sprintf("ondisk: field %d: negative size %d", num, v))
+	}
+	return appendUint(dst, num, uint64(v))
+}
+
 func appendZigzag(dst []byte, num protowire.Number, v int64) []byte {
 	return appendUint(dst, num, protowire.EncodeZigZag(v))
 }
