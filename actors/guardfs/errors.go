@@ -15,7 +15,7 @@ func IsNoSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// isUnsupported reports whether err says that the file system lacks the call altogether.
-func isUnsupported(err error) bool {
+// IsUnsupported reports whether err says that the file system lacks the call altogether.
+func IsUnsupported(err error) bool {
 	return errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS)
 }

@@ -3,6 +3,7 @@ package guardfs
 import (
 	"errors"
 	"io"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -51,7 +52,14 @@ func (f *file) WriteAt(p []byte, off int64) (n int, err error) {
 
 // Preallocate implements vfs.File.
 func (f *file) Preallocate(offset, length int64) error {
-	return f.change("preallocate", preallocate, func() error { return f.File.Preallocate(offset, length) })
+	return f.change("preallocate", preallocate, func() error {
+		for {
+			// Linux breaks fallocate off for any signal, and Go's scheduler sends them.
+			if err := f.File.Preallocate(offset, length); !errors.Is(err, syscall.EINTR) {
+				return err
+			}
+		}
+	})
 }
 
 // Sync implements vfs.File. No error of a sync is harmless, no space included: Linux drops the

@@ -36,6 +36,12 @@ type guard struct {
 	park bool
 }
 
+// Change makes a call of our own on a file below a checked file system, one that vfs.File lacks,
+// under the same rule: not on a failed drive, and an error that is not harmless fails it.
+func (h *Health) Change(op, name string, harmless func(error) bool, call func() error) error {
+	return guard{h: h}.change(op, name, harmless, call)
+}
+
 // change makes one call that may change the drive, unless it has failed. harmless names an outcome
 // that is no fault of the drive; nil means there is none.
 func (g guard) change(op, name string, harmless func(error) bool, call func() error) error {
@@ -67,7 +73,7 @@ func (g guard) grow(err error) bool { return !g.park && IsNoSpace(err) }
 
 // preallocate is the judgement on Preallocate, which is only ever a hint: Pebble ignores its
 // errors, and our own files ask whether it was refused.
-func preallocate(err error) bool { return IsNoSpace(err) || isUnsupported(err) }
+func preallocate(err error) bool { return IsNoSpace(err) || IsUnsupported(err) }
 
 func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 

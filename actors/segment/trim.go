@@ -1,0 +1,161 @@
+package segment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast/actors/guardfs"
+)
+
+// puncher gives parts of files back to the file system, where it can.
+type puncher struct {
+	off bool // set by probe, before the store is shared, and by the first refusal, guarded by Store.mu
+}
+
+func unsupported(err error) bool {
+	return guardfs.IsUnsupported(err) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ESPIPE)
+}
+
+// probe finds out whether holes can be punched, in a file of its own.
+func (s *Store) probe() {
+	s.punch.off = true
+	name := s.fs.PathJoin(s.dir, "probe.tmp")
+	f, err := s.fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return
+	}
+	if _, err := f.WriteAt(make([]byte, page), 0); err == nil {
+		s.punch.off = !s.punchHole(f, name, 0, page)
+	}
+	_ = f.Close()
+	_ = s.fs.Remove(name)
+}
+
+// punchHole gives a part of a file back. It reports whether the file system did so.
+func (s *Store) punchHole(f vfs.File, name string, off, length int64) bool {
+	fd := f.Fd()
+	if fd == vfs.InvalidFd {
+		return false
+	}
+	err := s.health.Change("punch", name, unsupported, func() error {
+		for {
+			err := unix.Fallocate(int(fd), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, length)
+			if err != unix.EINTR {
+				return err
+			}
+		}
+	})
+	return err == nil
+}
+
+// Trim does a little housekeeping and returns how many things it did, at most budget: it removes
+// emptied files beyond the pool, and punches units of run segments that nobody took since the Trim
+// before the last. The owner calls it from time to time, which is what bounds its rate.
+func (s *Store) Trim(ctx context.Context, budget int) (done int, err error) {
+	for done < budget && ctx.Err() == nil {
+		did, err := s.removeOne()
+		if err != nil {
+			return done, fmt.Errorf("trim segments: %w", err)
+		}
+		if !did {
+			break
+		}
+		done++
+	}
+	return done + s.punchIdle(ctx, budget-done), ctx.Err()
+}
+
+// removeOne removes the file that has been in the pool longest.
+func (s *Store) removeOne() (bool, error) {
+	s.mu.Lock()
+	if len(s.free) <= s.o.Pool {
+		s.mu.Unlock()
+		return false, nil
+	}
+	g := s.segs[s.free[0]]
+	s.free = s.free[1:]
+	s.mu.Unlock()
+
+	s.files.drop(g.no)
+	err := s.fs.Remove(s.path(g.no))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.free = append(s.free, g.no)
+		return false, err
+	}
+	g.file = false
+	s.born--
+	return true, nil
+}
+
+// punchIdle punches runs of units that have been free for a while.
+func (s *Store) punchIdle(ctx context.Context, budget int) (done int) {
+	type hole struct {
+		g *seg
+		r units
+	}
+	var holes []hole
+	s.mu.Lock()
+	if s.punch.off {
+		s.mu.Unlock()
+		return 0
+	}
+	for _, g := range s.roomy {
+		for i := 0; i < s.units; i++ {
+			if !g.isFree(i) {
+				continue
+			}
+			if !g.idle.has(i) {
+				g.idle.set(i)
+				continue
+			}
+			if g.punched.has(i) || len(holes) >= budget {
+				continue
+			}
+			if k := len(holes) - 1; k >= 0 && holes[k].g == g && holes[k].r.first+holes[k].r.n == i {
+				holes[k].r.n++
+			} else {
+				holes = append(holes, hole{g, units{i, 1}})
+			}
+			// Reserved like a writer's, so that nobody takes it meanwhile.
+			g.reserved.set(i)
+			g.nfree--
+		}
+	}
+	for _, h := range holes {
+		h.g.writers++
+		s.listRun(h.g)
+	}
+	s.mu.Unlock()
+	for _, h := range holes {
+		ok := ctx.Err() == nil && s.punchUnits(h.g.no, h.r)
+		s.mu.Lock()
+		h.g.reserved.clearAll(h.r)
+		h.g.nfree += h.r.n
+		h.g.writers--
+		if ok {
+			h.g.alloc.clearAll(h.r)
+			h.g.punched.setAll(h.r)
+			done++
+		}
+		s.listRun(h.g)
+		s.recycle(h.g)
+		s.mu.Unlock()
+	}
+	return done
+}
+
+func (s *Store) punchUnits(no uint32, r units) bool {
+	h, err := s.files.get(no, true)
+	if err != nil {
+		return false
+	}
+	defer s.files.put(h)
+	return s.punchHole(h.file, fileName(no), r.start(), r.end()-r.start())
+}
