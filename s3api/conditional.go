@@ -1,0 +1,152 @@
+package s3api
+
+import (
+	"strings"
+	"time"
+
+	"holdfast/actors/erasureset"
+	"holdfast/actors/object"
+	"holdfast/s3api/s3err"
+)
+
+// conditions are the If-* headers of a request, or the x-amz-copy-source-if-* of a copy.
+type conditions struct {
+	match, noneMatch          string
+	modifiedSince, unmodSince time.Time
+	any                       bool
+}
+
+// conditionsOf reads conditional headers; prefix is "" or "x-amz-copy-source-". A date that cannot
+// be read is ignored, as HTTP asks.
+func conditionsOf(r *request, prefix string) conditions {
+	c := conditions{match: r.get(prefix + "if-match"), noneMatch: r.get(prefix + "if-none-match")}
+	c.modifiedSince, _ = parseHTTPTime(r.get(prefix + "if-modified-since"))
+	c.unmodSince, _ = parseHTTPTime(r.get(prefix + "if-unmodified-since"))
+	c.any = c.match != "" || c.noneMatch != "" || !c.modifiedSince.IsZero() || !c.unmodSince.IsZero()
+	return c
+}
+
+// forRead judges a GET or HEAD by RFC 9110 13.2.2: entity tags win over dates.
+func (c *conditions) forRead(v *erasureset.Info) error {
+	modified := time.Unix(0, v.ModTime).Truncate(time.Second)
+	switch {
+	case c.match != "":
+		if !etagListed(c.match, v.ETag) {
+			return s3err.PreconditionFailed.With("Condition", "If-Match")
+		}
+	case !c.unmodSince.IsZero() && modified.After(c.unmodSince):
+		return s3err.PreconditionFailed.With("Condition", "If-Unmodified-Since")
+	}
+	switch {
+	case c.noneMatch != "":
+		if etagListed(c.noneMatch, v.ETag) {
+			return object.ErrNotModified
+		}
+	case !c.modifiedSince.IsZero() && !modified.After(c.modifiedSince):
+		return object.ErrNotModified
+	}
+	return nil
+}
+
+// forCopySource judges the source of a copy: what would be 304 for a read is 412 here.
+func (c *conditions) forCopySource(v *erasureset.Info) error {
+	if c.forRead(v) != nil {
+		return s3err.PreconditionFailed
+	}
+	return nil
+}
+
+// writeCondition turns the If-* headers of a write into a condition, nil if there are none. S3
+// knows "If-None-Match: *" and "If-Match: tag"; the other combinations mean what HTTP says.
+func writeCondition(r *request) (erasureset.Condition, error) {
+	match, noneMatch := r.get("if-match"), r.get("if-none-match")
+	if r.has("if-modified-since") || r.has("if-unmodified-since") {
+		return nil, s3err.UnsupportedHeader
+	}
+	if match == "" && noneMatch == "" {
+		return nil, nil
+	}
+	return func(current *erasureset.Info) error {
+		switch {
+		case match != "" && current == nil:
+			return s3err.NoSuchKey
+		case match != "" && !etagListed(match, current.ETag):
+			return s3err.PreconditionFailed.With("Condition", "If-Match")
+		case noneMatch != "" && current != nil && etagListed(noneMatch, current.ETag):
+			return s3err.PreconditionFailed.With("Condition", "If-None-Match")
+		}
+		return nil
+	}, nil
+}
+
+// deleteCondition is what a delete may depend on. To delete what is not there always succeeds.
+type deleteCondition struct {
+	match string
+	mtime string
+	size  string
+}
+
+// condition returns nil if there is nothing to check.
+func (d deleteCondition) condition() (erasureset.Condition, error) {
+	if d == (deleteCondition{}) {
+		return nil, nil
+	}
+	mtime, ok := parseHTTPTime(d.mtime)
+	if d.mtime != "" && !ok {
+		return nil, s3err.InvalidArgument.With("ArgumentName", "x-amz-if-match-last-modified-time")
+	}
+	size, ok := parseDigits(d.size)
+	if d.size != "" && !ok {
+		return nil, s3err.InvalidArgument.With("ArgumentName", "x-amz-if-match-size")
+	}
+	return func(current *erasureset.Info) error {
+		switch {
+		case current == nil:
+		case d.match != "" && !etagListed(d.match, current.ETag):
+			return s3err.PreconditionFailed.With("Condition", "If-Match")
+		case d.mtime != "" && time.Unix(0, current.ModTime).Unix() != mtime.Unix():
+			return s3err.PreconditionFailed.With("Condition", "x-amz-if-match-last-modified-time")
+		case d.size != "" && current.Size != size:
+			return s3err.PreconditionFailed.With("Condition", "x-amz-if-match-size")
+		}
+		return nil
+	}, nil
+}
+
+// etagListed says whether an If-Match or If-None-Match value names etag. Quotes are optional, as
+// in S3; entity tags here are never weak, so "W/" is ignored.
+func etagListed(list, etag string) bool {
+	for list != "" {
+		var one string
+		one, list, _ = strings.Cut(list, ",")
+		one = strings.TrimPrefix(strings.TrimSpace(one), "W/")
+		if one == "*" || strings.EqualFold(trimQuotes(one), etag) {
+			return true
+		}
+	}
+	return false
+}
+
+// trimQuotes removes one pair of quotes.
+func trimQuotes(s string) string {
+	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
+		return s[1 : len(s)-1]
+	}
+	return s
+}
+
+// parseHTTPTime reads the three date forms of HTTP, and ISO 8601, which S3 takes too.
+func parseHTTPTime(s string) (time.Time, bool) {
+	if s == "" {
+		return time.Time{}, false
+	}
+	for _, layout := range []string{httpTime, time.RFC850, time.ANSIC, time.RFC1123Z, time.RFC3339} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// httpTime is the form of dates in headers.
+const httpTime = "Mon, 02 Jan 2006 15:04:05 GMT"

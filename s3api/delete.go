@@ -1,0 +1,106 @@
+package s3api
+
+import (
+	"context"
+	"sync"
+
+	"holdfast/actors/erasureset"
+	"holdfast/raftfsm/cluster"
+	"holdfast/s3api/s3err"
+	"holdfast/s3api/s3xml"
+)
+
+// deleteWorkers is how many keys of one request are deleted at the same time.
+const deleteWorkers = 16
+
+// deleteObject serves DeleteObject.
+func deleteObject(c *call) error {
+	bucket, key, err := c.object()
+	if err != nil {
+		return err
+	}
+	cond, err := deleteCondition{
+		match: c.req.get("if-match"),
+		mtime: c.req.get("x-amz-if-match-last-modified-time"),
+		size:  c.req.get("x-amz-if-match-size"),
+	}.condition()
+	if err != nil {
+		return err
+	}
+	if err := c.srv.opts.Objects.Delete(c.ctx, &erasureset.DeleteRequest{Bucket: bucket, Key: key, If: cond}); err != nil {
+		return err
+	}
+	c.empty(204)
+	return nil
+}
+
+// deleteObjects serves DeleteObjects. Keys are deleted side by side; the answer keeps their order.
+func deleteObjects(c *call) error {
+	bucket, err := c.bucket()
+	if err != nil {
+		return err
+	}
+	body, err := c.readAll(s3xml.MaxDeleteBody)
+	if err != nil {
+		return err
+	}
+	if len(body) == 0 {
+		return s3err.MissingRequestBodyError
+	}
+	doc, err := s3xml.ParseDelete(body)
+	if err != nil {
+		return err
+	}
+	errs := make([]error, len(doc.Objects))
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range min(deleteWorkers, len(doc.Objects)) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range next {
+				errs[i] = c.srv.deleteListed(c.ctx, bucket, &doc.Objects[i])
+			}
+		}()
+	}
+	for i := range doc.Objects {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return c.xml(c.deleteResult(&doc, errs))
+}
+
+// deleteListed deletes one entry of a DeleteObjects request. A panic costs this entry only.
+func (s *Server) deleteListed(ctx context.Context, bucket cluster.Bucket, o *s3xml.DeleteObject) (err error) {
+	defer s.recovered(&err)
+	if err := checkKey(o.Key); err != nil {
+		return err
+	}
+	if err := checkVersion(o.VersionID, o.VersionID != ""); err != nil {
+		return err
+	}
+	cond, err := deleteCondition{match: o.ETag, mtime: o.LastModifiedTime, size: o.Size}.condition()
+	if err != nil {
+		return err
+	}
+	return s.opts.Objects.Delete(ctx, &erasureset.DeleteRequest{Bucket: bucket, Key: o.Key, If: cond})
+}
+
+func (c *call) deleteResult(doc *s3xml.Delete, errs []error) []byte {
+	var out s3xml.DeleteResult
+	for i := range doc.Objects {
+		o := &doc.Objects[i]
+		if errs[i] == nil {
+			if !doc.Quiet {
+				out.Deleted = append(out.Deleted, s3xml.Deleted{Key: o.Key, VersionID: o.VersionID})
+			}
+			continue
+		}
+		e := c.srv.errs.find(errs[i])
+		out.Errors = append(out.Errors, s3xml.DeleteError{
+			Key: o.Key, VersionID: o.VersionID, Code: e.Code.String(), Message: e.Message(),
+		})
+	}
+	return out.AppendXML(nil)
+}

@@ -1,0 +1,105 @@
+package s3api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"holdfast/actors/drive"
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/raftfsm/cluster"
+	"holdfast/s3api/s3err"
+)
+
+// domainError says which S3 error a domain error becomes.
+type domainError struct {
+	name string // as written in Go, for the test that finds every exported one
+	err  error
+	s3   *s3err.Error
+}
+
+// domainErrors is the only mapping of domain errors to S3 errors. Those that must never reach a
+// client (a drive's own, corruption that a layer above should have voted on) are listed as the
+// closest truth that can be told.
+func domainErrors() []domainError {
+	plain := func(c s3err.Code) *s3err.Error { return &s3err.Error{Code: c} }
+	return []domainError{
+		{"object.ErrNotFound", object.ErrNotFound, plain(s3err.NoSuchKey)},
+		{"object.ErrNotModified", object.ErrNotModified, plain(s3err.NotModified)},
+		{"object.ErrPrecondition", object.ErrPrecondition, plain(s3err.PreconditionFailed)},
+		{"object.ErrNoUpload", object.ErrNoUpload, plain(s3err.NoSuchUpload)},
+		{"object.ErrKeyEmpty", object.ErrKeyEmpty, plain(s3err.InvalidURI)},
+		{"object.ErrKeyTooLong", object.ErrKeyTooLong, plain(s3err.KeyTooLongError)},
+		{"object.ErrKeyEncoding", object.ErrKeyEncoding, plain(s3err.InvalidURI)},
+		{"object.ErrReadQuorum", object.ErrReadQuorum, s3err.ServiceUnavailable.Msg("Read quorum lost: too few drives of the erasure set answered.")},
+		{"object.ErrWriteQuorum", object.ErrWriteQuorum, s3err.ServiceUnavailable.Msg("Write quorum lost: too few drives of the erasure set took the change.")},
+		{"object.ErrStorageFull", object.ErrStorageFull, plain(s3err.InsufficientStorage)},
+		{"object.ErrBusy", object.ErrBusy, plain(s3err.SlowDown)},
+		{"object.ErrDamaged", object.ErrDamaged, s3err.InternalError.Msg("The object's data is damaged beyond repair.")},
+		{"object.ErrInvalidPart", object.ErrInvalidPart, plain(s3err.InvalidPart)},
+		{"object.ErrInvalidPartOrder", object.ErrInvalidPartOrder, plain(s3err.InvalidPartOrder)},
+		{"object.ErrPartTooSmall", object.ErrPartTooSmall, plain(s3err.EntityTooSmall)},
+		{"object.ErrMetadataTooLarge", object.ErrMetadataTooLarge, plain(s3err.MetadataTooLarge)},
+
+		{"cluster.ErrNoBucket", cluster.ErrNoBucket, plain(s3err.NoSuchBucket)},
+		{"cluster.ErrBucketName", cluster.ErrBucketName, plain(s3err.InvalidBucketName)},
+		{"cluster.ErrBucketExists", cluster.ErrBucketExists, plain(s3err.BucketAlreadyExists)},
+		{"cluster.ErrBucketOwned", cluster.ErrBucketOwned, plain(s3err.BucketAlreadyOwnedByYou)},
+		{"cluster.ErrBucketNotEmpty", cluster.ErrBucketNotEmpty, plain(s3err.BucketNotEmpty)},
+		{"cluster.ErrTooManyBuckets", cluster.ErrTooManyBuckets, plain(s3err.TooManyBuckets)},
+		{"cluster.ErrBucketSealed", cluster.ErrBucketSealed, s3err.OperationAborted.Msg("The bucket is being deleted. Please try again.")},
+		{"cluster.ErrNoLeader", cluster.ErrNoLeader, s3err.ServiceUnavailable.Msg("The configuration has no leader: no change can be made now.")},
+		{"cluster.ErrOutcomeUnknown", cluster.ErrOutcomeUnknown, s3err.ServiceUnavailable.Msg("The outcome of the change is unknown. Please look before you try again.")},
+
+		{"drive.ErrBusy", drive.ErrBusy, plain(s3err.SlowDown)},
+		{"drive.ErrFull", drive.ErrFull, plain(s3err.InsufficientStorage)},
+		{"drive.ErrOffline", drive.ErrOffline, plain(s3err.ServiceUnavailable)},
+		{"drive.ErrFailed", drive.ErrFailed, plain(s3err.ServiceUnavailable)},
+		{"drive.ErrStale", drive.ErrStale, plain(s3err.ServiceUnavailable)},
+		{"drive.ErrNotInSync", drive.ErrNotInSync, plain(s3err.ServiceUnavailable)},
+		{"drive.ErrNoShard", drive.ErrNoShard, plain(s3err.InternalError)},
+		{"drive.ErrDamaged", drive.ErrDamaged, plain(s3err.InternalError)},
+		{"drive.ErrNoUpload", drive.ErrNoUpload, plain(s3err.NoSuchUpload)},
+		{"drive.ErrNoControl", drive.ErrNoControl, plain(s3err.InternalError)},
+		{"ondisk.ErrCorrupt", ondisk.ErrCorrupt, plain(s3err.InternalError)},
+		{"ondisk.ErrNewer", ondisk.ErrNewer, plain(s3err.InternalError)},
+	}
+}
+
+// otherErrors are errors of our own pipeline and of the standard library.
+func otherErrors() []domainError {
+	return []domainError{
+		{"", io.ErrUnexpectedEOF, &s3err.Error{Code: s3err.IncompleteBody}},
+		{"", errBodySlow, &s3err.Error{Code: s3err.RequestTimeout}},
+		{"", os.ErrDeadlineExceeded, &s3err.Error{Code: s3err.RequestTimeout}},
+		{"", context.DeadlineExceeded, &s3err.Error{Code: s3err.ServiceUnavailable, Text: "The operation took too long."}},
+		{"", context.Canceled, &s3err.Error{Code: s3err.ServiceUnavailable, Text: "The server is shutting down."}},
+	}
+}
+
+// errorMap turns any error into the S3 error that the client gets.
+type errorMap struct{ table []domainError }
+
+func newErrorMap() errorMap { return errorMap{table: append(domainErrors(), otherErrors()...)} }
+
+// find returns the S3 error for err, which must not be nil. An error that a handler has already
+// put in S3's words passes as it is; what nobody knows is an InternalError. What lies behind is
+// kept as the cause, for the log.
+func (m errorMap) find(err error) *s3err.Error {
+	var e *s3err.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	var c s3err.Code
+	if errors.As(err, &c) {
+		return &s3err.Error{Code: c}
+	}
+	for i := range m.table {
+		if errors.Is(err, m.table[i].err) {
+			return m.table[i].s3.Because(err)
+		}
+	}
+	return s3err.InternalError.Because(err)
+}

@@ -1,0 +1,104 @@
+package s3api
+
+import (
+	"crypto/md5"
+	"encoding/base64"
+	"encoding/hex"
+	"io"
+	"strconv"
+
+	"holdfast/actors/ondisk"
+	"holdfast/s3api/s3err"
+	"holdfast/s3api/sigv4"
+)
+
+// payload is the body of a request without its framing, and everything the client said about it
+// that has to prove true before the body may become an object.
+type payload struct {
+	body *sigv4.Body
+	size int64 // plain bytes
+
+	md5    []byte // Content-MD5, or nil
+	sum    bodySum
+	opened bool
+}
+
+// openPayload checks what the head says about the body. Nothing is read yet.
+func (c *call) openPayload() error {
+	if c.route.body == bodyNone {
+		return nil
+	}
+	auth, length := &c.who.auth, c.req.length
+	switch {
+	case length == lengthMissing && c.route.body != bodyObject:
+		length = 0
+	case length == lengthMissing, length == lengthChunked && !auth.Payload.Chunked():
+		return s3err.MissingContentLength
+	}
+	p := &c.load
+	p.size = length
+	if auth.Payload.Chunked() {
+		p.size = auth.DecodedLength
+	}
+	if c.route.body == bodyObject && p.size > c.srv.limits.MaxPut {
+		return s3err.EntityTooLarge.With("ProposedSize", strconv.FormatInt(p.size, 10)).
+			With("MaxSizeAllowed", strconv.FormatInt(c.srv.limits.MaxPut, 10))
+	}
+	if c.req.has("content-md5") {
+		sum, err := base64.StdEncoding.DecodeString(c.req.get("content-md5"))
+		if err != nil || len(sum) != md5.Size {
+			return s3err.InvalidDigest
+		}
+		p.md5 = sum
+	}
+	var err error
+	if c.route.body != bodyCompletion {
+		if p.sum, err = claimedSum(&c.req, auth.Trailers); err != nil {
+			return err
+		}
+	}
+	p.body = auth.NewBody(&c.wire, length)
+	p.opened = true
+	return nil
+}
+
+func (p *payload) reset() { *p = payload{} }
+
+// Read reads plain bytes. A body that is not what its signature or its framing said ends in an
+// error instead of io.EOF.
+func (p *payload) Read(b []byte) (int, error) {
+	n, err := p.body.Read(b)
+	p.sum.write(b[:n])
+	return n, err
+}
+
+// verify compares the whole body, read to its end, with what the client said of it. etag is the
+// hex MD5 of the bytes. It returns the additional checksum, if one was given.
+func (p *payload) verify(etag string) ([]ondisk.Checksum, error) {
+	if err := p.body.Finish(); err != nil {
+		return nil, err
+	}
+	if p.md5 != nil && hex.EncodeToString(p.md5) != etag {
+		return nil, s3err.BadDigest.With("ExpectedDigest", hex.EncodeToString(p.md5)).With("CalculatedDigest", etag)
+	}
+	return p.sum.verify(p.body)
+}
+
+// readAll reads and verifies a body of at most limit bytes.
+func (c *call) readAll(limit int64) ([]byte, error) {
+	p := &c.load
+	if p.size > limit {
+		return nil, s3err.MaxMessageLengthExceeded.With("MaxMessageLengthBytes", strconv.FormatInt(limit, 10))
+	}
+	body := make([]byte, p.size)
+	if _, err := io.ReadFull(p, body); err != nil {
+		return nil, err
+	}
+	etag := ""
+	if p.md5 != nil {
+		sum := md5.Sum(body)
+		etag = hex.EncodeToString(sum[:])
+	}
+	_, err := p.verify(etag)
+	return body, err
+}
