@@ -190,8 +190,8 @@ type Reported struct {
 // ShardReader reads one pinned shard.
 type ShardReader interface {
 	// ReadFrames reads whole frames starting with number first into dst and returns the shard bytes
-	// of each, verified. dst holds len(dst) buffers of at least ondisk.FrameHeaderRoom + frame bytes;
-	// the returned slices alias them.
+	// of each, verified. Each buffer of dst holds at least ondisk.FrameHeaderRoom and the bytes of
+	// its own frame (the last frame is short); the returned slices alias them.
 	ReadFrames(ctx context.Context, first int, dst [][]byte) ([][]byte, error)
 	// ReadAt reads len(p) verified bytes of shard data at offset off, reading and checking no more
 	// than the 64 KiB blocks they touch.

@@ -98,12 +98,27 @@ func (p *Pool) Acquire(ctx context.Context, size int) (*Buf, error) {
 // AcquireN fills dst with buffers for size bytes of data each, all or none: nobody waits while
 // holding a part of what they need. Their contents are arbitrary.
 func (p *Pool) AcquireN(ctx context.Context, dst []*Buf, size int) error {
+	return p.acquire(ctx, dst, size, p.cfg.Wait)
+}
+
+// MustAcquireN is AcquireN for work that is under way: it waits in line as long as ctx allows.
+func (p *Pool) MustAcquireN(ctx context.Context, dst []*Buf, size int) error {
+	return p.acquire(ctx, dst, size, 0)
+}
+
+// TryAcquireN is AcquireN that does not wait.
+func (p *Pool) TryAcquireN(dst []*Buf, size int) bool {
+	return p.acquire(context.Background(), dst, size, -1) == nil
+}
+
+// acquire waits at most so long, for ever if 0, not at all if negative.
+func (p *Pool) acquire(ctx context.Context, dst []*Buf, size int, wait time.Duration) error {
 	class := classOf(size)
 	if class < 0 {
 		return fmt.Errorf("slab: %d bytes are more than the largest buffer", size)
 	}
 	need := int64(len(dst)) * int64(HeaderRoom+classes[class])
-	if err := p.book(ctx, need); err != nil {
+	if err := p.book(ctx, need, wait); err != nil {
 		return err
 	}
 	for i := range dst {
@@ -121,7 +136,7 @@ func (p *Pool) AcquireN(ctx context.Context, dst []*Buf, size int) error {
 }
 
 // book reserves need bytes of the budget, waiting in line if there is no room.
-func (p *Pool) book(ctx context.Context, need int64) error {
+func (p *Pool) book(ctx context.Context, need int64, wait time.Duration) error {
 	p.mu.Lock()
 	if need > p.cfg.Budget {
 		p.mu.Unlock()
@@ -132,19 +147,31 @@ func (p *Pool) book(ctx context.Context, need int64) error {
 		p.mu.Unlock()
 		return nil
 	}
+	if wait < 0 {
+		p.mu.Unlock()
+		return object.ErrBusy
+	}
 	w := &waiter{need: need, ready: make(chan struct{})}
 	p.waiters = append(p.waiters, w)
 	p.mu.Unlock()
+	return p.await(ctx, w, wait)
+}
 
-	limit := time.NewTimer(p.cfg.Wait)
-	defer limit.Stop()
+// await waits for a grant.
+func (p *Pool) await(ctx context.Context, w *waiter, wait time.Duration) error {
+	var up <-chan time.Time
+	if wait > 0 {
+		limit := time.NewTimer(wait)
+		defer limit.Stop()
+		up = limit.C
+	}
 	var err error
 	select {
 	case <-w.ready:
 		return nil
 	case <-ctx.Done():
 		err = ctx.Err()
-	case <-limit.C:
+	case <-up:
 		err = object.ErrBusy
 	}
 	p.mu.Lock()
@@ -154,7 +181,7 @@ func (p *Pool) book(ctx context.Context, need int64) error {
 			p.waiters = append(p.waiters[:i], p.waiters[i+1:]...)
 			p.refused++
 			p.grant() // whoever stood behind w may fit
-			return fmt.Errorf("slab: no room for %d bytes within the limit: %w", need, err)
+			return fmt.Errorf("slab: no room for %d bytes within the limit: %w", w.need, err)
 		}
 	}
 	return nil // granted at the last moment

@@ -1,0 +1,347 @@
+package erasureset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"holdfast/actors/drive"
+	"holdfast/actors/erasure"
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
+)
+
+// maxPinnedParts is how many parts of a multipart object are opened before its body begins, so
+// that an overwrite meanwhile does not cut the response. Later ones are opened when their turn comes.
+const maxPinnedParts = 128
+
+// handle is one version opened for reading.
+type handle struct {
+	s       *Store
+	t       *target
+	info    *Info
+	holders quorum.Slots
+	src     *source // nil: no data, or parts
+	head    bool
+
+	mu    sync.Mutex
+	parts []ondisk.Part // guarded by mu: loaded when first asked for
+}
+
+// Open finds the current version of a key.
+func (s *Store) Open(ctx context.Context, req *OpenRequest) (Handle, error) {
+	if err := object.CheckName(req.Key); err != nil {
+		return nil, err
+	}
+	t := s.target(&req.Bucket, req.Key)
+	f, err := s.read(ctx, t, !req.HeadOnly, false)
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	info := f.live()
+	if req.If != nil {
+		if err := req.If(info); err != nil {
+			f.rep.close(0)
+			return nil, err
+		}
+	}
+	if info == nil {
+		f.rep.close(0)
+		return nil, fmt.Errorf("open: %w", object.ErrNotFound)
+	}
+	h := &handle{s: s, t: t, info: info, holders: f.holders, head: req.HeadOnly}
+	if info.Parts > 0 || info.Size == 0 || len(info.Refs) == 0 || req.HeadOnly {
+		f.rep.close(0)
+		return h, nil
+	}
+	h.src = s.newSource(t, info, 0)
+	if err := h.src.valid(); err != nil {
+		f.rep.close(0)
+		return nil, err
+	}
+	f.rep.close(h.src.adopt(f.rep, object.VersionRef{TS: info.TS, Write: info.Write}, info.Refs[0].Inline))
+	return h, nil
+}
+
+func (h *handle) Info() *Info { return h.info }
+
+// Close gives the pins back. It is idempotent.
+func (h *handle) Close() error {
+	if h.src != nil {
+		h.src.close()
+	}
+	return nil
+}
+
+// Parts is the part table, nil for a single PUT.
+func (h *handle) Parts(ctx context.Context) ([]ondisk.Part, error) {
+	if h.info.Parts == 0 {
+		return nil, nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.parts == nil {
+		parts, err := h.s.loadParts(ctx, h.t, h.info, h.holders)
+		if err != nil {
+			return nil, err
+		}
+		h.parts = parts
+	}
+	return h.parts, nil
+}
+
+// loadParts reads a part table from the first slot that has it whole, holders first.
+func (s *Store) loadParts(ctx context.Context, t *target, info *Info, holders quorum.Slots) ([]ondisk.Part, error) {
+	var errs []error
+	online := t.online()
+	for _, group := range []quorum.Slots{holders & online, online &^ holders} {
+		for i := range group.All() {
+			parts, err := t.drives[i].Parts(ctx, info.Refs[0].OID)
+			if err == nil && len(parts) == int(info.Parts) {
+				return parts, nil
+			}
+			if err == nil {
+				err = fmt.Errorf("%d parts of %d: %w", len(parts), info.Parts, drive.ErrDamaged)
+			}
+			errs = append(errs, fmt.Errorf("slot %d: %w", i, err))
+		}
+	}
+	return nil, fmt.Errorf("read part table: %w: %w", t.readQuorum(online, ""), errors.Join(errs...))
+}
+
+// Read begins a body. It returns when the first row is decoded.
+func (h *handle) Read(ctx context.Context, r object.Range) (Stream, error) {
+	if h.head {
+		return nil, errors.New("read: the object was opened for its head only")
+	}
+	if r.Start < 0 || r.End < r.Start || r.End > h.info.Size {
+		return nil, fmt.Errorf("read: range %d-%d of %d bytes", r.Start, r.End, h.info.Size)
+	}
+	var st *stream
+	switch {
+	case r.Len() == 0:
+		return &stream{err: io.EOF}, nil
+	case h.src != nil:
+		st = h.src.stream(ctx, r)
+	default:
+		var err error
+		if st, err = h.partStream(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	if err := st.fill(waitShort); err != nil {
+		st.Close()
+		return nil, fmt.Errorf("read: %w", err)
+	}
+	return st, nil
+}
+
+// partStream is a body that runs through several parts.
+func (h *handle) partStream(ctx context.Context, r object.Range) (*stream, error) {
+	parts, err := h.Parts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var runs []run
+	at := int64(0)
+	for i := range parts {
+		p := &parts[i]
+		from, to := max(r.Start, at), min(r.End, at+p.Size)
+		if from < to {
+			geo := erasure.ForSize(h.t.n(), h.t.shape.K, p.Stored)
+			runs = append(runs, run{src: h.s.partSource(h.t, p, geo), from: from - at, to: to - at})
+		}
+		at += p.Size
+	}
+	if at != h.info.Size {
+		return nil, fmt.Errorf("parts have %d bytes, the object %d: %w", at, h.info.Size, object.ErrDamaged)
+	}
+	pin(ctx, runs[:min(len(runs), maxPinnedParts)])
+	return newStream(ctx, runs, true), nil
+}
+
+// pin opens the data shards of parts. What cannot be opened now is tried again, or read around,
+// when it is needed.
+func pin(ctx context.Context, runs []run) {
+	if len(runs) < 2 {
+		return // the first is read at once
+	}
+	t := runs[0].src.t
+	var wg sync.WaitGroup
+	for i := range t.online().First(t.shape.K).All() {
+		wg.Go(func() {
+			for _, r := range runs {
+				if _, err := r.src.take(ctx, i); errors.Is(err, drive.ErrOffline) {
+					r.src.put(i, nil)
+					return
+				}
+				r.src.put(i, nil)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// run is a run of bytes of one source.
+type run struct {
+	src      *source
+	from, to int64
+}
+
+// stream is a body on its way out: rows in order, the next one read while the present one is sent.
+type stream struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	runs   []run // still to come; the first is partly done
+	owned  bool  // the runs' sources end with the stream
+	all    []run
+
+	cur   *rowData
+	ahead chan fetchedRow // capacity 1; nil: nothing is read ahead
+	err   error
+}
+
+type fetchedRow struct {
+	row *rowData
+	job job
+	err error
+}
+
+func (src *source) stream(ctx context.Context, r object.Range) *stream {
+	return newStream(ctx, []run{{src: src, from: r.Start, to: r.End}}, false)
+}
+
+func newStream(ctx context.Context, runs []run, owned bool) *stream {
+	ctx, cancel := context.WithCancel(ctx)
+	return &stream{ctx: ctx, cancel: cancel, runs: runs, all: runs, owned: owned}
+}
+
+// next cuts the next job off the runs.
+func (st *stream) next() (job, bool) {
+	for len(st.runs) > 0 && st.runs[0].from >= st.runs[0].to {
+		if st.owned {
+			st.runs[0].src.close()
+		}
+		st.runs = st.runs[1:]
+	}
+	if len(st.runs) == 0 {
+		return job{}, false
+	}
+	r := &st.runs[0]
+	j := job{src: r.src, row: r.src.geo.RowOf(r.from), from: r.from, to: r.to}
+	j.to = min(j.to, r.src.geo.RowStart(j.row)+r.src.geo.RowBytes(r.src.size, j.row))
+	r.from = j.to
+	return j, true
+}
+
+// fill makes cur the next row, or sets err: io.EOF at the end.
+func (st *stream) fill(wait patience) error {
+	if st.err != nil {
+		return st.err
+	}
+	var got fetchedRow
+	if st.ahead != nil {
+		got = <-st.ahead
+		st.ahead = nil
+	} else {
+		var ok bool
+		if got.job, ok = st.next(); !ok {
+			st.err = io.EOF
+			return st.err
+		}
+		got.err = object.ErrBusy
+	}
+	if errors.Is(got.err, object.ErrBusy) { // no room to read ahead: wait for it now
+		got.row, got.err = got.job.src.readRow(st.ctx, got.job, wait)
+	}
+	if got.err != nil {
+		st.err = got.err
+		return st.err
+	}
+	st.cur = got.row
+	if j, ok := st.next(); ok {
+		ahead := make(chan fetchedRow, 1)
+		st.ahead = ahead
+		go func() {
+			row, err := j.src.readRow(st.ctx, j, waitNever)
+			ahead <- fetchedRow{row, j, err}
+		}()
+	}
+	return nil
+}
+
+// WriteTo sends what is left.
+func (st *stream) WriteTo(w io.Writer) (int64, error) {
+	var sent int64
+	for {
+		if st.cur == nil {
+			if err := st.fill(waitLong); err != nil {
+				if err == io.EOF {
+					return sent, nil
+				}
+				return sent, err
+			}
+		}
+		for len(st.cur.pieces) > 0 {
+			n, err := w.Write(st.cur.pieces[0])
+			sent += int64(n)
+			if err != nil {
+				st.err = err
+				return sent, err
+			}
+			st.cur.pieces = st.cur.pieces[1:]
+		}
+		st.cur.release()
+		st.cur = nil
+	}
+}
+
+func (st *stream) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for st.cur == nil || len(st.cur.pieces) == 0 {
+		if st.cur != nil {
+			st.cur.release()
+			st.cur = nil
+		}
+		if err := st.fill(waitLong); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, st.cur.pieces[0])
+	if st.cur.pieces[0] = st.cur.pieces[0][n:]; len(st.cur.pieces[0]) == 0 {
+		st.cur.pieces = st.cur.pieces[1:]
+	}
+	return n, nil
+}
+
+// Close ends the stream and gives back everything it holds. It is idempotent.
+func (st *stream) Close() error {
+	if st.cancel == nil {
+		return nil
+	}
+	st.cancel()
+	if st.ahead != nil {
+		if got := <-st.ahead; got.row != nil {
+			got.row.release()
+		}
+		st.ahead = nil
+	}
+	if st.cur != nil {
+		st.cur.release()
+		st.cur = nil
+	}
+	if st.err == nil {
+		st.err = io.ErrClosedPipe
+	}
+	if st.owned {
+		for _, r := range st.all {
+			r.src.close()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,36 @@
+package erasureset
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics count what the protocol had to do beyond the plain way.
+type metrics struct {
+	restamps, degraded, hedges, damaged, reconstructed, resolves, collected prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "holdfast", Subsystem: "objects", Name: name, Help: help})
+		if reg != nil {
+			reg.MustRegister(c)
+		}
+		return c
+	}
+	m := &metrics{
+		restamps:      counter("restamps_total", "Writes offered again under a newer stamp."),
+		degraded:      counter("degraded_writes_total", "Versions marked stable that some drive of their set missed."),
+		hedges:        counter("hedges_total", "Answers that came so late that another drive was asked."),
+		damaged:       counter("damaged_shards_total", "Shards found missing or damaged by a read."),
+		reconstructed: counter("reconstructed_rows_total", "Rows of shards decoded with the help of parity."),
+		resolves:      counter("resolves_total", "Keys whose unfinished versions were resolved."),
+		collected:     counter("collected_tombstones_total", "Tombstones dropped by every member of their set."),
+	}
+	if reg != nil {
+		gauge := func(name, help string, fn func() float64) {
+			reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "holdfast", Subsystem: "slabs", Name: name, Help: help}, fn))
+		}
+		gauge("used_bytes", "Bytes of buffers handed out.", func() float64 { return float64(s.slabs.Stats().InUse) })
+		gauge("cached_bytes", "Bytes of buffers kept for reuse.", func() float64 { return float64(s.slabs.Stats().Cached) })
+		gauge("waiting", "Operations that wait for buffers.", func() float64 { return float64(s.slabs.Stats().Waiting) })
+	}
+	return m
+}

@@ -1,0 +1,190 @@
+package erasureset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"holdfast/actors/drive"
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
+)
+
+// reports is one round of report requests for a key. Answers that come after it was closed give
+// their pins back themselves.
+type reports struct {
+	s         *Store
+	t         *target
+	withShard bool
+	mach      quorum.Read
+	seen      []quorum.Seen // scratch
+
+	arrived chan int // slots, capacity maxSlots
+
+	mu      sync.Mutex
+	closed  bool                   // guarded by mu
+	answers [maxSlots]drive.Report // guarded by mu until its slot arrived
+	errs    [maxSlots]error        // guarded by mu until its slot arrived
+}
+
+// found is the version a reader may see, and what came with it.
+type found struct {
+	info    *Info // nil: absent
+	row     []byte
+	holders quorum.Slots
+	rep     *reports // closed by whoever took over the result
+}
+
+func (s *Store) newReports(t *target, withShard bool) *reports {
+	return &reports{s: s, t: t, withShard: withShard, mach: quorum.NewRead(t.shape), arrived: make(chan int, maxSlots)}
+}
+
+// ask sends the request to slots.
+func (r *reports) ask(ctx context.Context, slots quorum.Slots) {
+	if slots == 0 {
+		return
+	}
+	req := &drive.ReportRequest{Set: r.t.id, Epoch: r.t.set.Epoch, Key: r.t.key, WithShard: r.withShard}
+	for i := range slots.All() {
+		go r.one(ctx, i, req)
+	}
+}
+
+func (r *reports) one(ctx context.Context, slot int, req *drive.ReportRequest) {
+	rep, err := r.t.drives[slot].Report(ctx, req)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		if rep.Shard != nil {
+			rep.Shard.Close()
+		}
+		return
+	}
+	r.answers[slot], r.errs[slot] = rep, err
+	r.arrived <- slot
+}
+
+// close gives back every pin but those of keep.
+func (r *reports) close(keep quorum.Slots) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	for i := range r.answers {
+		if sh := r.answers[i].Shard; sh != nil && !keep.Has(i) {
+			sh.Close()
+			r.answers[i].Shard = nil
+		}
+	}
+}
+
+// event turns an arrived answer into one for the machine.
+func (r *reports) event(slot int) quorum.ReadEvent {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.errs[slot]; err != nil {
+		if !errors.Is(err, drive.ErrOffline) && !errors.Is(err, context.Canceled) {
+			r.s.log.Warn("report failed", "drive", r.t.set.Members[slot], "set", r.t.id, "err", err)
+		}
+		return quorum.ReadEvent{Kind: quorum.ReadUnknown, Slot: slot}
+	}
+	r.seen = r.seen[:0]
+	for i := range r.answers[slot].Versions {
+		v := &r.answers[slot].Versions[i]
+		r.seen = append(r.seen, quorum.Seen{
+			Ref: object.VersionRef{TS: v.Version.TS, Write: v.Version.Write}, Rev: v.Version.Rev, Stable: v.Stable,
+		})
+	}
+	return quorum.ReadEvent{Kind: quorum.ReadAnswer, Slot: slot, Seen: r.seen}
+}
+
+// run steps the machine to an outcome, asking further slots when answers are late.
+func (r *reports) run(ctx context.Context) (quorum.ReadEffect, error) {
+	eff := r.mach.Step(quorum.ReadEvent{Kind: quorum.ReadBegin, Slots: r.t.online()})
+	slow := time.NewTimer(r.s.opt.HedgeAfter)
+	defer slow.Stop()
+	for {
+		r.ask(ctx, eff.Ask)
+		if eff.Outcome != quorum.Waiting {
+			return eff, nil
+		}
+		select {
+		case slot := <-r.arrived:
+			eff = r.mach.Step(r.event(slot))
+		case <-slow.C:
+			eff = r.mach.Step(quorum.ReadEvent{Kind: quorum.ReadSlow})
+			r.s.metrics.hedges.Inc()
+			slow.Reset(r.s.opt.HedgeAfter)
+		case <-ctx.Done():
+			return eff, fmt.Errorf("%w: %w", r.t.readQuorum(r.mach.Answered(), ""), ctx.Err())
+		}
+	}
+}
+
+// version finds the reported version, in any of the holders' reports.
+func (r *reports) version(ref object.VersionRef, holders quorum.Slots) (*Info, []byte) {
+	for i := range holders.All() {
+		for j := range r.answers[i].Versions {
+			v := &r.answers[i].Versions[j]
+			if v.Version.TS == ref.TS && v.Version.Write == ref.Write {
+				return &v.Version, v.Row
+			}
+		}
+	}
+	return nil, nil
+}
+
+// read finds what a reader of the key may see. locked says that the caller holds the key's turn;
+// otherwise it is taken when an unfinished version stands in the way, which also waits for a write
+// that is under way. The reports in the result are open.
+func (s *Store) read(ctx context.Context, t *target, withShard, locked bool) (found, error) {
+	r := s.newReports(t, withShard)
+	eff, err := r.run(ctx)
+	if err != nil {
+		r.close(0)
+		return found{}, err
+	}
+	switch eff.Outcome {
+	case quorum.Absent:
+		return found{rep: r}, nil
+	case quorum.NoQuorum:
+		r.close(0)
+		return found{}, t.readQuorum(r.mach.Answered(), "")
+	case quorum.Found:
+		info, row := r.version(eff.Ref, eff.Holders)
+		return found{info: info, row: row, holders: eff.Holders, rep: r}, nil
+	}
+	r.close(0)
+	if locked {
+		return s.resolve(ctx, t, withShard)
+	}
+	tk, err := s.locks.lock(ctx, t)
+	if err != nil {
+		return found{}, err
+	}
+	defer s.locks.unlock(t, tk)
+	return s.resolve(ctx, t, withShard)
+}
+
+// live turns markers and tombstones into absence.
+func (f *found) live() *Info {
+	if f.info == nil || f.info.Kind != ondisk.KindObject {
+		return nil
+	}
+	return f.info
+}
+
+// judge evaluates a condition on the resolved state of a key whose turn the caller holds (I13).
+func (s *Store) judge(ctx context.Context, t *target, cond Condition) error {
+	if cond == nil {
+		return nil
+	}
+	f, err := s.read(ctx, t, false, true)
+	if err != nil {
+		return err
+	}
+	f.rep.close(0)
+	return cond(f.live())
+}

@@ -1,0 +1,326 @@
+package erasureset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"holdfast/actors/drive"
+	"holdfast/actors/erasure"
+	"holdfast/actors/object"
+	"holdfast/actors/quorum"
+	"holdfast/actors/slab"
+)
+
+// syncStraggler is how long staging waits for the slots beyond W when the data is all sent.
+const syncStraggler = time.Second
+
+// errTooFewLanes is returned when so many drives failed during a body that no quorum is left; failure says why.
+var errTooFewLanes = errors.New("too few drives are left")
+
+// staging writes the shards of one object or part to the drives ahead of any decision. Each slot
+// has a lane, a goroutine that stages and syncs its shard, one row behind the reader at most: the
+// next row comes in while the last one is written.
+type staging struct {
+	s     *Store
+	t     *target
+	geo   erasure.Geometry
+	size  int64
+	oid   object.OID
+	write object.WriteID
+	slots quorum.Slots
+	lanes [maxSlots]*lane
+	over  chan int // slots whose lane has ended; capacity maxSlots
+	drop  atomic.Bool
+}
+
+// lane is one slot's shard on its way.
+type lane struct {
+	st     *staging
+	slot   int
+	rows   chan *row // capacity 1
+	broken atomic.Bool
+	writer drive.ShardWriter // owned by the lane until over
+	err    error             // as writer
+	left   atomic.Bool       // set by whoever comes first: the lane at its end, or finish giving up on it
+}
+
+// row is the frames of one row, shared by the lanes and the hasher.
+type row struct {
+	bufs []*slab.Buf
+	len  int
+	refs atomic.Int32
+}
+
+func (r *row) release() {
+	if r.refs.Add(-1) == 0 {
+		for _, b := range r.bufs {
+			b.Release()
+		}
+	}
+}
+
+func (s *Store) newStaging(t *target, geo erasure.Geometry, size int64, oid object.OID, write object.WriteID, slots quorum.Slots) *staging {
+	return &staging{s: s, t: t, geo: geo, size: size, oid: oid, write: write, slots: slots, over: make(chan int, maxSlots)}
+}
+
+// copy reads the body row by row straight into data frames, adds parity and hands the rows to the
+// lanes and to sum. It does not look beyond the last byte.
+func (st *staging) copy(ctx context.Context, body io.Reader, sum hash.Hash) error {
+	for i := range st.slots.All() {
+		l := &lane{st: st, slot: i, rows: make(chan *row, 1)}
+		st.lanes[i] = l
+		st.s.background.Go(func() { l.run(ctx) })
+	}
+	rows := st.geo.Rows(st.size)
+	h := &hasher{sum: sum, st: st}
+	if sum != nil && rows > 1 { // a single row is hashed here, while the lanes write it
+		h.start()
+		defer h.wait()
+	}
+	for i := range rows {
+		r, err := st.read(ctx, body, i)
+		if err != nil {
+			return err
+		}
+		if err := st.send(r); err != nil {
+			r.release()
+			return err
+		}
+		h.add(r, i)
+	}
+	return nil
+}
+
+// read fills the next row.
+func (st *staging) read(ctx context.Context, body io.Reader, i int) (*row, error) {
+	n := st.geo.RowLen(st.size, i)
+	r := &row{bufs: make([]*slab.Buf, st.geo.N), len: n}
+	acquire := st.s.slabs.AcquireN
+	if i > 0 {
+		acquire = st.s.slabs.MustAcquireN // the client has begun to send: it waits with us
+	}
+	if err := acquire(ctx, r.bufs, n); err != nil {
+		return nil, fmt.Errorf("stage: %w", err)
+	}
+	r.refs.Store(1)
+	frames := make([][]byte, st.geo.N)
+	for j := range frames {
+		frames[j] = r.bufs[j].Data()[:n]
+	}
+	var end [maxSlots]int
+	for _, p := range st.geo.Pieces(nil, st.size, i, 0, st.size) {
+		if err := readBody(body, frames[p.Shard][p.Off:p.Off+p.Len]); err != nil {
+			r.release()
+			return nil, err
+		}
+		end[p.Shard] = p.Off + p.Len
+	}
+	for j := range st.geo.K {
+		clear(frames[j][end[j]:]) // what the last stripe lacks
+	}
+	if err := st.s.codec.Encode(st.geo.K, frames); err != nil {
+		r.release()
+		return nil, err
+	}
+	return r, nil
+}
+
+// send hands a row to the lanes that still work, as long as they make a quorum.
+func (st *staging) send(r *row) error {
+	var alive quorum.Slots
+	for i := range st.slots.All() {
+		if !st.lanes[i].broken.Load() {
+			alive |= quorum.Slot(i)
+		}
+	}
+	if alive.Len() < min(st.t.shape.W, st.slots.Len()) {
+		return errTooFewLanes
+	}
+	for i := range alive.All() {
+		r.refs.Add(1)
+		st.lanes[i].rows <- r // a lane takes rows as long as it lives, each within FrameLimit
+	}
+	return nil
+}
+
+// hasher computes the digest of rows in their own order, beside the lanes.
+type hasher struct {
+	st   *staging
+	sum  hash.Hash
+	rows chan *row
+	done chan struct{}
+}
+
+func (h *hasher) start() {
+	h.rows, h.done = make(chan *row, 1), make(chan struct{})
+	go func() {
+		defer close(h.done)
+		i := 0
+		for r := range h.rows {
+			h.hash(r, i)
+			i++
+		}
+	}()
+}
+
+func (h *hasher) hash(r *row, i int) {
+	for _, p := range h.st.geo.Pieces(nil, h.st.size, i, 0, h.st.size) {
+		h.sum.Write(r.bufs[p.Shard].Data()[p.Off : p.Off+p.Len])
+	}
+	r.release()
+}
+
+// add takes over the caller's use of the row.
+func (h *hasher) add(r *row, i int) {
+	switch {
+	case h.rows != nil:
+		h.rows <- r
+	case h.sum != nil:
+		h.hash(r, i)
+	default:
+		r.release()
+	}
+}
+
+func (h *hasher) wait() {
+	close(h.rows)
+	<-h.done
+}
+
+// run stages what comes until rows is closed, then syncs it.
+func (l *lane) run(ctx context.Context) {
+	st, d := l.st, l.st.t.drives[l.slot]
+	w, err := d.Stage(ctx, drive.StageRequest{OID: st.oid, Write: st.write, Frame: st.geo.FrameBytes(), Size: st.geo.ShardSize(st.size)})
+	if err != nil {
+		l.broken.Store(true)
+	}
+	for r := range l.rows {
+		if err == nil {
+			err = l.limited(ctx, func(ctx context.Context) error { return w.WriteFrame(ctx, r.bufs[l.slot].Frame(r.len)) })
+			if err != nil {
+				l.broken.Store(true)
+			}
+		}
+		r.release()
+	}
+	if err == nil && !st.drop.Load() {
+		err = l.limited(ctx, w.Sync)
+	}
+	if (err != nil || st.drop.Load()) && w != nil {
+		w.Abort()
+		w = nil
+	}
+	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, drive.ErrOffline) {
+		st.s.log.Warn("shard was not staged", "drive", st.t.set.Members[l.slot], "set", st.t.id, "err", err)
+	}
+	l.writer, l.err = w, err
+	if l.left.Swap(true) { // finish did not wait for this lane
+		if w != nil {
+			w.Abort()
+		}
+		return
+	}
+	st.over <- l.slot
+}
+
+// limited gives one call of the drive its deadline, so that a hung drive is dropped from the write.
+func (l *lane) limited(ctx context.Context, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, l.st.s.opt.FrameLimit)
+	defer cancel()
+	return fn(ctx)
+}
+
+// finish ends the lanes and returns the slots whose shards are durable: all there are or, some time
+// after need of them, those that made it. With ok false everything is given back.
+func (st *staging) finish(ctx context.Context, ok bool, need int) (quorum.Slots, error) {
+	if !ok {
+		st.drop.Store(true)
+	}
+	started := quorum.Slots(0)
+	for i := range st.slots.All() {
+		if st.lanes[i] != nil {
+			close(st.lanes[i].rows)
+			started |= quorum.Slot(i)
+		}
+	}
+	var ended, staged quorum.Slots
+	var timer *time.Timer
+	var late <-chan time.Time
+	for ended != started {
+		if ok && staged.Len() >= need && timer == nil && need < started.Len() {
+			timer = time.NewTimer(syncStraggler)
+			defer timer.Stop()
+			late = timer.C
+		}
+		select {
+		case i := <-st.over:
+			ended |= quorum.Slot(i)
+			if st.lanes[i].writer != nil {
+				staged |= quorum.Slot(i)
+			}
+		case <-late:
+			for i := range (started &^ ended).All() {
+				if !st.lanes[i].left.Swap(true) {
+					st.lanes[i] = nil // it cleans up behind itself
+					ended |= quorum.Slot(i)
+				}
+			}
+			late = nil // the others are just ending
+		}
+	}
+	if ok && staged.Len() < need {
+		err := st.failure()
+		st.abort()
+		return 0, err
+	}
+	return staged, nil
+}
+
+// failure says, when all lanes have ended, why too few shards could be staged.
+func (st *staging) failure() error {
+	t := st.t
+	var full, busy int
+	var staged quorum.Slots
+	var errs []error
+	for i := range st.slots.All() {
+		if st.lanes[i] == nil {
+			continue
+		}
+		if st.lanes[i].err == nil {
+			staged |= quorum.Slot(i)
+			continue
+		}
+		err := st.lanes[i].err
+		switch {
+		case errors.Is(err, drive.ErrFull):
+			full++
+		case errors.Is(err, drive.ErrBusy):
+			busy++
+		case errors.Is(err, context.Canceled):
+			return err
+		}
+		errs = append(errs, fmt.Errorf("slot %d: %w", i, err))
+	}
+	switch {
+	case full > 0 && staged.Len()+full >= t.shape.W:
+		return fmt.Errorf("set %d: %d of %d drives are full: %w", t.id, full, t.n(), object.ErrStorageFull)
+	case busy > 0 && staged.Len()+full+busy >= t.shape.W:
+		return fmt.Errorf("set %d: %d of %d drives have a full mailbox: %w", t.id, busy, t.n(), object.ErrBusy)
+	}
+	return fmt.Errorf("%w: %w", t.writeQuorum(staged, ""), errors.Join(errs...))
+}
+
+// abort gives back what was staged and not committed; after a commit it merely ends the writers.
+func (st *staging) abort() {
+	for i := range st.lanes {
+		if l := st.lanes[i]; l != nil && l.writer != nil {
+			l.writer.Abort()
+			l.writer = nil
+		}
+	}
+}

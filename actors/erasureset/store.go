@@ -1,0 +1,284 @@
+package erasureset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"holdfast/actors/drive"
+	"holdfast/actors/erasure"
+	"holdfast/actors/object"
+	"holdfast/actors/placement"
+	"holdfast/actors/quorum"
+	"holdfast/actors/slab"
+	"holdfast/raftfsm/cluster"
+)
+
+// Options are what a Store works with. Zero values of limits choose the defaults beside them.
+type Options struct {
+	// Drives returns the drive of an identity, never nil: drive.Offline stands for one that is
+	// not there. It is called for every operation and must be cheap.
+	Drives func(cluster.DriveID) drive.Drive
+	// Topology returns the current one; the pointer changes when it does.
+	Topology func() *cluster.Topology
+	Slabs    *slab.Pool
+	Logger   *slog.Logger
+	Registry prometheus.Registerer // nil: no metrics
+
+	Clock          func() time.Time // wall clock; time.Now
+	StragglerLimit time.Duration    // wait for slots beyond W before an acknowledgement; 50 ms
+	MarkLimit      time.Duration    // ... before a version is marked stable without them; 500 ms
+	MarkInterval   time.Duration    // marks are sent together at most so late; 10 ms
+	CommitLimit    time.Duration    // deadline of a commit round; 15 s
+	FrameLimit     time.Duration    // deadline of one frame's write, and of a sync; 20 s
+	HedgeAfter     time.Duration    // an answer later than this is asked for elsewhere too; 60 ms
+	ResolveEvery   time.Duration    // period of the resolver; 2 s. Negative: it does not run
+	ResolveAge     time.Duration    // age at which an unfinished version is resolved; 2 s
+	CollectEvery   time.Duration    // period of tombstone collection; 1 s. Negative: it does not run
+	InlineLimit    int              // largest shard that lies in the index; 2 KiB
+	MinSIMD        int              // streams from which MD5 is computed in lanes; 8
+}
+
+func (o *Options) setDefaults() {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&o.StragglerLimit, 50*time.Millisecond)
+	def(&o.MarkLimit, 500*time.Millisecond)
+	def(&o.MarkInterval, 10*time.Millisecond)
+	def(&o.CommitLimit, 15*time.Second)
+	def(&o.FrameLimit, 20*time.Second)
+	def(&o.HedgeAfter, 60*time.Millisecond)
+	def(&o.ResolveEvery, 2*time.Second)
+	def(&o.ResolveAge, 2*time.Second)
+	def(&o.CollectEvery, time.Second)
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.InlineLimit == 0 {
+		o.InlineLimit = 2 << 10
+	}
+	if o.MinSIMD == 0 {
+		o.MinSIMD = 8
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Store coordinates the objects of all erasure sets of one topology.
+type Store struct {
+	opt     Options
+	log     *slog.Logger
+	codec   *erasure.Codec
+	slabs   *slab.Pool
+	clock   clock
+	locks   keyLocks
+	rounds  sync.Pool // of *round
+	marks   *marker
+	tombs   *collector
+	hashes  hashes
+	metrics *metrics
+
+	background sync.WaitGroup // rounds, lanes and loops that outlive their operation
+	stop       context.CancelFunc
+	closing    context.Context // done when Close begins: ends the loops
+	closeOnce  sync.Once
+}
+
+// New starts a coordinator. Close must be called before the drives are closed.
+func New(opt Options) (*Store, error) {
+	opt.setDefaults()
+	if opt.Drives == nil || opt.Topology == nil || opt.Slabs == nil {
+		return nil, errors.New("erasureset: Drives, Topology and Slabs are needed")
+	}
+	codec, err := erasure.NewCodec()
+	if err != nil {
+		return nil, fmt.Errorf("erasureset: %w", err)
+	}
+	s := &Store{opt: opt, log: opt.Logger, codec: codec, slabs: opt.Slabs}
+	s.clock.wall = opt.Clock
+	s.locks.init()
+	s.hashes.min = opt.MinSIMD
+	s.metrics = newMetrics(opt.Registry, s)
+	s.closing, s.stop = context.WithCancel(context.Background())
+	s.marks = newMarker(s)
+	s.tombs = newCollector(s)
+	s.background.Go(s.marks.loop)
+	if opt.ResolveEvery > 0 {
+		s.background.Go(s.resolveLoop)
+	}
+	if opt.CollectEvery > 0 {
+		s.background.Go(s.tombs.loop)
+	}
+	return s, nil
+}
+
+// Close waits for the rounds under way, sends what marks are left and stops. It is idempotent; no
+// operation may be begun after it.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.stop()
+		s.background.Wait()
+		s.marks.flush()
+		s.hashes.close()
+	})
+	return nil
+}
+
+// clock is the node's hybrid logical clock, shared by all operations.
+type clock struct {
+	wall func() time.Time
+	mu   sync.Mutex
+	hlc  quorum.Clock // guarded by mu
+}
+
+func (c *clock) next() object.Stamp {
+	now := c.wall()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hlc.Next(now)
+}
+
+// after returns a stamp above s.
+func (c *clock) after(s object.Stamp) object.Stamp {
+	now := c.wall()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hlc.Observe(s)
+	return c.hlc.Next(now)
+}
+
+// maxSlots bounds the slots of a set.
+const maxSlots = placement.MaxSetSize
+
+// target is where a key lives.
+type target struct {
+	bucket cluster.Bucket
+	key    object.Key
+	id     cluster.SetID
+	set    cluster.Set
+	shape  quorum.Shape
+	drives [maxSlots]drive.Drive // by slot
+}
+
+func (s *Store) target(bucket *cluster.Bucket, name string) *target {
+	topo := s.opt.Topology()
+	return s.targetOf(topo, bucket, name, placement.SetOf(topo, bucket.ID, name))
+}
+
+func (s *Store) targetOf(topo *cluster.Topology, bucket *cluster.Bucket, name string, id cluster.SetID) *target {
+	t := &target{bucket: *bucket, key: object.Key{Bucket: bucket.ID, Name: name}, id: id, set: topo.Sets[id]}
+	t.shape = quorum.ShapeOf(t.set.N())
+	for i, d := range t.set.Members {
+		t.drives[i] = s.opt.Drives(d)
+	}
+	return t
+}
+
+func (t *target) n() int { return t.shape.N }
+
+// online are the slots whose drives are in service.
+func (t *target) online() quorum.Slots {
+	var m quorum.Slots
+	for i := range t.n() {
+		if t.drives[i].Health().State == drive.Online {
+			m |= quorum.Slot(i)
+		}
+	}
+	return m
+}
+
+// writable are the slots that take data now, or why too few do for a write.
+func (t *target) writable() (quorum.Slots, error) {
+	var on, room quorum.Slots
+	for i := range t.n() {
+		if h := t.drives[i].Health(); h.State == drive.Online {
+			on |= quorum.Slot(i)
+			if !h.Full {
+				room |= quorum.Slot(i)
+			}
+		}
+	}
+	switch {
+	case on.Len() < t.shape.W:
+		return 0, t.writeQuorum(on, "")
+	case room.Len() < t.shape.W:
+		return 0, fmt.Errorf("set %d: %d of %d drives have room, %d are needed: %w", t.id, room.Len(), t.n(), t.shape.W, object.ErrStorageFull)
+	}
+	return room, nil
+}
+
+// writeQuorum names the set, what it has of what it needs, and who is missing.
+func (t *target) writeQuorum(have quorum.Slots, more string) error {
+	return fmt.Errorf("set %d: %d of %d drives can take the write, %d are needed%s (missing: %s): %w",
+		t.id, have.Len(), t.n(), t.shape.W, more, t.names(quorum.AllSlots(t.n())&^have), object.ErrWriteQuorum)
+}
+
+func (t *target) readQuorum(have quorum.Slots, more string) error {
+	return fmt.Errorf("set %d: %d of %d drives answered, %d are needed%s (missing: %s): %w",
+		t.id, have.Len(), t.n(), t.shape.K, more, t.names(quorum.AllSlots(t.n())&^have), object.ErrReadQuorum)
+}
+
+func (t *target) names(slots quorum.Slots) string {
+	var b []byte
+	for i := range slots.All() {
+		if len(b) > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(b, t.set.Members[i].String()[:8]...)
+	}
+	return string(b)
+}
+
+// keyLocks is the key queue of quorum made to wait: one line per key.
+type keyLocks struct {
+	shards [64]struct {
+		mu sync.Mutex
+		q  quorum.KeyQueue[*ticket] // guarded by mu
+	}
+}
+
+type ticket struct{ turn chan struct{} }
+
+func (l *keyLocks) init() {
+	for i := range l.shards {
+		l.shards[i].q = quorum.NewKeyQueue[*ticket]()
+	}
+}
+
+// lock waits for the key's turn; who got it calls unlock with the ticket.
+func (l *keyLocks) lock(ctx context.Context, t *target) (*ticket, error) {
+	s := &l.shards[t.id%64]
+	me := &ticket{}
+	s.mu.Lock()
+	if s.q.Enter(t.key, me) {
+		s.mu.Unlock()
+		return me, nil
+	}
+	me.turn = make(chan struct{})
+	s.mu.Unlock()
+	select {
+	case <-me.turn:
+		return me, nil
+	case <-ctx.Done():
+		l.unlock(t, me)
+		return nil, fmt.Errorf("wait for the key's turn: %w", ctx.Err())
+	}
+}
+
+func (l *keyLocks) unlock(t *target, me *ticket) {
+	s := &l.shards[t.id%64]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if next, ok := s.q.Leave(t.key, me); ok {
+		close(next.turn)
+	}
+}
