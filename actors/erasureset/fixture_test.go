@@ -47,7 +47,7 @@ func newFixture(t testing.TB, drives int, change func(*Options)) *fixture {
 		f.byID[list[i].ID] = m
 	}
 	var err error
-	if f.topo, err = placement.Birth([16]byte{1}, list, 32); err != nil {
+	if f.topo, err = placement.Birth([16]byte{1}, list, 0, 32); err != nil {
 		t.Fatal(err)
 	}
 	f.slabs = slab.New(slab.Config{Budget: 128 << 20, Wait: 2 * time.Second})
