@@ -16,6 +16,7 @@ import (
 	"holdfast/actors/guardfs"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/segment"
 	"holdfast/raftfsm/cluster"
 )
 
@@ -42,7 +43,11 @@ type Actor struct {
 	commits commitPool
 	m       *metrics
 
+	store  *segment.Store
+	staged staging
+
 	readers chan struct{} // holds a token per running read
+	writers chan struct{} // holds a token per running write of shard data
 	closing chan struct{} // closed by Close, before anything is torn down
 	ended   chan struct{} // closed when the loop has returned
 	once    sync.Once
@@ -57,6 +62,7 @@ type Actor struct {
 	sets    map[cluster.SetID]ondisk.SetRow   // guarded by mu
 	fences  map[cluster.BucketID]ondisk.Fence // guarded by mu
 	states  map[object.Key]ondisk.KeyState    // guarded by mu: V rows
+	purged  map[cluster.BucketID]bool         // guarded by mu: removed buckets without rows
 	peers   map[cluster.DriveID]uint64        // guarded by mu: batches of others acknowledged to clients
 }
 
@@ -141,15 +147,19 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 		mail:    actors.NewMailbox[message](o.Limits.Mailbox),
 		sat:     actors.NewSaturation(time.Now()),
 		readers: make(chan struct{}, o.Limits.Readers),
+		writers: make(chan struct{}, o.Limits.Writers),
 		closing: make(chan struct{}),
 		ended:   make(chan struct{}),
 		pending: make(map[object.VersionRef]*pending),
 		sets:    make(map[cluster.SetID]ondisk.SetRow),
 		fences:  make(map[cluster.BucketID]ondisk.Fence),
 		states:  make(map[object.Key]ondisk.KeyState),
+		purged:  make(map[cluster.BucketID]bool),
+		staged:  staging{open: make(map[object.OID]*segment.Writer)},
 		peers:   make(map[cluster.DriveID]uint64),
 	}
 	a.marks.init(o.Limits.Marks)
+	a.reclaim.init()
 	if err := a.space.init(a); err != nil {
 		return nil, err
 	}
@@ -160,8 +170,34 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 	if err := a.load(); err != nil {
 		return nil, errors.Join(err, a.db.Close())
 	}
+	if err := a.openStore(); err != nil {
+		return nil, errors.Join(err, a.db.Close())
+	}
 	a.start()
 	return a, nil
+}
+
+// openStore opens the segments as the S rows describe them.
+func (a *Actor) openStore() error {
+	rows := make(map[uint32]ondisk.SegmentRow)
+	err := a.each(ondisk.RowSegment, func(key, value []byte) error {
+		no, err := ondisk.ParseSegmentKey(key)
+		if err != nil {
+			return err
+		}
+		rows[no], err = ondisk.DecodeSegmentRow(value)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("segment rows: %w", err)
+	}
+	size := a.label.SegmentSize
+	a.store, err = segment.Open(segment.Options{
+		FS: a.o.FS, Dir: path.Join(a.path, segmentDir), Drive: a.id, SegmentSize: size,
+		Limit: int(max(4, a.space.capacity.Load()/size)),
+		Rows:  rows, Health: a.health, Log: a.log,
+	})
+	return err
 }
 
 // start begins the goroutines of an actor that is ready.
@@ -169,6 +205,7 @@ func (a *Actor) start() {
 	a.m = newMetrics(a)
 	a.act.Go("writer", a.loop)
 	a.act.Go("space", a.space.run)
+	a.act.Go("reclaimer", a.runReclaim)
 	// The watcher ends with the actor; it turns a failed assertion of any goroutine into a failed
 	// drive, and a failed drive into an ended actor.
 	go func() {
@@ -213,11 +250,13 @@ func (a *Actor) shut() error {
 		}
 	}
 	// Readers hold iterators, and closing the index below one is a crash: wait for all tokens.
-	for range cap(a.readers) {
-		a.readers <- struct{}{}
+	for _, tokens := range []chan struct{}{a.readers, a.writers} {
+		for range cap(tokens) {
+			tokens <- struct{}{}
+		}
 	}
 	closed := make(chan error, 1)
-	go func() { closed <- a.db.Close() }()
+	go func() { closed <- errors.Join(a.store.Close(), a.db.Close()) }()
 	select {
 	case err := <-closed:
 		return errors.Join(err, a.lock.Close())
@@ -260,18 +299,19 @@ func (a *Actor) wrap(err error) error {
 	return fmt.Errorf("drive %s: %w", a.id, err)
 }
 
-// beginRead takes a reader's token; endRead gives it back.
-func (a *Actor) beginRead(ctx context.Context) error {
+// begin takes one of the drive's tokens for reads or data writes; end gives it back. It bounds how
+// much the drive does at one time, and waits no longer than the caller does.
+func (a *Actor) begin(ctx context.Context, tokens chan struct{}) error {
 	if err := a.usable(); err != nil {
 		return err
 	}
 	select {
-	case a.readers <- struct{}{}:
+	case tokens <- struct{}{}:
 		return nil
 	default:
 	}
 	select {
-	case a.readers <- struct{}{}:
+	case tokens <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -282,4 +322,4 @@ func (a *Actor) beginRead(ctx context.Context) error {
 	}
 }
 
-func (a *Actor) endRead() { <-a.readers }
+func (a *Actor) end(tokens chan struct{}) { <-tokens }

@@ -310,3 +310,275 @@ func TestOpenTwiceIsRefused(t *testing.T) {
 	}
 	r.open()
 }
+
+// stage stages payload as one shard of frames of frame bytes.
+func (r *rig) stage(oid object.OID, payload []byte, frame int) drive.ShardWriter {
+	r.t.Helper()
+	ctx := context.Background()
+	w, err := r.a.Stage(ctx, drive.StageRequest{OID: oid, Write: object.NewWriteID(), Frame: frame, Size: int64(len(payload))})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for len(payload) > 0 {
+		n := min(frame, len(payload))
+		buf := append(make([]byte, ondisk.FrameHeaderRoom), payload[:n]...)
+		if err := w.WriteFrame(ctx, buf); err != nil {
+			r.t.Fatal(err)
+		}
+		payload = payload[n:]
+	}
+	if err := w.Sync(ctx); err != nil {
+		r.t.Fatal(err)
+	}
+	return w
+}
+
+// staged stages and makes the commit of an object whose shard lies in segments.
+func (r *rig) staged(name string, payload []byte, frame int) *drive.Commit {
+	ts := r.stamp()
+	oid := object.NewOID(ts)
+	r.stage(oid, payload, frame)
+	v := &ondisk.Version{
+		Kind: ondisk.KindObject, N: 4, K: 2, Unit: 256 << 10, Frame: uint32(frame),
+		Size: int64(2 * len(payload)), Stored: int64(2 * len(payload)), ETag: "d41d8cd98f00b204e9800998ecf8427e",
+		Refs: []ondisk.Ref{{Set: testSet, OID: oid, Length: int64(2 * len(payload))}},
+	}
+	c := r.commitOf(name, v, ts, oid, nil)
+	c.Staged = true
+	return c
+}
+
+func pattern(n int, seed byte) []byte {
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(i*7+i>>8) + seed
+	}
+	return p
+}
+
+// read returns the whole shard by frames and compares it with ReadAt.
+func (r *rig) read(s drive.ShardReader) []byte {
+	r.t.Helper()
+	ctx := context.Background()
+	var out []byte
+	for i := 0; int64(len(out)) < s.Size(); i++ {
+		got, err := s.ReadFrames(ctx, i, [][]byte{make([]byte, ondisk.FrameHeaderRoom+s.Frame())})
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		out = append(out, got[0]...)
+	}
+	at := make([]byte, len(out)/2)
+	if err := s.ReadAt(ctx, at, int64(len(out)/3)); err != nil {
+		r.t.Fatal(err)
+	}
+	if string(at) != string(out[len(out)/3:len(out)/3+len(at)]) {
+		r.t.Fatal("ReadAt and ReadFrames differ")
+	}
+	return out
+}
+
+func TestStagedShardsAndTheirSpace(t *testing.T) {
+	r := newRig(t, vfs.Default, t.TempDir()+"/d")
+	for i, size := range []int{5000, 300 << 10, 3<<20 + 17} {
+		name := fmt.Sprintf("o%d", i)
+		want := pattern(size, byte(i))
+		c := r.staged(name, want, 256<<10)
+		r.commit(c)
+		for range 2 {
+			rep := r.report(name)
+			if rep.Shard == nil {
+				t.Fatalf("no shard in %+v", rep)
+			}
+			if got := r.read(rep.Shard); string(got) != string(want) {
+				t.Fatalf("size %d: wrong bytes", size)
+			}
+			rep.Shard.Close()
+			r.reopen()
+		}
+		r.mark(c)
+		d := r.tombstone(name)
+		r.commit(d)
+		r.mark(d)
+		r.waitSpace(0)
+		if _, err := r.a.OpenShard(context.Background(), c.OID); !errors.Is(err, drive.ErrNoShard) {
+			t.Fatalf("open of a reclaimed shard: %v", err)
+		}
+	}
+}
+
+// waitSpace waits until rows refer to want bytes of segments.
+func (r *rig) waitSpace(want int64) {
+	r.t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		live := r.a.SegmentStats().Live
+		if live == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("live bytes %d, want %d", live, want)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestReaderKeepsItsBytesWhileTheyAreReclaimed(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), "/d")
+	want := pattern(1<<20, 1)
+	c := r.staged("o", want, 256<<10)
+	r.commit(c)
+	r.mark(c)
+	s := r.report("o").Shard
+	defer s.Close()
+	next := r.version("o", "small")
+	r.commit(next)
+	r.mark(next)
+	r.waitSpace(0)
+	for i := range 20 {
+		r.commit(r.staged(fmt.Sprintf("other%d", i), pattern(1<<20, 9), 256<<10))
+	}
+	if got := r.read(s); string(got) != string(want) {
+		t.Fatal("a pinned shard changed")
+	}
+}
+
+func TestAbandonedStagingIsGivenBack(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), "/d")
+	oid := object.NewOID(r.stamp())
+	w := r.stage(oid, pattern(1<<20, 1), 256<<10)
+	w.Abort()
+	w.Abort()
+	c := r.version("o", "x")
+	c.OID, c.Inline, c.Staged = oid, nil, true
+	if _, err := r.a.Commit(context.Background(), c); !errors.Is(err, drive.ErrNoShard) {
+		t.Fatalf("commit of an aborted shard: %v", err)
+	}
+	if rep := r.report("o"); len(rep.Versions) != 0 {
+		t.Fatalf("a refused commit left %+v", rep)
+	}
+}
+
+func TestUploadLife(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), "/d")
+	ctx := context.Background()
+	at := drive.Target{Set: testSet, Epoch: 1, BucketRev: 1, Key: key("big")}
+	up := &ondisk.Upload{ID: object.NewWriteID(), TS: r.stamp(), Started: 1, Meta: ondisk.Version{Kind: ondisk.KindObject}}
+	if err := r.a.PutPart(ctx, at, up.ID, &ondisk.UploadPart{}, nil); !errors.Is(err, drive.ErrNoUpload) {
+		t.Fatalf("part without upload: %v", err)
+	}
+	if err := r.a.PutUpload(ctx, at, up); err != nil {
+		t.Fatal(err)
+	}
+	var parts []ondisk.Part
+	for i := range 4 {
+		ts := r.stamp()
+		p := ondisk.UploadPart{Part: ondisk.Part{
+			Number: uint16(i + 1), Size: 1 << 20, Stored: 1 << 20, ETag: "0123456789abcdef0123456789abcdef", Write: object.NewWriteID(),
+			Ref: ondisk.Ref{Set: testSet, OID: object.NewOID(ts), Length: 1 << 20},
+		}, TS: ts, Slot: 2, N: 4, K: 2, Unit: 256 << 10, Frame: 256 << 10}
+		r.stage(p.Ref.OID, pattern(512<<10, byte(i)), 256<<10)
+		for range 2 { // the second is a repetition
+			if err := r.a.PutPart(ctx, at, up.ID, &p, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		parts = append(parts, p.Part)
+	}
+	r.reopen()
+	got, rows, err := r.a.GetUpload(ctx, at.Key, up.ID)
+	if err != nil || got.ID != up.ID || len(rows) != 4 || rows[3].Number != 4 {
+		t.Fatalf("upload %+v %d rows, %v", got, len(rows), err)
+	}
+	if list, err := r.a.ListUploads(ctx, testBucket, "b", "", object.WriteID{}, 10); err != nil || len(list) != 1 || list[0].Name != "big" {
+		t.Fatalf("list %+v, %v", list, err)
+	}
+	oid := object.NewOID(r.stamp())
+	v := &ondisk.Version{Kind: ondisk.KindObject, N: 4, K: 2, Unit: 256 << 10, Frame: 256 << 10, Size: 3 << 20, Stored: 3 << 20, Parts: 3,
+		ETag: "0123456789abcdef0123456789abcdef-3", Refs: []ondisk.Ref{{Set: testSet, OID: oid, Length: 3 << 20}}}
+	c := r.commitOf("big", v, r.stamp(), oid, nil)
+	c.Parts, c.Upload = parts[:3], up.ID
+	r.commit(c)
+	r.mark(c)
+	if _, _, err := r.a.GetUpload(ctx, at.Key, up.ID); !errors.Is(err, drive.ErrNoUpload) {
+		t.Fatalf("upload after completion: %v", err)
+	}
+	table, err := r.a.Parts(ctx, oid)
+	if err != nil || len(table) != 3 {
+		t.Fatalf("parts %+v, %v", table, err)
+	}
+	r.waitGone(parts[3].Ref.OID)
+	if u, err := r.a.Usage(ctx, testBucket); err != nil || u.Uploads != 0 || u.PartBytes != 0 || u.Bytes != 3<<20 {
+		t.Fatalf("usage %+v, %v", u, err)
+	}
+	d := r.tombstone("big")
+	r.commit(d)
+	r.mark(d)
+	r.waitSpace(0)
+	if _, err := r.a.Parts(ctx, oid); !errors.Is(err, drive.ErrNoShard) {
+		t.Fatalf("part table after deletion: %v", err)
+	}
+}
+
+func (r *rig) waitGone(oid object.OID) {
+	r.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		s, err := r.a.OpenShard(context.Background(), oid)
+		if errors.Is(err, drive.ErrNoShard) {
+			return
+		}
+		if err == nil {
+			s.Close()
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("shard %s is still there: %v", oid, err)
+		}
+	}
+}
+
+func TestRemovedBucketIsPurged(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), "/d")
+	ctx := context.Background()
+	for i := range 150 {
+		c := r.version(fmt.Sprintf("k%d", i), "x")
+		r.commit(c)
+		if i%2 == 0 {
+			r.mark(c)
+		}
+	}
+	r.commit(r.staged("big", pattern(2<<20, 1), 256<<10))
+	if err := r.a.Fence(ctx, testBucket, 9, false, true); err != nil {
+		t.Fatal(err)
+	}
+	r.waitSpace(0)
+	for range 2 {
+		if empty, err := r.a.BucketEmpty(ctx, testBucket); err != nil || !empty {
+			t.Fatalf("bucket is empty: %t, %v", empty, err)
+		}
+		if p, err := r.a.Pending(ctx, 0, 10); err != nil || len(p) != 0 {
+			t.Fatalf("pending %v, %v", p, err)
+		}
+		r.reopen()
+	}
+}
+
+func TestControlCopy(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), "/d")
+	ctx := context.Background()
+	if _, _, err := r.a.LoadControl(ctx); !errors.Is(err, drive.ErrNoControl) {
+		t.Fatalf("load of nothing: %v", err)
+	}
+	meta := ondisk.ControlMeta{Cluster: cluster.ID{1}, Index: 5, Term: 2, Rows: 2}
+	if err := r.a.StoreControl(ctx, meta, map[string][]byte{"a": []byte("1"), "b": []byte("2")}, nil); err != nil {
+		t.Fatal(err)
+	}
+	meta.Index = 6
+	if err := r.a.StoreControl(ctx, meta, map[string][]byte{"a": []byte("3")}, []string{"b"}); err != nil {
+		t.Fatal(err)
+	}
+	r.reopen()
+	got, rows, err := r.a.LoadControl(ctx)
+	if err != nil || got.Index != 6 || len(rows) != 1 || string(rows["a"]) != "3" {
+		t.Fatalf("%+v %q %v", got, rows, err)
+	}
+}

@@ -16,17 +16,20 @@ import (
 // each other's changes through keys, not through the index: the iterator reads the state before
 // the batch.
 type batch struct {
-	a       *Actor
-	num     uint64
-	pb      *pebble.Batch
-	iter    *pebble.Iterator // made when first needed, reads the state before the batch
-	keys    map[string]*keyRows
-	uploads map[string]*uploadRows // by the key of the upload's row
-	buf     []byte                 // scratch for one key
-	val     []byte                 // scratch for one value
-	after   []func()               // run once the batch is applied
-	err     error                  // an error of the index: the batch must not be committed
-	usage   map[cluster.BucketID]*ondisk.Usage
+	a    *Actor
+	num  uint64
+	pb   *pebble.Batch
+	iter *pebble.Iterator // made when first needed, reads the state before the batch
+	buf  []byte           // scratch for one key
+	val  []byte           // scratch for one value
+	err  error            // an error of the index: the batch must not be committed
+
+	keys     map[string]*keyRows          // by the prefix of the name's M rows
+	uploads  map[string]*uploadRows       // by the key of the upload's row
+	segments map[uint32]ondisk.SegmentRow // S rows to write
+	usage    map[cluster.BucketID]*ondisk.Usage
+	garbage  bool     // G rows were written
+	durable  []func() // run once the batch is durable; only messages, which are synced, add to it
 }
 
 // keyRows is what the key's version rows will be after the batch so far.
@@ -177,6 +180,10 @@ func (b *batch) setMarks() {
 		b.val = ondisk.AppendUsage(b.val[:0], u)
 		b.fail(b.pb.Merge(ondisk.AppendUsageKey(b.buf[:0], bucket), b.val, nil))
 	}
+	for no, row := range b.segments {
+		b.val = ondisk.AppendSegmentRow(b.val[:0], &row)
+		b.set(ondisk.AppendSegmentKey(b.buf[:0], no), b.val)
+	}
 	a := b.a
 	a.mu.RLock()
 	marks := ondisk.Marks{Highest: object.Stamp(a.clocks.Load()), Batch: b.num, Peers: a.peers}
@@ -201,6 +208,7 @@ func (b *batch) discard(ref ondisk.Ref, parts bool) {
 // addGarbage leaves work for the reclaimer.
 func (b *batch) addGarbage(g *ondisk.Garbage) {
 	b.a.garbage++
+	b.garbage = true
 	b.val = ondisk.AppendGarbage(b.val[:0], g)
 	b.buf = ondisk.AppendGarbageKey(b.buf[:0], b.a.garbage)
 	b.set(b.buf, b.val)

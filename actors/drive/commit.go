@@ -175,10 +175,7 @@ func (m *commitMsg) write(b *batch) error {
 		b.buf = ondisk.AppendInlineKey(b.buf[:0], req.OID)
 		b.set(b.buf, m.inline)
 	}
-	for i, chunk := range m.parts {
-		b.buf = ondisk.AppendManifestKey(b.buf[:0], req.OID, uint32(i))
-		b.set(b.buf, chunk)
-	}
+	b.setManifest(req.OID, m.parts)
 	if req.Upload != (object.WriteID{}) {
 		b.dropUpload(req.Key, req.Upload, m.keep)
 	}

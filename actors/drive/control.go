@@ -51,10 +51,10 @@ func (m *controlMsg) apply(b *batch) error {
 
 // LoadControl implements ControlStore.
 func (a *Actor) LoadControl(ctx context.Context) (ondisk.ControlMeta, map[string][]byte, error) {
-	if err := a.beginRead(ctx); err != nil {
+	if err := a.begin(ctx, a.readers); err != nil {
 		return ondisk.ControlMeta{}, nil, err
 	}
-	defer a.endRead()
+	defer a.end(a.readers)
 	meta, rows, err := readControl(a.db)
 	if err != nil {
 		return meta, nil, a.wrap(fmt.Errorf("load control: %w", damaged(err)))

@@ -143,8 +143,11 @@ func (b *batch) commit(sync bool) error {
 		a.m.synced(time.Since(start), size)
 	}
 	a.space.grew(int64(size))
-	for _, f := range b.after {
+	for _, f := range b.durable {
 		f()
+	}
+	if b.garbage {
+		a.reclaim.wakeUp()
 	}
 	return nil
 }

@@ -20,10 +20,10 @@ const reportTries = 4
 
 // Report implements Reporter.
 func (a *Actor) Report(ctx context.Context, req *ReportRequest) (Report, error) {
-	if err := a.beginRead(ctx); err != nil {
+	if err := a.begin(ctx, a.readers); err != nil {
 		return Report{}, err
 	}
-	defer a.endRead()
+	defer a.end(a.readers)
 	if err := a.vouch(req.Set, req.Epoch); err != nil {
 		return Report{}, err
 	}
@@ -147,10 +147,10 @@ func (a *Actor) Pending(ctx context.Context, age time.Duration, limit int) ([]on
 
 // Parts implements Reporter.
 func (a *Actor) Parts(ctx context.Context, oid object.OID) ([]ondisk.Part, error) {
-	if err := a.beginRead(ctx); err != nil {
+	if err := a.begin(ctx, a.readers); err != nil {
 		return nil, err
 	}
-	defer a.endRead()
+	defer a.end(a.readers)
 	m, err := a.manifest(oid)
 	if err != nil {
 		return nil, a.wrap(fmt.Errorf("parts of %s: %w", oid, err))

@@ -22,10 +22,10 @@ const (
 
 // Scan implements Scanner.
 func (a *Actor) Scan(ctx context.Context, req *ScanRequest) (ScanReply, error) {
-	if err := a.beginRead(ctx); err != nil {
+	if err := a.begin(ctx, a.readers); err != nil {
 		return ScanReply{}, err
 	}
-	defer a.endRead()
+	defer a.end(a.readers)
 	s := scan{a: a, req: req, limit: req.Limit}
 	if s.limit <= 0 || s.limit > maxScan {
 		s.limit = maxScan
@@ -158,10 +158,10 @@ func hasSet(bits []uint64, set cluster.SetID) bool {
 
 // BucketEmpty implements Scanner.
 func (a *Actor) BucketEmpty(ctx context.Context, bucket cluster.BucketID) (bool, error) {
-	if err := a.beginRead(ctx); err != nil {
+	if err := a.begin(ctx, a.readers); err != nil {
 		return false, err
 	}
-	defer a.endRead()
+	defer a.end(a.readers)
 	for _, kind := range []ondisk.RowKind{ondisk.RowUpload, ondisk.RowVersion} {
 		empty, err := a.noRows(ctx, kind, bucket)
 		if !empty || err != nil {
@@ -205,10 +205,10 @@ func bucketPrefix(kind ondisk.RowKind, bucket cluster.BucketID) []byte {
 
 // Usage returns what a bucket holds on this drive: versions known stable, counted once per drive.
 func (a *Actor) Usage(ctx context.Context, bucket cluster.BucketID) (ondisk.Usage, error) {
-	if err := a.beginRead(ctx); err != nil {
+	if err := a.begin(ctx, a.readers); err != nil {
 		return ondisk.Usage{}, err
 	}
-	defer a.endRead()
+	defer a.end(a.readers)
 	value, closer, err := a.db.Get(ondisk.AppendUsageKey(nil, bucket))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return ondisk.Usage{}, nil

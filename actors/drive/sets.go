@@ -87,7 +87,7 @@ func (m *fenceMsg) apply(b *batch) error {
 	a.fences[m.bucket] = m.fence
 	a.mu.Unlock()
 	if m.fence.Removed {
-		b.after = append(b.after, a.reclaim.wakeUp)
+		b.durable = append(b.durable, a.reclaim.wakeUp)
 	}
 	return nil
 }

@@ -233,10 +233,10 @@ func (a *Actor) uploadRows(prefix []byte, part, head func(key ondisk.UploadKey, 
 
 // GetUpload implements Uploads.
 func (a *Actor) GetUpload(ctx context.Context, key object.Key, upload object.WriteID) (*ondisk.Upload, []ondisk.UploadPart, error) {
-	if err := a.beginRead(ctx); err != nil {
+	if err := a.begin(ctx, a.readers); err != nil {
 		return nil, nil, err
 	}
-	defer a.endRead()
+	defer a.end(a.readers)
 	var (
 		up    *ondisk.Upload
 		parts []ondisk.UploadPart
@@ -267,10 +267,10 @@ func (a *Actor) GetUpload(ctx context.Context, key object.Key, upload object.Wri
 
 // ListUploads implements Uploads.
 func (a *Actor) ListUploads(ctx context.Context, bucket cluster.BucketID, prefix, startKey string, startAfter object.WriteID, limit int) ([]UploadEntry, error) {
-	if err := a.beginRead(ctx); err != nil {
+	if err := a.begin(ctx, a.readers); err != nil {
 		return nil, err
 	}
-	defer a.endRead()
+	defer a.end(a.readers)
 	out, batch, err := a.listUploads(bucket, prefix, startKey, startAfter, limit)
 	if err == nil {
 		err = a.gate.pass(ctx, batch, a.health.Failed())

@@ -1,0 +1,307 @@
+package drive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/actors/segment"
+)
+
+const (
+	// reclaimStep is how many shards one message gives back, so that foreground batches stay short.
+	reclaimStep = 64
+	// reclaimPause is the least time between two messages: it bounds the rate of the job.
+	reclaimPause = 2 * time.Millisecond
+	// trimEvery and trimBudget bound how fast emptied space goes back to the file system.
+	trimEvery  = 100 * time.Millisecond
+	trimBudget = 32
+	// supersededLife is longer than any attempt may live (P1): after it nobody asks any more.
+	supersededLife = 5 * time.Minute
+	forgetEvery    = time.Minute
+)
+
+// reclaimer gives dead data back in the background. Its work list is the G rows, and the fences of
+// removed buckets: both are durable, every step is one batch, and a step that was done before finds
+// nothing to do, so it goes on where a crash left it.
+type reclaimer struct {
+	wake chan struct{} // capacity 1
+}
+
+func (r *reclaimer) init() { r.wake = make(chan struct{}, 1) }
+
+// wakeUp tells the reclaimer that there may be work. It never waits.
+func (r *reclaimer) wakeUp() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// runReclaim is the reclaimer's goroutine.
+func (a *Actor) runReclaim() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-a.act.Stopping():
+		case <-a.health.Failed():
+		case <-ctx.Done():
+		}
+		cancel()
+	}()
+	trim := time.NewTicker(trimEvery)
+	defer trim.Stop()
+	forget := time.NewTicker(forgetEvery)
+	defer forget.Stop()
+	a.reclaim.wakeUp() // what an earlier life left
+	for {
+		var err error
+		select {
+		case <-a.act.Stopping():
+			return nil
+		case <-a.reclaim.wake:
+			if err = a.collectGarbage(ctx); err == nil {
+				err = a.purgeBuckets(ctx)
+			}
+		case <-trim.C:
+			_, err = a.store.Trim(ctx, trimBudget)
+		case <-forget.C:
+			err = a.forgetSuperseded(ctx)
+		}
+		if err != nil && ctx.Err() == nil && a.health.Err() == nil {
+			a.m.error("reclaim")
+			a.log.Warn("giving space back", "err", err)
+		}
+	}
+}
+
+// garbage is one G row that is being worked on.
+type garbage struct {
+	seq uint64
+	ondisk.Garbage
+}
+
+// collectGarbage works through the G rows, oldest first, until there is none.
+func (a *Actor) collectGarbage(ctx context.Context) error {
+	for from := uint64(0); ; {
+		list, err := a.garbageFrom(from)
+		if len(list) == 0 || err != nil {
+			return err
+		}
+		from = list[len(list)-1].seq + 1
+		step := &reclaimMsg{reply: newReply()}
+		for _, g := range list {
+			if g.Parts {
+				err = a.reclaimParts(ctx, g)
+			} else {
+				err = step.add(a, g.OID, g.Inline, g.seq)
+			}
+			if err != nil {
+				// The row stays, for the next start and for people; the others are not held up.
+				a.m.error("reclaim")
+				a.log.Error("garbage cannot be given back", "oid", g.OID.String(), "err", err)
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+			}
+		}
+		if err := a.reclaimStep(ctx, step); err != nil {
+			return err
+		}
+	}
+}
+
+// garbageFrom reads up to reclaimStep G rows.
+func (a *Actor) garbageFrom(from uint64) (list []garbage, err error) {
+	it, err := a.db.NewIter(&pebble.IterOptions{
+		LowerBound: ondisk.AppendGarbageKey(nil, from),
+		UpperBound: ondisk.AppendKindAfter(nil, ondisk.RowGarbage),
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.First(); ok && len(list) < reclaimStep; ok = it.Next() {
+		seq, err := ondisk.ParseGarbageKey(it.Key())
+		if err != nil {
+			return list, err
+		}
+		g, err := ondisk.DecodeGarbage(it.Value())
+		if err != nil {
+			return list, err
+		}
+		list = append(list, garbage{seq: seq, Garbage: g})
+	}
+	return list, it.Error()
+}
+
+// reclaimParts gives back the parts of a multipart object, then its part table and the G row. After
+// a crash the parts that are gone already are found gone.
+func (a *Actor) reclaimParts(ctx context.Context, g garbage) error {
+	m, err := a.manifest(g.OID)
+	if err != nil && !errors.Is(err, ErrNoShard) {
+		return err
+	}
+	step := &reclaimMsg{reply: newReply()}
+	for i := range m.Parts {
+		ref := m.Parts[i].Ref
+		if ref.OID.IsZero() {
+			continue
+		}
+		if err := step.add(a, ref.OID, ref.Inline, 0); err != nil {
+			return fmt.Errorf("part %d: %w", m.Parts[i].Number, err)
+		}
+		if len(step.oids) == reclaimStep {
+			if err := a.reclaimStep(ctx, step); err != nil {
+				return err
+			}
+			step = &reclaimMsg{reply: newReply()}
+		}
+	}
+	step.tables = append(step.tables, g.OID)
+	step.seqs = append(step.seqs, g.seq)
+	return a.reclaimStep(ctx, step)
+}
+
+// reclaimStep sends one step to the loop, as slowly as the rate allows.
+func (a *Actor) reclaimStep(ctx context.Context, step *reclaimMsg) error {
+	if len(step.seqs)+len(step.oids)+len(step.tables) == 0 {
+		return nil
+	}
+	return a.pacedDo(ctx, step)
+}
+
+// pacedDo sends a message of a background job, waits for its answer and then a little.
+func (a *Actor) pacedDo(ctx context.Context, m message) error {
+	for {
+		_, err := a.do(ctx, m)
+		if err != nil && !errors.Is(err, ErrBusy) {
+			return err
+		}
+		select {
+		case <-time.After(reclaimPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err == nil {
+			return nil
+		}
+	}
+}
+
+// reclaimMsg is one step of the reclaimer in the mailbox.
+type reclaimMsg struct {
+	reply
+	oids    []object.OID // shards whose rows go
+	tables  []object.OID // part tables whose rows go
+	extents []ondisk.Extent
+	inline  []object.OID
+	seqs    []uint64 // G rows that are done
+}
+
+func (*reclaimMsg) isMsg()        {}
+func (m *reclaimMsg) weight() int { return 64 * (len(m.oids) + len(m.inline) + len(m.extents)) }
+
+// add looks up one shard; only the reclaimer removes X rows, so they cannot change meanwhile.
+func (m *reclaimMsg) add(a *Actor, oid object.OID, inline bool, seq uint64) error {
+	if inline {
+		m.inline = append(m.inline, oid)
+	} else {
+		x, err := a.manifest(oid)
+		if err != nil && !errors.Is(err, ErrNoShard) {
+			return err
+		}
+		if err == nil {
+			m.oids = append(m.oids, oid)
+			m.extents = append(m.extents, x.Extents...)
+		}
+	}
+	if seq != 0 {
+		m.seqs = append(m.seqs, seq)
+	}
+	return nil
+}
+
+// apply implements message.
+func (m *reclaimMsg) apply(b *batch) error {
+	var rel *segment.Release
+	if len(m.extents) > 0 {
+		rel = b.a.store.Free(m.extents)
+		b.setSegments(rel.Rows)
+	}
+	for _, list := range [][]object.OID{m.oids, m.tables} {
+		for _, oid := range list {
+			b.deleteManifest(oid)
+		}
+	}
+	for _, oid := range m.inline {
+		b.buf = ondisk.AppendInlineKey(b.buf[:0], oid)
+		b.delete(b.buf)
+	}
+	for _, seq := range m.seqs {
+		b.buf = ondisk.AppendGarbageKey(b.buf[:0], seq)
+		b.delete(b.buf)
+	}
+	if rel != nil {
+		b.durable = append(b.durable, rel.Durable)
+	}
+	return nil
+}
+
+// deleteManifest removes the X rows of an oid: the first chunk, and by a range what a long table has more.
+func (b *batch) deleteManifest(oid object.OID) {
+	prefix := ondisk.AppendManifestPrefix(nil, oid)
+	b.fail(b.pb.DeleteRange(prefix, ondisk.AppendPrefixEnd(nil, prefix), nil))
+}
+
+// forgetSuperseded drops what nobody can ask for any more from V rows.
+func (a *Actor) forgetSuperseded(ctx context.Context) error {
+	limit := object.StampAt(a.o.Clock().Add(-supersededLife))
+	m := &forgetMsg{reply: newReply(), limit: limit}
+	a.mu.RLock()
+	for key, state := range a.states {
+		for _, s := range state.Superseded {
+			if s.TS < limit && len(m.keys) < maxCollect {
+				m.keys = append(m.keys, key)
+				break
+			}
+		}
+	}
+	a.mu.RUnlock()
+	if len(m.keys) == 0 {
+		return nil
+	}
+	return a.pacedDo(ctx, m)
+}
+
+// forgetMsg drops superseded attempts older than limit.
+type forgetMsg struct {
+	reply
+	limit object.Stamp
+	keys  []object.Key
+}
+
+func (*forgetMsg) isMsg()        {}
+func (m *forgetMsg) weight() int { return 128 * len(m.keys) }
+
+// apply implements message.
+func (m *forgetMsg) apply(b *batch) error {
+	for _, key := range m.keys {
+		state := b.a.keyState(key)
+		var keep []ondisk.Attempt
+		for _, s := range state.Superseded {
+			if s.TS >= m.limit {
+				keep = append(keep, s)
+			}
+		}
+		state.Superseded = keep
+		b.setKeyState(key, state)
+	}
+	return nil
+}
