@@ -21,6 +21,10 @@ type Combiner struct {
 	parts     int
 	sums      []byte // composite: the parts' values one after the other
 	crc       uint64 // full object: so far
+
+	// Parts mostly have one length, so the last power of x is kept.
+	length int64
+	shift  uint64
 }
 
 // NewCombiner returns a Combiner. The pair must be Allowed.
@@ -42,13 +46,22 @@ func (c *Combiner) Add(value []byte, length int64) bool {
 	case c.composite:
 		c.sums = append(c.sums, value...)
 	case c.algo == ondisk.ChecksumCRC64NVME:
-		c.crc = combine(c.crc, binary.BigEndian.Uint64(value), uint64(length), polyCRC64NVME, 64)
+		c.addCRC(binary.BigEndian.Uint64(value), length, polyCRC64NVME, 64)
 	case c.algo == ondisk.ChecksumCRC32C:
-		c.crc = combine(c.crc, uint64(binary.BigEndian.Uint32(value)), uint64(length), polyCRC32C, 32)
+		c.addCRC(uint64(binary.BigEndian.Uint32(value)), length, polyCRC32C, 32)
 	default:
-		c.crc = combine(c.crc, uint64(binary.BigEndian.Uint32(value)), uint64(length), polyCRC32, 32)
+		c.addCRC(uint64(binary.BigEndian.Uint32(value)), length, polyCRC32, 32)
 	}
 	return true
+}
+
+// addCRC makes the CRC of A followed by B from those of A and B: crc(A) times x^(8*len(B)), plus
+// crc(B), in the field of the polynomial.
+func (c *Combiner) addCRC(crc uint64, length int64, poly uint64, width uint) {
+	if c.shift == 0 || length != c.length {
+		c.length, c.shift = length, power(uint64(length), poly, width)
+	}
+	c.crc = multiply(c.shift, c.crc, poly, width) ^ crc
 }
 
 // Parts is how many were added.
@@ -70,13 +83,7 @@ func (c *Combiner) Checksum() ondisk.Checksum {
 	return out
 }
 
-// combine returns the CRC of A followed by B from those of A and B: crc(A) times x^(8*len(B)),
-// plus crc(B), in the field of the polynomial. It costs O(log length).
-func combine(a, b, length, poly uint64, width uint) uint64 {
-	return multiply(power(length, poly, width), a, poly, width) ^ b
-}
-
-// power is x^(8*n) modulo poly, by squaring.
+// power is x^(8*n) modulo poly, by squaring; it is never 0.
 func power(n, poly uint64, width uint) uint64 {
 	result := uint64(1) << (width - 1) // x^0
 	square := uint64(1) << (width - 2) // x^1

@@ -58,6 +58,7 @@ type chunkReader struct {
 	previous signature
 	claimed  signature
 	sum      hash.Hash
+	digest   [sha256.Size]byte
 	toSign   []byte
 
 	buf [chunkBufferSize]byte
@@ -173,8 +174,7 @@ func (c *chunkReader) verifyChunk() error {
 	if !c.signed {
 		return nil
 	}
-	var sum [sha256.Size]byte
-	c.toSign = appendChunkToSign(c.toSign[:0], c.key, c.date, &c.previous, c.sum.Sum(sum[:0]))
+	c.toSign = appendChunkToSign(c.toSign[:0], c.key, c.date, &c.previous, c.sum.Sum(c.digest[:0]))
 	c.sum.Reset()
 	return c.verifyNext()
 }

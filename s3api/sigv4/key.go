@@ -27,7 +27,13 @@ type signingKey struct {
 	accessKey string
 	secret    string
 	scope     scope
-	macs      sync.Pool // hash.Hash keyed with the derived key; a reset one costs no key schedule
+	macs      sync.Pool // *mac of the derived key; a reset one costs no key schedule
+}
+
+// mac is a keyed hash and room for its result, which would else escape.
+type mac struct {
+	hash.Hash
+	sum [sha256.Size]byte
 }
 
 func newSigningKey(accessKey, secret string, sc scope) *signingKey {
@@ -40,7 +46,7 @@ func newSigningKey(accessKey, secret string, sc scope) *signingKey {
 	derived = hmacSum(derived, sc.region)
 	derived = hmacSum(derived, sc.service)
 	derived = hmacSum(derived, terminal)
-	k.macs.New = func() any { return hmac.New(sha256.New, derived) }
+	k.macs.New = func() any { return &mac{Hash: hmac.New(sha256.New, derived)} }
 	return k
 }
 
@@ -52,12 +58,11 @@ func hmacSum(key []byte, data string) []byte {
 
 // sign writes the signature of toSign as hex digits.
 func (k *signingKey) sign(toSign []byte) (sig signature) {
-	h := k.macs.Get().(hash.Hash)
-	h.Reset()
-	h.Write(toSign)
-	var sum [sha256.Size]byte
-	hex.Encode(sig[:], h.Sum(sum[:0]))
-	k.macs.Put(h)
+	m := k.macs.Get().(*mac)
+	m.Reset()
+	m.Write(toSign)
+	hex.Encode(sig[:], m.Sum(m.sum[:0]))
+	k.macs.Put(m)
 	return sig
 }
 

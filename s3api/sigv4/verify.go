@@ -173,7 +173,10 @@ func (v *Verifier) check(r *Request, h *headScan, c *claim) (Auth, error) {
 	if payload.Chunked() {
 		a.date, a.seed = strings.Clone(c.date), want
 	}
-	return a, h.addBody(&a)
+	if err := h.addBody(&a); err != nil {
+		return Auth{}, err // never an Auth beside an error
+	}
+	return a, nil
 }
 
 // mismatch tells the client what we signed, as AWS does: it holds nothing but what the client sent.
