@@ -91,6 +91,7 @@ func (s *Store) Free(extents []ondisk.Extent) *Release {
 			continue
 		}
 		g.live -= e.Length
+		g.stuck = false
 		k := slices.Index(rel.segs, g)
 		if k < 0 {
 			k = len(rel.segs)

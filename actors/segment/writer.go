@@ -86,7 +86,7 @@ func (w *Writer) writeFrame(buf []byte) error {
 	case w.frames > 0 && bits.OnesCount(uint(w.shard.Frame)) != 1:
 		return fmt.Errorf("%w: several frames of %d bytes", ErrFrame, w.shard.Frame)
 	}
-	if !w.run && w.frames == 0 && n < smallFrame && w.shard.Size <= int64(w.shard.Frame) {
+	if !w.run && len(w.extents) == 0 && n < smallFrame && w.shard.Size <= int64(w.shard.Frame) {
 		return w.gather(buf, n)
 	}
 	p, err := w.place(n)
