@@ -20,7 +20,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"holdfast/actors/ondisk"
 	"holdfast/raftfsm/cluster"
+	"holdfast/s3api/checksum"
 	"holdfast/s3api/sigv4"
 )
 
@@ -363,4 +365,55 @@ func eventually(t testing.TB, what string, cond func() bool) {
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
+}
+
+// chunkedPut returns the head of an aws-chunked upload and its framed body, with or without HTTP's
+// own chunks around it.
+func chunkedPut(t testing.TB, target, payload, body string, headers []string, trailer, chunked bool) (head, framed string) {
+	t.Helper()
+	sr := sigv4.Request{Method: "PUT", RawPath: target, Host: testHost}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ":")
+		sr.Headers = append(sr.Headers, sigv4.Header{Name: name, Value: strings.TrimSpace(value)})
+	}
+	seed, err := sigv4.NewSigner(testKey, testSecret, "us-east-1").Sign(&sr, payload, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	enc := sigv4.UnsignedChunks()
+	if payload != sigv4.StreamUnsignedTrailer {
+		enc = sigv4.SignedChunks(seed)
+	}
+	var b []byte
+	for rest := []byte(body); len(rest) > 0; {
+		n := min(len(rest), 16<<10)
+		b = enc.AppendChunk(b, rest[:n])
+		rest = rest[n:]
+	}
+	var trailers []sigv4.Header
+	if trailer {
+		h := checksum.New(ondisk.ChecksumCRC32)
+		io.WriteString(h, body)
+		sum := ondisk.Checksum{Algo: ondisk.ChecksumCRC32, Value: h.Sum(nil)}
+		trailers = append(trailers, sigv4.Header{Name: "x-amz-checksum-crc32", Value: checksum.Format(sum, 0)})
+	}
+	b = enc.AppendEnd(b, trailer, trailers...)
+	var out strings.Builder
+	fmt.Fprintf(&out, "PUT %s HTTP/1.1\r\nHost: %s\r\n", target, testHost)
+	for _, h := range sr.Headers {
+		fmt.Fprintf(&out, "%s: %s\r\n", h.Name, h.Value)
+	}
+	if !chunked {
+		fmt.Fprintf(&out, "Content-Length: %d\r\n\r\n", len(b))
+		return out.String(), string(b)
+	}
+	out.WriteString("Transfer-Encoding: chunked\r\n\r\n")
+	var outer strings.Builder
+	for len(b) > 0 {
+		n := min(len(b), 7001)
+		fmt.Fprintf(&outer, "%x\r\n%s\r\n", n, b[:n])
+		b = b[n:]
+	}
+	outer.WriteString("0\r\n\r\n")
+	return out.String(), outer.String()
 }

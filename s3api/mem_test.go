@@ -33,18 +33,14 @@ func poisonAfter(s *Server) {
 	s.http.Handler = func(rc *fasthttp.RequestCtx) {
 		h := &rc.Request.Header
 		bufs := [][]byte{h.RawHeaders(), h.Host()}
-		for _, v := range h.All() {
-			if !bytes.Equal(v, []byte("100-continue")) {
+		for k, v := range h.All() {
+			if !bytes.Equal(k, []byte("Connection")) { // that value is fasthttp's own constant
 				bufs = append(bufs, v)
 			}
 		}
-		closing := h.ConnectionClose()
 		handler(rc)
 		for _, b := range bufs {
 			poison(b)
-		}
-		if closing {
-			rc.SetConnectionClose()
 		}
 	}
 }
