@@ -5,10 +5,16 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 
+	"holdfast/actors"
 	"holdfast/actors/drive"
+	"holdfast/actors/erasure"
+	"holdfast/actors/guardfs"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/placement"
+	"holdfast/actors/segment"
 	"holdfast/raftfsm/cluster"
 	"holdfast/s3api/s3err"
 )
@@ -53,6 +59,11 @@ func domainErrors() []domainError {
 		{"cluster.ErrNoLeader", cluster.ErrNoLeader, s3err.ServiceUnavailable.Msg("The configuration has no leader: no change can be made now.")},
 		{"cluster.ErrOutcomeUnknown", cluster.ErrOutcomeUnknown, s3err.ServiceUnavailable.Msg("The outcome of the change is unknown. Please look before you try again.")},
 
+		{"cluster.ErrControlQuorum", cluster.ErrControlQuorum, s3err.ServiceUnavailable.Msg("Too few drives can keep a copy of the configuration: no change can be made now.")},
+		{"cluster.ErrConflict", cluster.ErrConflict, plain(s3err.OperationAborted)},
+		{"cluster.ErrNoCredential", cluster.ErrNoCredential, plain(s3err.InvalidAccessKeyId)},
+		{"cluster.ErrNoDrive", cluster.ErrNoDrive, plain(s3err.InternalError)},
+
 		{"drive.ErrBusy", drive.ErrBusy, plain(s3err.SlowDown)},
 		{"drive.ErrFull", drive.ErrFull, plain(s3err.InsufficientStorage)},
 		{"drive.ErrOffline", drive.ErrOffline, plain(s3err.ServiceUnavailable)},
@@ -63,9 +74,42 @@ func domainErrors() []domainError {
 		{"drive.ErrDamaged", drive.ErrDamaged, plain(s3err.InternalError)},
 		{"drive.ErrNoUpload", drive.ErrNoUpload, plain(s3err.NoSuchUpload)},
 		{"drive.ErrNoControl", drive.ErrNoControl, plain(s3err.InternalError)},
-		{"ondisk.ErrCorrupt", ondisk.ErrCorrupt, plain(s3err.InternalError)},
-		{"ondisk.ErrNewer", ondisk.ErrNewer, plain(s3err.InternalError)},
+		{"actors.ErrFull", actors.ErrFull, plain(s3err.SlowDown)},
+		{"actors.ErrStopped", actors.ErrStopped, plain(s3err.ServiceUnavailable)},
+		{"segment.ErrNoSpace", segment.ErrNoSpace, plain(s3err.InsufficientStorage)},
+		{"segment.ErrClosed", segment.ErrClosed, plain(s3err.ServiceUnavailable)},
+		{"guardfs.ErrFailed", guardfs.ErrFailed, plain(s3err.ServiceUnavailable)},
 	}
+}
+
+// innerErrors never reach a request unless a layer below has a fault: errors of starting a store,
+// of calling a package wrongly, and corruption that a vote should have settled.
+func innerErrors() []domainError {
+	var list []domainError
+	for name, err := range map[string]error{
+		"actors.ErrPanic":         actors.ErrPanic,
+		"drive.ErrClone":          drive.ErrClone,
+		"drive.ErrForeign":        drive.ErrForeign,
+		"drive.ErrFormatted":      drive.ErrFormatted,
+		"drive.ErrHeld":           drive.ErrHeld,
+		"drive.ErrIdentity":       drive.ErrIdentity,
+		"drive.ErrInUse":          drive.ErrInUse,
+		"drive.ErrNotDirectory":   drive.ErrNotDirectory,
+		"drive.ErrSamePlace":      drive.ErrSamePlace,
+		"drive.ErrUnusable":       drive.ErrUnusable,
+		"erasure.ErrSelfTest":     erasure.ErrSelfTest,
+		"erasure.ErrTooFewShards": erasure.ErrTooFewShards,
+		"ondisk.ErrCorrupt":       ondisk.ErrCorrupt,
+		"ondisk.ErrNewer":         ondisk.ErrNewer,
+		"ondisk.ErrNotLabel":      ondisk.ErrNotLabel,
+		"placement.ErrDriveCount": placement.ErrDriveCount,
+		"segment.ErrDone":         segment.ErrDone,
+		"segment.ErrFrame":        segment.ErrFrame,
+		"segment.ErrNotSynced":    segment.ErrNotSynced,
+	} {
+		list = append(list, domainError{name, err, &s3err.Error{Code: s3err.InternalError}})
+	}
+	return list
 }
 
 // otherErrors are errors of our own pipeline and of the standard library.
@@ -82,7 +126,9 @@ func otherErrors() []domainError {
 // errorMap turns any error into the S3 error that the client gets.
 type errorMap struct{ table []domainError }
 
-func newErrorMap() errorMap { return errorMap{table: append(domainErrors(), otherErrors()...)} }
+func newErrorMap() errorMap {
+	return errorMap{table: slices.Concat(domainErrors(), otherErrors(), innerErrors())}
+}
 
 // find returns the S3 error for err, which must not be nil. An error that a handler has already
 // put in S3's words passes as it is; what nobody knows is an InternalError. What lies behind is

@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,7 +19,7 @@ import (
 // their source and asks for each in the table.
 func TestEveryDomainErrorHasAnAnswer(t *testing.T) {
 	known := make(map[string]bool)
-	for _, e := range domainErrors() {
+	for _, e := range slices.Concat(domainErrors(), innerErrors()) {
 		if known[e.name] {
 			t.Errorf("%s is listed twice", e.name)
 		}
@@ -67,7 +68,7 @@ func TestEveryDomainErrorHasAnAnswer(t *testing.T) {
 
 func TestErrorsKeepTheirMeaningWhenWrapped(t *testing.T) {
 	m := newErrorMap()
-	for _, e := range domainErrors() {
+	for _, e := range slices.Concat(domainErrors(), innerErrors()) {
 		wrapped := fmt.Errorf("put bucket/key: %w", fmt.Errorf("set 3: %w", e.err))
 		got := m.find(wrapped)
 		if got.Code != e.s3.Code || got.Cause != wrapped {
