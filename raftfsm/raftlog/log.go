@@ -99,6 +99,11 @@ func (l *Log) read() (end int64, torn bool, err error) {
 	if err != nil {
 		return 0, false, err
 	}
+	return l.parse(b)
+}
+
+// parse replays the content of a file. end is where the last whole record ends.
+func (l *Log) parse(b []byte) (end int64, torn bool, err error) {
 	if err = checkFileHeader(b); err != nil {
 		return 0, false, err
 	}
