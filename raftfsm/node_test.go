@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -28,7 +27,8 @@ type memCopy struct {
 	has     bool
 	meta    CopyMeta
 	rows    map[string][]byte
-	fail    error // what every call returns; nil = works
+	fail    error         // what every call returns; nil = works
+	block   chan struct{} // what stores wait for; nil = nothing
 	stores  int
 	written int // rows put
 }
@@ -55,9 +55,20 @@ func (c *memCopy) LoadControl(context.Context) (CopyMeta, map[string][]byte, err
 	return c.meta, maps.Clone(c.rows), nil
 }
 
-func (c *memCopy) StoreControl(_ context.Context, meta CopyMeta, put map[string][]byte, del []string) error {
+func (c *memCopy) StoreControl(ctx context.Context, meta CopyMeta, put map[string][]byte, del []string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if block := c.block; block != nil {
+		c.mu.Unlock()
+		select {
+		case <-block:
+		case <-ctx.Done():
+		}
+		c.mu.Lock()
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if c.fail != nil {
 		return c.fail
 	}
@@ -77,6 +88,12 @@ func (c *memCopy) setFail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fail = err
+}
+
+func (c *memCopy) setBlock(ch chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.block = ch
 }
 
 // clone is the copy as it is now: what a drive that goes away keeps.
@@ -194,38 +211,4 @@ func TestBirthCreateRestart(t *testing.T) {
 	}
 	createBucket(t, n, "second")
 	wantBuckets(t, n, "first", "second")
-}
-
-func TestNoStateIsRefused(t *testing.T) {
-	copies := newCopies(4)
-	o := testOptions(t, filepath.Join(t.TempDir(), "raft"), copies)
-	o.Birth = nil
-	if _, err := open(t.Context(), o, testLimits()); !errors.Is(err, ErrNoState) {
-		t.Fatalf("opening nothing: %v", err)
-	}
-}
-
-func TestLostRaftDirectoryIsRebuilt(t *testing.T) {
-	copies := newCopies(4)
-	home := t.TempDir()
-	o := testOptions(t, filepath.Join(home, "raft"), copies)
-	n := openNode(t, o)
-	first := createBucket(t, n, "first")
-	node := n.ID()
-	closeNode(t, n)
-	if err := os.RemoveAll(o.Dir); err != nil {
-		t.Fatal(err)
-	}
-
-	o.Birth, o.Dir = nil, filepath.Join(t.TempDir(), "raft") // on another drive
-	o.Copies = o.Copies[1:]
-	n = openNode(t, o)
-	wantBuckets(t, n, "first")
-	if n.ID() != node {
-		t.Fatalf("node is %s, was %s", n.ID(), node)
-	}
-	second := createBucket(t, n, "second")
-	if second.ID <= first.ID {
-		t.Fatalf("incarnation %d follows %d", second.ID, first.ID)
-	}
 }
