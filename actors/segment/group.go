@@ -164,9 +164,6 @@ func (s *Store) flush(g *seg, h *handle) error {
 	s.mu.Lock()
 	batches := g.group.batches
 	g.group.batches, g.group.batched = nil, 0
-	if len(batches) > 0 {
-		g.tail = alignUp(g.tail)
-	}
 	s.mu.Unlock()
 	var first error
 	for _, b := range batches {

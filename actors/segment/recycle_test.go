@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -181,6 +182,70 @@ func TestFreedSpaceWaitsForItsBatch(t *testing.T) {
 		t.Errorf("%d shards fit after the release, want 1", len(more))
 	}
 	r.check()
+}
+
+// The same where the segment has free units besides, beside those that are held.
+func TestHeldUnitsAreNotTaken(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), nil)
+	r.mustPut(1, 2<<20)
+	st := r.shards[oidOf(1)]
+	g := r.s.Enter()
+	defer g.Leave()
+	rd, err := g.Open(oidOf(1), st.extents, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rd.Close()
+	r.remove(1)
+	r.mustPut(2, 4<<20)
+	r.mustPut(3, 2<<20)
+	got := make([]byte, 2<<20)
+	if err := rd.ReadAt(got, 0); err != nil || !bytes.Equal(got, content(1, 2<<20)) {
+		t.Errorf("pinned shard was overwritten: %v", err)
+	}
+	r.check()
+}
+
+// A sync whose callers have all given up still writes what they gathered. Until it has, the segment
+// must not begin a new generation.
+func TestAbandonedSyncHoldsItsSegment(t *testing.T) {
+	reached, finish := make(chan struct{}), make(chan struct{})
+	var armed atomic.Bool
+	inj := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileWriteAt && armed.Swap(false) {
+			close(reached)
+			<-finish
+		}
+		return nil
+	})
+	mem := vfs.NewMem()
+	r := newRig(t, mem, nil)
+	r.open(errorfs.Wrap(mem, inj))
+	w, err := r.s.Writer(Shard{OID: oidOf(1), Frame: 1 << 20, Size: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.WriteFrame(make([]byte, ondisk.FrameHeaderRoom+100)); err != nil {
+		t.Fatal(err)
+	}
+	armed.Store(true)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { <-reached; cancel() }()
+	if err := w.Sync(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatalf("sync: %v", err)
+	}
+	w.Abort()
+	r.s.mu.Lock()
+	g := r.s.pack[fresh]
+	r.s.pack[fresh] = nil
+	r.s.retire(g)
+	early := g.class
+	r.s.mu.Unlock()
+	close(finish)
+	r.s.Close()
+	if early != ondisk.SegmentPack || g.class != ondisk.SegmentFree {
+		t.Errorf("class %d while the sync ran, %d after it", early, g.class)
+	}
 }
 
 func TestFreeingTwiceIsRefused(t *testing.T) {
