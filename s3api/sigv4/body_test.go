@@ -161,7 +161,7 @@ func TestLastByteComesAfterTheVerdict(t *testing.T) {
 }
 
 func TestAWSExampleChunks(t *testing.T) {
-	f, now := loadVectors(t)
+	f, now := loadVectors(t, "testdata/aws_s3_examples.json")
 	v := f.verifier(now, "us-east-1")
 	for _, c := range f.Cases {
 		if c.Chunks == nil {

@@ -14,8 +14,9 @@ type Param struct{ Name, Value string }
 
 // Request is what a signature covers. RawPath begins with '/' and ends before the first '?' of
 // the target; RawQuery is what stands behind it. Scheme and authority of an absolute target have
-// been cut off by the caller. Headers keeps the order and the duplicates of the wire; Host is the
-// Host header, and a "Host" line in Headers is ignored.
+// been cut off by the caller. Headers keeps the order and the duplicates of the wire and leaves none
+// out, Content-Length, Expect and Transfer-Encoding included: clients sign them. Host is the Host
+// header, and a "Host" line in Headers is ignored.
 type Request struct {
 	Method   string
 	RawPath  string

@@ -1,7 +1,9 @@
 package sigv4
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"testing"
 	"time"
@@ -32,9 +34,9 @@ func (v *vector) request() *Request {
 	return r
 }
 
-func loadVectors(t testing.TB) (f vectorFile, now time.Time) {
+func loadVectors(t testing.TB, path string) (f vectorFile, now time.Time) {
 	t.Helper()
-	b, err := os.ReadFile("testdata/aws_s3_examples.json")
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +57,7 @@ func (f *vectorFile) verifier(now time.Time, region string) *Verifier {
 }
 
 func TestAWSExamples(t *testing.T) {
-	f, now := loadVectors(t)
+	f, now := loadVectors(t, "testdata/aws_s3_examples.json")
 	v := f.verifier(now.Add(time.Minute), "us-east-1")
 	for i := range f.Cases {
 		c := &f.Cases[i]
@@ -69,5 +71,39 @@ func TestAWSExamples(t *testing.T) {
 				t.Errorf("%s: %+v", c.Name, a)
 			}
 		}
+	}
+}
+
+// TestBotocoreRequests verifies what a real client sends, heads and bodies: every kind of key,
+// presigned links, and the trailers that it uses over TLS.
+func TestBotocoreRequests(t *testing.T) {
+	f, now := loadVectors(t, "testdata/botocore_requests.json")
+	v := f.verifier(now.Add(time.Second), "us-east-1")
+	if len(f.Cases) < 80 {
+		t.Fatalf("only %d cases", len(f.Cases))
+	}
+	kinds := map[Payload]int{}
+	for i := range f.Cases {
+		c := &f.Cases[i]
+		a, err := v.Verify(c.request())
+		if err != nil {
+			t.Errorf("%s: %v", c.Name, err)
+			continue
+		}
+		kinds[a.Payload]++
+		body := []byte(nil)
+		for _, r := range c.Body { // one byte per rune
+			body = append(body, byte(r))
+		}
+		b := a.NewBody(bytes.NewReader(body), int64(len(body)))
+		if _, err := io.Copy(io.Discard, b); err != nil || b.Finish() != nil {
+			t.Errorf("%s: %v", c.Name, err)
+		}
+		if len(b.Trailers()) != len(a.Trailers) {
+			t.Errorf("%s: trailers %v of %v", c.Name, b.Trailers(), a.Trailers)
+		}
+	}
+	if kinds[PayloadSHA256] == 0 || kinds[PayloadUnsigned] == 0 || kinds[PayloadStreamUnsignedTrailer] == 0 {
+		t.Errorf("kinds of payloads seen: %v", kinds)
 	}
 }
