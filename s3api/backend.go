@@ -25,6 +25,8 @@ type Objects interface {
 	ListUploads(ctx context.Context, req *erasureset.ListUploadsRequest) (*erasureset.UploadsPage, error)
 }
 
+var _ Objects = (*erasureset.Store)(nil)
+
 // Control is the control plane as the handlers see it. Lookups are local memory reads.
 type Control interface {
 	// Bucket errors: cluster.ErrNoBucket, cluster.ErrBucketSealed.

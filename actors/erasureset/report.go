@@ -49,11 +49,13 @@ func (r *reports) ask(ctx context.Context, slots quorum.Slots) {
 	}
 	req := &drive.ReportRequest{Set: r.t.id, Epoch: r.t.set.Epoch, Key: r.t.key, WithShard: r.withShard}
 	for i := range slots.All() {
+		r.s.background.Add(1)
 		go r.one(ctx, i, req)
 	}
 }
 
 func (r *reports) one(ctx context.Context, slot int, req *drive.ReportRequest) {
+	defer r.s.background.Done()
 	rep, err := r.t.drives[slot].Report(ctx, req)
 	r.mu.Lock()
 	defer r.mu.Unlock()

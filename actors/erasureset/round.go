@@ -54,6 +54,7 @@ func (s *Store) newRound(t *target) *round {
 	}
 	r.t, r.attempt = t, 0
 	r.refs.Store(1)
+	s.background.Add(1)
 	return r
 }
 
@@ -74,6 +75,7 @@ func (r *round) done() {
 	s := r.s
 	*r = round{s: s, events: r.events, row: r.row[:0], buf: r.buf, timer: r.timer}
 	s.rounds.Put(r)
+	s.background.Done()
 }
 
 // prepare fills the part of the commit that all slots share. v has everything but its stamp.

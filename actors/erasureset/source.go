@@ -361,7 +361,7 @@ func (f *fetch) start(ctx context.Context, first quorum.Slots, wait patience, ou
 // launch starts reading a shard; buf nil means memory of its own, for the rare late-comers.
 func (f *fetch) launch(ctx context.Context, slot int, buf *slab.Buf) {
 	f.launched |= quorum.Slot(slot)
-	go func() {
+	f.src.s.background.Go(func() {
 		r := fetched{slot: slot, buf: buf}
 		r.data, r.err = f.read(ctx, slot, buf)
 		f.src.put(slot, r.err)
@@ -374,7 +374,7 @@ func (f *fetch) launch(ctx context.Context, slot int, buf *slab.Buf) {
 			return
 		}
 		f.results <- r
-	}()
+	})
 }
 
 func (f *fetch) read(ctx context.Context, slot int, buf *slab.Buf) ([]byte, error) {

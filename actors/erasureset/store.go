@@ -85,6 +85,8 @@ type Store struct {
 	marks   *marker
 	tombs   *collector
 	hashes  hashes
+	plans   planCache
+	uploads uploadCache
 	metrics *metrics
 
 	background sync.WaitGroup // rounds, lanes and loops that outlive their operation

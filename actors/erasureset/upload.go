@@ -1,0 +1,307 @@
+package erasureset
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"holdfast/actors/drive"
+	"holdfast/actors/erasure"
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
+	"holdfast/raftfsm/cluster"
+)
+
+// maxCachedUploads bounds the memory of open uploads.
+const maxCachedUploads = 1024
+
+// uploadCache remembers uploads that were seen open, so that a part need not read back all others.
+// It is a hint: the drives refuse a part of an upload that is gone.
+type uploadCache struct {
+	mu  sync.Mutex
+	ups map[uploadID]*ondisk.Upload // guarded by mu
+}
+
+type uploadID struct {
+	key object.Key
+	id  object.WriteID
+}
+
+func (c *uploadCache) get(id uploadID) *ondisk.Upload {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ups[id]
+}
+
+func (c *uploadCache) set(id uploadID, up *ondisk.Upload) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ups == nil || len(c.ups) >= maxCachedUploads {
+		c.ups = map[uploadID]*ondisk.Upload{}
+	}
+	c.ups[id] = up
+}
+
+func (c *uploadCache) drop(id uploadID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.ups, id)
+}
+
+func (t *target) at() drive.Target {
+	return drive.Target{Set: t.id, Epoch: t.set.Epoch, BucketRev: t.bucket.Revision, Key: t.key}
+}
+
+// CreateUpload opens a multipart upload.
+func (s *Store) CreateUpload(ctx context.Context, req *UploadRequest) (*ondisk.Upload, error) {
+	if err := object.CheckName(req.Key); err != nil {
+		return nil, err
+	}
+	t := s.target(&req.Bucket, req.Key)
+	slots, err := t.writable()
+	if err != nil {
+		return nil, fmt.Errorf("create upload: %w", err)
+	}
+	up := &ondisk.Upload{
+		ID: object.NewWriteID(), TS: s.clock.next(), Started: s.opt.Clock().UnixNano(),
+		Meta: clientFields(&req.Meta), Checksum: req.Checksum, FullObj: req.FullObj,
+	}
+	if _, err := ondisk.AppendVersion(nil, &up.Meta); err != nil {
+		return nil, fmt.Errorf("create upload: %w", err)
+	}
+	f := s.fan(slots, t.shape.W, nil, func(ctx context.Context, i int) error {
+		one := *up // a drive may fill in its own fields
+		return t.drives[i].PutUpload(ctx, t.at(), &one)
+	})
+	if f.ok.Len() < t.shape.W {
+		s.fan(f.ok, f.ok.Len(), nil, func(ctx context.Context, i int) error { return t.drives[i].DropUpload(ctx, t.at(), up.ID) })
+		return nil, fmt.Errorf("create upload: %w", f.failure(t))
+	}
+	s.uploads.set(uploadID{t.key, up.ID}, up)
+	return up, nil
+}
+
+// partSeen is one uploaded part and the slots that have its row.
+type partSeen struct {
+	ondisk.UploadPart
+	holders quorum.Slots
+}
+
+// openUpload is an upload as the drives of its set know it.
+type openUpload struct {
+	up       *ondisk.Upload
+	parts    map[uint16][]partSeen // newest first
+	answered quorum.Slots
+}
+
+// getUpload asks all drives in service for an upload. An upload that W dropped is left on fewer
+// than k, so k holders prove it open; and it is not open if even all silent drives would not make W.
+func (s *Store) getUpload(ctx context.Context, t *target, id object.WriteID) (*openUpload, error) {
+	type answer struct {
+		slot  int
+		up    *ondisk.Upload
+		parts []ondisk.UploadPart
+		err   error
+	}
+	slots := t.online()
+	answers := make(chan answer, maxSlots)
+	for i := range slots.All() {
+		go func() {
+			a := answer{slot: i}
+			a.up, a.parts, a.err = t.drives[i].GetUpload(ctx, t.key, id)
+			answers <- a
+		}()
+	}
+	o := &openUpload{parts: map[uint16][]partSeen{}}
+	var holders quorum.Slots
+	for range slots.Len() {
+		a := <-answers
+		if a.err != nil && !errors.Is(a.err, drive.ErrNoUpload) {
+			continue
+		}
+		o.answered |= quorum.Slot(a.slot)
+		if a.err != nil {
+			continue
+		}
+		holders |= quorum.Slot(a.slot)
+		o.up = a.up
+		for i := range a.parts {
+			o.see(a.slot, &a.parts[i])
+		}
+	}
+	switch silent := t.n() - o.answered.Len(); {
+	case o.answered.Len() < t.shape.K:
+		return nil, t.readQuorum(o.answered, "")
+	case holders.Len() >= t.shape.K:
+		return o, nil
+	case holders.Len()+silent < t.shape.W:
+		return nil, fmt.Errorf("upload %s: %w", id, object.ErrNoUpload)
+	}
+	return nil, t.readQuorum(o.answered, " and more to tell whether the upload is open")
+}
+
+func (o *openUpload) see(slot int, p *ondisk.UploadPart) {
+	list := o.parts[p.Number]
+	for i := range list {
+		if list[i].TS == p.TS && list[i].Write == p.Write {
+			list[i].holders |= quorum.Slot(slot)
+			return
+		}
+	}
+	list = append(list, partSeen{*p, quorum.Slot(slot)})
+	slices.SortFunc(list, func(a, b partSeen) int {
+		return object.VersionRef{TS: b.TS, Write: b.Write}.Compare(object.VersionRef{TS: a.TS, Write: a.Write})
+	})
+	o.parts[p.Number] = list
+}
+
+// part is the current part of a number, nil if there is none: the newest that k slots hold. One
+// that cannot have been acknowledged is passed over.
+func (o *openUpload) part(t *target, number uint16) (*partSeen, error) {
+	for i := range o.parts[number] {
+		p := &o.parts[number][i]
+		switch c := p.holders.Len(); {
+		case c >= t.shape.K:
+			return p, nil
+		case c+t.n()-o.answered.Len() < t.shape.W:
+			continue
+		}
+		return nil, t.readQuorum(o.answered, fmt.Sprintf(" and more to read part %d", number))
+	}
+	return nil, nil
+}
+
+// Upload returns an open upload and its current parts.
+func (s *Store) Upload(ctx context.Context, bucket cluster.Bucket, key string, id object.WriteID) (*ondisk.Upload, []ondisk.Part, error) {
+	t := s.target(&bucket, key)
+	o, err := s.getUpload(ctx, t, id)
+	if err != nil {
+		return nil, nil, fmt.Errorf("get upload: %w", err)
+	}
+	var parts []ondisk.Part
+	for number := range o.parts {
+		p, err := o.part(t, number)
+		if err != nil {
+			return nil, nil, fmt.Errorf("get upload: %w", err)
+		}
+		if p != nil {
+			parts = append(parts, p.Part)
+		}
+	}
+	slices.SortFunc(parts, func(a, b ondisk.Part) int { return cmp.Compare(a.Number, b.Number) })
+	return o.up, parts, nil
+}
+
+// PutPart stores one part of an open upload.
+func (s *Store) PutPart(ctx context.Context, req *PartRequest) (*ondisk.Part, error) {
+	t := s.target(&req.Bucket, req.Key)
+	slots, err := t.writable()
+	if err != nil {
+		return nil, fmt.Errorf("put part: %w", err)
+	}
+	id := uploadID{t.key, req.Upload}
+	up := s.uploads.get(id)
+	if up == nil {
+		o, err := s.getUpload(ctx, t, req.Upload)
+		if err != nil {
+			return nil, fmt.Errorf("put part: %w", err)
+		}
+		up = o.up
+		s.uploads.set(id, up)
+	}
+	geo := erasure.ForSize(t.n(), t.shape.K, req.Size)
+	p := &put{s: s, t: t, geo: geo, r: s.newRound(t), write: object.NewWriteID(), info: new(Info),
+		req: &PutRequest{Body: req.Body, Size: req.Size}}
+	if geo.ShardSize(req.Size) <= int64(s.opt.InlineLimit) {
+		err = p.inline()
+	} else {
+		slots, err = p.stream(ctx, slots)
+	}
+	row := &ondisk.UploadPart{
+		Part: ondisk.Part{
+			Number: uint16(req.Number), Size: req.Size, Stored: req.Size, ETag: p.info.ETag,
+			Write: p.write, ModTime: s.opt.Clock().UnixNano(),
+		},
+		N: uint8(geo.N), K: uint8(geo.K), Unit: uint32(geo.Unit), Frame: uint32(geo.Frame),
+	}
+	if len(p.info.Refs) > 0 {
+		row.Ref = p.info.Refs[0]
+	}
+	if err == nil && req.Finish != nil {
+		err = req.Finish(up, &row.Part)
+	}
+	if err != nil {
+		p.r.done()
+		return nil, fmt.Errorf("put part: %w", err)
+	}
+	row.TS = s.clock.next()
+	f := s.fan(slots, t.shape.W, p.r.done, func(ctx context.Context, i int) error {
+		one := *row
+		one.Slot = uint8(i)
+		err := t.drives[i].PutPart(ctx, t.at(), req.Upload, &one, p.r.shards[i])
+		if errors.Is(err, drive.ErrNoUpload) && s.adoptUpload(ctx, t, req.Upload, i) == nil {
+			err = t.drives[i].PutPart(ctx, t.at(), req.Upload, &one, p.r.shards[i])
+		}
+		return err
+	})
+	if f.ok.Len() < t.shape.W {
+		err := f.failure(t)
+		if errors.Is(err, object.ErrNoUpload) {
+			s.uploads.drop(id)
+		}
+		return nil, fmt.Errorf("put part: %w", err)
+	}
+	return &row.Part, nil
+}
+
+// adoptUpload tells a drive that was away when it was opened of an upload. It takes the key's turn,
+// so that no upload comes back to life behind its completion or abort.
+func (s *Store) adoptUpload(ctx context.Context, t *target, id object.WriteID, slot int) error {
+	tk, err := s.locks.lock(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer s.locks.unlock(t, tk)
+	o, err := s.getUpload(ctx, t, id)
+	if err != nil {
+		return err
+	}
+	return t.drives[slot].PutUpload(ctx, t.at(), o.up)
+}
+
+// Abort ends an upload and gives its parts back.
+func (s *Store) Abort(ctx context.Context, bucket cluster.Bucket, key string, id object.WriteID) error {
+	t := s.target(&bucket, key)
+	tk, err := s.locks.lock(ctx, t)
+	if err != nil {
+		return fmt.Errorf("abort upload: %w", err)
+	}
+	defer s.locks.unlock(t, tk)
+	if _, err := s.getUpload(ctx, t, id); err != nil {
+		return fmt.Errorf("abort upload: %w", err)
+	}
+	online := t.online()
+	if online.Len() < t.shape.W {
+		return fmt.Errorf("abort upload: %w", t.writeQuorum(online, ""))
+	}
+	s.uploads.drop(uploadID{t.key, id})
+	f := s.fan(online, t.shape.W, nil, func(ctx context.Context, i int) error { return t.drives[i].DropUpload(ctx, t.at(), id) })
+	if f.ok.Len() < t.shape.W {
+		return fmt.Errorf("abort upload: %w", f.failure(t))
+	}
+	return nil
+}
+
+// rawETag is the binary MD5 that a part's ETag names.
+func rawETag(etag string) ([]byte, error) {
+	b, err := hex.DecodeString(etag)
+	if err != nil || len(b) != 16 {
+		return nil, fmt.Errorf("part ETag %q is no MD5: %w", etag, object.ErrInvalidPart)
+	}
+	return b, nil
+}
