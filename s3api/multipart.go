@@ -211,7 +211,7 @@ func (c *call) finishUpload(up *ondisk.Upload, v *erasureset.Info, want []erasur
 	if s := c.req.get(checksum.Header(up.Checksum)); s != "" {
 		value, _, err := checksum.DecodeObject(up.Checksum, s)
 		if err != nil {
-			return s3err.InvalidRequest.Msg("Value for %s header is invalid.", checksum.Header(up.Checksum))
+			return checksum.Malformed(up.Checksum)
 		}
 		if string(value) != string(v.Checksums[0].Value) {
 			return checksum.Mismatch(up.Checksum)

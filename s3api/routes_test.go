@@ -202,7 +202,7 @@ func TestHeadersOfWhatIsMissingAreRefused(t *testing.T) {
 		"Content-MD5: nonsense":                                   "InvalidDigest",
 		"Content-MD5: XrY7u+Ae7tCTyyK7j1rNww==":                   "BadDigest",
 		"x-amz-checksum-crc32: AAAAAA==":                          "BadDigest",
-		"x-amz-checksum-crc32: nonsense":                          "InvalidRequest",
+		"x-amz-checksum-crc32: nonsense":                          "BadDigest",
 		"x-amz-sdk-checksum-algorithm: CRC32":                     "InvalidRequest",
 	} {
 		rep := r.do(req{method: "PUT", target: "/bucket/key", body: "value", headers: []string{header}})

@@ -150,23 +150,23 @@ func TestFromRequest(t *testing.T) {
 		trailers []string
 		algo     ondisk.ChecksumAlgo
 		value    bool
-		bad      bool
+		bad      s3err.Code
 	}{
 		{name: "nothing"},
 		{name: "header", headers: map[string]string{"x-amz-checksum-crc32": crc}, algo: ondisk.ChecksumCRC32, value: true},
 		{name: "header and algorithm", headers: map[string]string{"x-amz-checksum-crc32": crc, "x-amz-sdk-checksum-algorithm": "crc32"}, algo: ondisk.ChecksumCRC32, value: true},
 		{name: "trailer", trailers: []string{"x-amz-checksum-sha256"}, headers: map[string]string{"x-amz-sdk-checksum-algorithm": "SHA256"}, algo: ondisk.ChecksumSHA256},
-		{name: "two headers", headers: map[string]string{"x-amz-checksum-crc32": crc, "x-amz-checksum-crc32c": crc}, bad: true},
-		{name: "header and trailer", headers: map[string]string{"x-amz-checksum-crc32": crc}, trailers: []string{"x-amz-checksum-crc32"}, bad: true},
-		{name: "two trailers", trailers: []string{"x-amz-checksum-crc32", "x-amz-checksum-sha1"}, bad: true},
-		{name: "bad value", headers: map[string]string{"x-amz-checksum-crc32": "x"}, bad: true},
-		{name: "algorithm alone", headers: map[string]string{"x-amz-sdk-checksum-algorithm": "CRC32"}, bad: true},
-		{name: "another algorithm", headers: map[string]string{"x-amz-sdk-checksum-algorithm": "SHA1", "x-amz-checksum-crc32": crc}, bad: true},
-		{name: "unknown algorithm", headers: map[string]string{"x-amz-sdk-checksum-algorithm": "MD5"}, bad: true},
+		{name: "two headers", headers: map[string]string{"x-amz-checksum-crc32": crc, "x-amz-checksum-crc32c": crc}, bad: s3err.InvalidRequest},
+		{name: "header and trailer", headers: map[string]string{"x-amz-checksum-crc32": crc}, trailers: []string{"x-amz-checksum-crc32"}, bad: s3err.InvalidRequest},
+		{name: "two trailers", trailers: []string{"x-amz-checksum-crc32", "x-amz-checksum-sha1"}, bad: s3err.InvalidRequest},
+		{name: "bad value", headers: map[string]string{"x-amz-checksum-crc32": "x"}, bad: s3err.BadDigest},
+		{name: "algorithm alone", headers: map[string]string{"x-amz-sdk-checksum-algorithm": "CRC32"}, bad: s3err.InvalidRequest},
+		{name: "another algorithm", headers: map[string]string{"x-amz-sdk-checksum-algorithm": "SHA1", "x-amz-checksum-crc32": crc}, bad: s3err.InvalidRequest},
+		{name: "unknown algorithm", headers: map[string]string{"x-amz-sdk-checksum-algorithm": "MD5"}, bad: s3err.InvalidRequest},
 	} {
 		e, err := FromRequest(func(n string) (string, bool) { v, ok := tc.headers[n]; return v, ok }, tc.trailers)
-		if tc.bad {
-			if !errors.Is(err, s3err.InvalidRequest) {
+		if tc.bad != 0 {
+			if !errors.Is(err, tc.bad) {
 				t.Errorf("%s: %v", tc.name, err)
 			}
 			continue
@@ -183,7 +183,7 @@ func TestExpectedCheck(t *testing.T) {
 	if err := e.FromTrailer("", false); !errors.Is(err, s3err.MalformedTrailerError) {
 		t.Error(err)
 	}
-	if err := e.FromTrailer("x", true); !errors.Is(err, s3err.InvalidRequest) {
+	if err := e.FromTrailer("x", true); !errors.Is(err, s3err.BadDigest) {
 		t.Error(err)
 	}
 	if err := e.FromTrailer("AAAAAA==", true); err != nil || e.Check(sum) != nil {

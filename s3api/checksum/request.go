@@ -32,7 +32,7 @@ func FromRequest(header func(name string) (string, bool), trailers []string) (Ex
 		if inHeader {
 			var err error
 			if e.Value, err = Decode(a, value); err != nil {
-				return Expected{}, invalidValue(a)
+				return Expected{}, Malformed(a)
 			}
 		}
 	}
@@ -62,7 +62,7 @@ func (e *Expected) FromTrailer(value string, ok bool) error {
 	}
 	v, err := Decode(e.Algo, value)
 	if err != nil {
-		return invalidValue(e.Algo)
+		return Malformed(e.Algo)
 	}
 	e.Value = v
 	return nil
@@ -81,6 +81,8 @@ func Mismatch(a ondisk.ChecksumAlgo) error {
 	return s3err.BadDigest.Msg("The %s you specified did not match the calculated checksum.", Name(a))
 }
 
-func invalidValue(a ondisk.ChecksumAlgo) error {
-	return s3err.InvalidRequest.Msg("Value for %s header is invalid.", Header(a))
+// Malformed is the error of a text that no body can have as its checksum. It is BadDigest like any
+// other wrong checksum, which is what ceph/s3-tests asks for; AWS's InvalidRequest has the same status.
+func Malformed(a ondisk.ChecksumAlgo) error {
+	return s3err.BadDigest.Msg("The %s you specified is not valid: value for %s header is invalid.", Name(a), Header(a))
 }

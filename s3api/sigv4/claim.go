@@ -27,7 +27,7 @@ func scanHeaders(r *Request) (h headScan, err error) {
 		}
 		*dst, *has = trim(f.Value), true
 	}
-	var hasDate bool
+	var hasDate, authorizations bool
 	for i := range r.Headers {
 		f := &r.Headers[i]
 		switch len(f.Name) {
@@ -41,7 +41,8 @@ func scanHeaders(r *Request) (h headScan, err error) {
 			}
 		case len("authorization"):
 			if equalFold(f.Name, "authorization") {
-				single(&h.authorization, &h.hasAuthorization, f)
+				single(&h.authorization, &authorizations, f)
+				h.hasAuthorization = h.authorization != "" // an empty one claims nothing
 			} else if equalFold(f.Name, "x-amz-trailer") {
 				// Several lines are one list: minio-go sends one per trailer.
 				if h.hasTrailer {
@@ -295,20 +296,17 @@ func (v *Verifier) checkExpires(c *claim, expires string) error {
 	switch {
 	case err != nil:
 		return s3err.AuthorizationQueryParametersError.Msg("X-Amz-Expires should be a number")
-	case seconds < 0:
-		return s3err.AuthorizationQueryParametersError.Msg("X-Amz-Expires must be non-negative")
 	case seconds > int64(MaxExpires/time.Second):
 		return s3err.AuthorizationQueryParametersError.Msg("X-Amz-Expires must be less than a week (in seconds); " +
 			"that is, the given X-Amz-Expires must be less than 604800 seconds")
 	}
 	now := v.cfg.Now()
-	c.expires = time.Duration(seconds) * time.Second
-	end := c.time.Add(c.expires)
+	end := c.time.Add(time.Duration(max(seconds, 0)) * time.Second)
 	if c.time.Sub(now) > MaxSkew {
 		return s3err.RequestNotYetValid.With("X-Amz-Date", strings.Clone(c.date)).
 			With("ServerTime", now.UTC().Format(time.RFC3339))
 	}
-	if seconds == 0 || !now.Before(end) {
+	if seconds <= 0 || !now.Before(end) {
 		return s3err.RequestExpired.With("X-Amz-Expires", strings.Clone(expires)).
 			With("Expires", end.Format(time.RFC3339)).With("ServerTime", now.UTC().Format(time.RFC3339))
 	}

@@ -88,7 +88,6 @@ type claim struct {
 	signature string
 	payload   string // x-amz-content-sha256, as it enters the canonical request
 	presigned bool
-	expires   time.Duration
 }
 
 // Verify checks the signature of a request's head and says who signed it. Errors are those of

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -117,6 +118,7 @@ func TestVerifyHeader(t *testing.T) {
 		{"bad date", func(r *Request) { setHeader(r, "x-amz-date", "20260231T120000Z") }, s3err.AccessDenied, ""},
 		{"other day", func(r *Request) { setHeader(r, "x-amz-date", "20260302T120000Z") }, s3err.AuthorizationHeaderMalformed,
 			`The authorization header is malformed; Invalid credential date "20260301". This date is not the same as X-Amz-Date: "20260302".`},
+		{"date is no time", func(r *Request) { setHeader(r, "x-amz-date", "20260301T246060Z") }, s3err.AccessDenied, ""},
 		{"unknown key", func(r *Request) { replaceIn(r, "authorization", testKey, "AKIDNONE") }, s3err.InvalidAccessKeyId, ""},
 		{"wrong region", func(r *Request) { replaceIn(r, "authorization", "us-east-1", "eu-west-1") }, s3err.AuthorizationHeaderMalformed,
 			"The authorization header is malformed; the region 'eu-west-1' is wrong; expecting 'us-east-1'"},
@@ -132,7 +134,8 @@ func TestVerifyHeader(t *testing.T) {
 		{"V2", func(r *Request) { setHeader(r, "authorization", "AWS AKID:c2ln") }, s3err.SignatureVersionNotSupported, ""},
 		{"V4A", func(r *Request) { setHeader(r, "authorization", "AWS4-ECDSA-P256-SHA256 Credential=x") }, s3err.SignatureVersionNotSupported, ""},
 		{"Bearer", func(r *Request) { setHeader(r, "authorization", "Bearer x") }, s3err.UnsupportedAuthorizationType, ""},
-		{"empty Authorization", func(r *Request) { setHeader(r, "authorization", "") }, s3err.UnsupportedAuthorizationType, ""},
+		{"empty Authorization", func(r *Request) { setHeader(r, "authorization", " ") }, ErrAnonymous, ""},
+		{"two Authorization, the first empty", func(r *Request) { r.Headers = append([]Header{{"Authorization", ""}}, r.Headers...) }, s3err.InvalidRequest, ""},
 		{"anonymous", func(r *Request) { r.Headers = nil }, ErrAnonymous, ""},
 		{"session token", func(r *Request) {
 			setHeader(r, "x-amz-security-token", "t")
@@ -197,7 +200,7 @@ func TestVerifyPresigned(t *testing.T) {
 		{"wrong region", func(r *Request) { r.RawQuery = strings.Replace(r.RawQuery, "us-east-1", "eu-west-1", 1) }, s3err.AuthorizationQueryParametersError},
 		{"longer life", func(r *Request) { param(r, "X-Amz-Expires", "3601") }, s3err.SignatureDoesNotMatch},
 		{"life over a week", func(r *Request) { param(r, "X-Amz-Expires", "604801") }, s3err.AuthorizationQueryParametersError},
-		{"negative life", func(r *Request) { param(r, "X-Amz-Expires", "-1") }, s3err.AuthorizationQueryParametersError},
+		{"negative life", func(r *Request) { param(r, "X-Amz-Expires", "-1") }, s3err.RequestExpired},
 		{"no life", func(r *Request) { param(r, "X-Amz-Expires", "0") }, s3err.RequestExpired},
 		{"life overflows", func(r *Request) { param(r, "X-Amz-Expires", "99999999999999999999") }, s3err.AuthorizationQueryParametersError},
 		{"signature twice", func(r *Request) { r.RawQuery += "&X-Amz-Signature=x" }, s3err.AuthorizationQueryParametersError},
@@ -458,4 +461,28 @@ func TestTrailerHeaderRules(t *testing.T) {
 			t.Errorf("%s: an Auth beside an error", tc.name)
 		}
 	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	v := NewVerifier(Config{Now: func() time.Time { return testTime }, CachedKeys: 2}, func(string) (string, bool) { return testSecret, true })
+	var wg sync.WaitGroup
+	for worker := range 8 {
+		s := NewSigner(testKey, testSecret, fmt.Sprint("region-", worker%4))
+		wg.Go(func() {
+			for i := range 50 {
+				r := &Request{Method: "GET", RawPath: fmt.Sprintf("/b/%d-%d", worker, i), Host: "h"}
+				if _, err := s.Sign(r, UnsignedPayload, testTime); err != nil {
+					t.Error(err)
+				}
+				if _, err := v.Verify(again(r)); err != nil {
+					t.Error(err)
+				}
+				r.Method = "PUT"
+				if _, err := v.Verify(again(r)); !errors.Is(err, s3err.SignatureDoesNotMatch) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
