@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -57,7 +56,7 @@ func (n *Node) change(ctx context.Context, c command.Command, by By) (state.Outc
 // propose puts an entry into the log and returns what the state machine answered.
 func (n *Node) propose(ctx context.Context, entry []byte) (reply, error) {
 	for {
-		if err := n.leader.wait(ctx, n.dir.log.Failed(), n.stop); err != nil {
+		if err := n.awaitLeader(ctx); err != nil {
 			return reply{}, err
 		}
 		deadline, _ := ctx.Deadline() // Apply set one
@@ -73,8 +72,7 @@ func (n *Node) propose(ctx context.Context, entry []byte) (reply, error) {
 		switch {
 		case err == nil:
 			return future.Response().(reply), nil
-		case errors.Is(err, raft.ErrNotLeader):
-			n.leader.lost()
+		case errors.Is(err, raft.ErrNotLeader): // nothing was done: wait for the next election
 		case errors.Is(err, raft.ErrEnqueueTimeout):
 			return reply{}, fmt.Errorf("%w: %w", cluster.ErrNoLeader, err)
 		default: // leadership lost, shut down, or the log could not be written
@@ -83,45 +81,26 @@ func (n *Node) propose(ctx context.Context, entry []byte) (reply, error) {
 	}
 }
 
-// gate is open while this node leads.
-type gate struct {
-	mu   sync.Mutex
-	open bool          // guarded by mu
-	ch   chan struct{} // closed when it opens; guarded by mu
-}
-
-func (g *gate) set(open bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if open && !g.open && g.ch != nil {
-		close(g.ch)
-		g.ch = nil
-	}
-	g.open = open
-}
-
-// lost closes the gate: raft said so before its notice came.
-func (g *gate) lost() { g.set(false) }
-
-func (g *gate) wait(ctx context.Context, failed, stop <-chan struct{}) error {
-	g.mu.Lock()
-	if g.open {
-		g.mu.Unlock()
+// awaitLeader returns when this node leads. It looks every few milliseconds while there is no leader,
+// because raft's channel of notices may skip some.
+func (n *Node) awaitLeader(ctx context.Context) error {
+	if n.raft.State() == raft.Leader {
 		return nil
 	}
-	if g.ch == nil {
-		g.ch = make(chan struct{})
-	}
-	ch := g.ch
-	g.mu.Unlock()
-	select {
-	case <-ch:
-		return nil
-	case <-failed:
-		return fmt.Errorf("%w: the raft log has failed", cluster.ErrNoLeader)
-	case <-stop:
-		return fmt.Errorf("%w: %w", cluster.ErrNoLeader, ErrClosed)
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", cluster.ErrNoLeader, ctx.Err())
+	look := time.NewTicker(max(n.o.Timeout/10, time.Millisecond))
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+			if n.raft.State() == raft.Leader {
+				return nil
+			}
+		case <-n.dir.log.Failed():
+			return fmt.Errorf("%w: the raft log has failed", cluster.ErrNoLeader)
+		case <-n.stop:
+			return fmt.Errorf("%w: %w", cluster.ErrNoLeader, ErrClosed)
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", cluster.ErrNoLeader, ctx.Err())
+		}
 	}
 }

@@ -186,7 +186,7 @@ func foundDirectory(path string, id identity, from *state.State, log hclog.Logge
 	if err := os.RemoveAll(tmp); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(tmp, 0o700); err != nil {
+	if err := os.Mkdir(tmp, 0o700); err != nil { // never the parent: a drive that is not mounted
 		return err
 	}
 	conf := raft.Configuration{Servers: []raft.Server{{

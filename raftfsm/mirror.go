@@ -23,7 +23,7 @@ type mirror struct {
 	limits limits
 	log    *slog.Logger
 
-	visible atomic.Pointer[state.State] // in force; never nil
+	visible atomic.Pointer[state.State] // in force; never nil; stored with mu held
 
 	ctx    context.Context // ends the goroutines; the mirror's lifetime, not a request's
 	cancel context.CancelFunc
@@ -68,11 +68,12 @@ func (m *mirror) close() {
 	m.wg.Wait()
 }
 
-// onApply adds a hook. It sees every state that is in force from now on.
-func (m *mirror) onApply(f func(old, new *state.State)) {
+// onApply adds a hook. It sees every state that comes into force after the one returned.
+func (m *mirror) onApply(f func(old, new *state.State)) *state.State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.hooks = append(m.hooks, f)
+	return m.visible.Load()
 }
 
 // offer takes a state that was applied. Raft replays entries after a start; what is not newer than
@@ -218,11 +219,14 @@ func (m *mirror) publish() {
 		m.mu.Lock()
 		next, hooks := m.chosen(), slices.Clone(m.hooks)
 		old := m.visible.Load()
+		come := next != nil && newer(next, old)
+		if come {
+			m.visible.Store(next)
+		}
 		m.mu.Unlock()
-		if next == nil || !newer(next, old) {
+		if !come {
 			continue
 		}
-		m.visible.Store(next)
 		for _, f := range hooks {
 			f(old, next)
 		}

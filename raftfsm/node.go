@@ -72,7 +72,7 @@ type limits struct {
 func defaultLimits() limits {
 	return limits{
 		load: 10 * time.Second, copyWrite: 10 * time.Second, copyRetry: time.Second,
-		catchUp: 5 * time.Second, change: 30 * time.Second,
+		catchUp: 5 * time.Second, change: 15 * time.Second,
 	}
 }
 
@@ -91,7 +91,6 @@ type Node struct {
 	raft   *raft.Raft
 	trans  *raft.InmemTransport
 	mirror *mirror
-	leader gate
 	stop   chan struct{}
 	wg     sync.WaitGroup
 
@@ -106,6 +105,9 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 }
 
 func open(ctx context.Context, o Options, l limits) (*Node, error) {
+	if o.W < 1 || o.Cluster == (cluster.ID{}) || o.Logger == nil {
+		return nil, fmt.Errorf("control plane: options lack a write quorum, a cluster or a logger")
+	}
 	if o.Timeout == 0 {
 		o.Timeout = 50 * time.Millisecond
 	}
@@ -127,9 +129,10 @@ func open(ctx context.Context, o Options, l limits) (*Node, error) {
 	}
 	if birth != nil {
 		_, err = n.Apply(ctx, birth, By{Who: "server", Why: "the store is new"})
-		if errors.Is(err, state.ErrBorn) {
+		if errors.Is(err, state.ErrBorn) { // by an entry that the last run could not mirror
 			err = nil
 		}
+		n.complete = err == nil
 	}
 	if err == nil {
 		err = n.rotate(ctx)
@@ -284,20 +287,14 @@ func (n *Node) start(ctx context.Context, all []found, first *state.State) error
 	return nil
 }
 
-// watch follows raft's leadership and the health of its log.
+// watch says once that the log has failed.
 func (n *Node) watch() {
 	defer n.wg.Done()
-	failed := n.dir.log.Failed()
-	for {
-		select {
-		case is := <-n.raft.LeaderCh():
-			n.leader.set(is)
-		case <-failed:
-			failed = nil
-			n.log.Error("raft log failed, configuration cannot change until the node is opened again", "dir", n.o.Dir)
-		case <-n.stop:
-			return
-		}
+	select {
+	case <-n.dir.log.Failed():
+		n.log.Error("raft log failed, configuration cannot change until the node is opened again",
+			"dir", n.o.Dir, "err", n.dir.log.Err())
+	case <-n.stop:
 	}
 }
 
@@ -315,10 +312,10 @@ func (n *Node) Close() error {
 		return nil
 	}
 	n.closed = true
+	close(n.stop)
 	stopped := n.raft.Shutdown()
 	n.dir.log.Release() // raft may be waiting in a log that failed
 	err := stopped.Error()
-	close(n.stop)
 	n.wg.Wait()
 	n.mirror.close()
 	if err = errors.Join(err, n.trans.Close(), n.dir.close()); err != nil {
@@ -351,6 +348,7 @@ func (n *Node) AddCopy(ctx context.Context, c Copy) error {
 func (n *Node) RemoveCopy(id cluster.DriveID) { n.mirror.remove(id) }
 
 // OnApply adds a hook that is called with each state that came into force and the one before, one
-// after the other, from one goroutine, before the change is answered. A hook may call the drives; it
-// must not change the configuration. States that come together are seen as one step.
-func (n *Node) OnApply(f func(old, new *state.State)) { n.mirror.onApply(f) }
+// after the other, from one goroutine, before the change is answered. It returns the state in force,
+// from which the hook's first step begins. A hook may call the drives; it must not change the
+// configuration. States that come together are seen as one step.
+func (n *Node) OnApply(f func(old, new *state.State)) *state.State { return n.mirror.onApply(f) }

@@ -139,9 +139,11 @@ func testBirth(copies []*memCopy) *Birth {
 func testOptions(t testing.TB, dir string, copies []*memCopy) Options {
 	return Options{
 		Cluster: testCluster, Dir: dir, Copies: asCopies(copies), W: 3, Birth: testBirth(copies), Root: testRoot,
-		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Timeout: 10 * time.Millisecond,
+		Logger: testLogger(t), Timeout: 10 * time.Millisecond,
 	}
 }
+
+func testLogger(t testing.TB) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
 
 func testLimits() limits {
 	l := defaultLimits()

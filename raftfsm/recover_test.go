@@ -83,6 +83,16 @@ func (h history) sync(t testing.TB, n *Node) {
 	}
 }
 
+// clone is the same history on other drives.
+func (h history) clone(t testing.TB) history {
+	t.Helper()
+	h.copies, h.oldCopies = cloneCopies(h.copies), cloneCopies(h.oldCopies)
+	h.oldDir, h.o.Dir = cloneDir(t, h.oldDir), cloneDir(t, h.o.Dir)
+	h.o.Copies = asCopies(h.copies)
+	h.o.Logger = testLogger(t)
+	return h
+}
+
 // aside counts the directories that were set aside beside dir.
 func aside(t testing.TB, dir string) int {
 	t.Helper()
@@ -96,6 +106,7 @@ func aside(t testing.TB, dir string) int {
 // TestRecovery: whichever part is lost, damaged or old, everything that was answered is there, the
 // node keeps its identity and changes go on.
 func TestRecovery(t *testing.T) {
+	lived := live(t)
 	all := []string{"first", "second", "third"}
 	for name, c := range map[string]struct {
 		change func(t *testing.T, h *history)
@@ -163,7 +174,7 @@ func TestRecovery(t *testing.T) {
 		}, all, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := live(t)
+			h := lived.clone(t)
 			c.change(t, &h)
 			n := openNode(t, h.o)
 			if len(c.want) < 3 {
@@ -209,6 +220,7 @@ func TestRecovery(t *testing.T) {
 
 // TestRefusedStarts: what cannot be recovered is said, and nothing is made up.
 func TestRefusedStarts(t *testing.T) {
+	lived := live(t)
 	for name, c := range map[string]struct {
 		change func(t *testing.T, h *history)
 		want   error
@@ -259,7 +271,7 @@ func TestRefusedStarts(t *testing.T) {
 		}, command.ErrUnknownTag},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := live(t)
+			h := lived.clone(t)
 			c.change(t, &h)
 			before := aside(t, h.o.Dir)
 			if _, err := open(t.Context(), h.o, testLimits()); !errors.Is(err, c.want) {

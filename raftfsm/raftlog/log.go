@@ -17,8 +17,8 @@
 // that was never written; the owner compares Open's result with the copies of the state, which name
 // the newest entry that was answered. See DESIGN.md of raftfsm for why this is not bbolt.
 //
-// A write that fails is final: the state of the file is unknown and no write is tried again. Log
-// implements raft.LogStore, raft.StableStore and raft.MonotonicLogStore, and is safe for concurrent
+// A write that finds no space is taken back and may be tried again; any other that fails is final: the
+// state of the file is unknown and nothing more is written. Log implements raft.LogStore, raft.StableStore and raft.MonotonicLogStore, and is safe for concurrent
 // use.
 package raftlog
 
@@ -31,6 +31,8 @@ import (
 	"path/filepath"
 	"sort"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -41,6 +43,18 @@ var (
 	_ raft.MonotonicLogStore = (*Log)(nil)
 )
 
+// retryFull is the pause before a term that found no space is tried again.
+const retryFull = time.Second
+
+// file is what a log needs of its *os.File.
+type file interface {
+	io.Reader
+	io.WriterAt
+	io.Closer
+	Truncate(size int64) error
+	Sync() error
+}
+
 // Log is an open log.
 type Log struct {
 	path     string
@@ -48,8 +62,9 @@ type Log struct {
 	failedCh chan struct{} // closed by the first failure
 
 	mu      sync.Mutex
-	file    *os.File          // guarded by mu
+	file    file              // guarded by mu
 	seq     uint64            // number of the last record; guarded by mu
+	end     int64             // where it ends; guarded by mu
 	entries []*raft.Log       // guarded by mu; entries themselves are immutable
 	pairs   map[string][]byte // guarded by mu
 	err     error             // why it takes no more writes; guarded by mu
@@ -71,17 +86,16 @@ func Create(path string, pairs map[string]uint64) (*Log, error) {
 // Open reads the log at path. torn says that an unfinished last record was cut off.
 func Open(path string) (l *Log, torn bool, err error) {
 	l = newLog(path)
-	if l.file, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
 		return nil, false, fmt.Errorf("raft log: open: %w", err)
 	}
-	end, torn, err := l.read()
+	l.file = f
+	l.end, torn, err = l.read()
 	if err == nil && torn {
-		if err = l.file.Truncate(end); err == nil {
+		if err = l.file.Truncate(l.end); err == nil {
 			err = l.file.Sync()
 		}
-	}
-	if err == nil {
-		_, err = l.file.Seek(end, io.SeekStart)
 	}
 	if err != nil {
 		l.file.Close()
@@ -130,6 +144,13 @@ func (l *Log) parse(b []byte) (end int64, torn bool, err error) {
 
 // Failed is closed when a write has failed.
 func (l *Log) Failed() <-chan struct{} { return l.failedCh }
+
+// Err is why the log has failed or was closed.
+func (l *Log) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
 
 // Release lets a blocked SetUint64 return. Call it when raft was told to shut down, before
 // waiting for it.
@@ -228,12 +249,17 @@ func (l *Log) DeleteRange(from, to uint64) error {
 	first, last := l.entries[0].Index, l.entries[len(l.entries)-1].Index
 	switch {
 	case from <= first:
-		keep := min(to-first+1, uint64(len(l.entries)))
-		l.entries = append([]*raft.Log(nil), l.entries[keep:]...)
 		if l.err != nil {
 			return l.err
 		}
-		return l.fail(l.rewrite())
+		all, gone := l.entries, min(to-first+1, uint64(len(l.entries)))
+		l.entries = append([]*raft.Log(nil), all[gone:]...)
+		err := l.rewrite()
+		if noSpace(err) { // the old file is as it was; raft tries again after its next snapshot
+			l.entries = all
+			return fmt.Errorf("raft log %s: compact: %w", l.path, err)
+		}
+		return l.fail(err)
 	case to >= last:
 		if err := l.append(appendCut(nil, from)); err != nil {
 			return err
@@ -267,13 +293,26 @@ func (l *Log) Get(key []byte) ([]byte, error) {
 }
 
 // SetUint64 implements raft.StableStore. Raft ends the process when its term cannot be saved; a
-// failed drive must not do that. So after a failure this does not return before Release: the
-// server neither votes nor leads any more, which is what a server that cannot remember owes the others.
+// failed or full drive must not do that. So this returns when the number is saved, or after Release:
+// till then the server neither votes nor leads, which is what a server that cannot remember owes the
+// others.
 func (l *Log) SetUint64(key []byte, val uint64) error {
-	if err := l.Set(key, binary.BigEndian.AppendUint64(nil, val)); err != nil {
-		<-l.released
+	again := time.NewTimer(0)
+	defer again.Stop()
+	for {
+		select {
+		case <-again.C:
+		case <-l.released:
+			return nil
+		}
+		err := l.Set(key, binary.BigEndian.AppendUint64(nil, val))
+		switch {
+		case err == nil:
+			return nil
+		case noSpace(err):
+			again.Reset(retryFull)
+		}
 	}
-	return nil
 }
 
 // GetUint64 implements raft.StableStore.
@@ -296,15 +335,23 @@ func (l *Log) append(payload []byte) error {
 	if len(payload) > maxRecord {
 		return fmt.Errorf("raft log %s: record of %d bytes is above the limit of %d", l.path, len(payload), maxRecord)
 	}
-	if _, err := l.file.Write(appendRecord(nil, l.seq+1, payload)); err != nil {
+	rec := appendRecord(nil, l.seq+1, payload)
+	if _, err := l.file.WriteAt(rec, l.end); err != nil {
+		if noSpace(err) && l.file.Truncate(l.end) == nil {
+			return fmt.Errorf("raft log %s: %w", l.path, err)
+		}
 		return l.fail(err)
 	}
 	if err := l.file.Sync(); err != nil {
 		return l.fail(err)
 	}
 	l.seq++
+	l.end += int64(len(rec))
 	return nil
 }
+
+// noSpace reports whether a write failed only because the drive is full.
+func noSpace(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // fail remembers the first failure. mu is held.
 func (l *Log) fail(err error) error {
@@ -343,7 +390,8 @@ func (l *Log) rewrite() error {
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(appendRecord(appendFileHeader(nil), 1, payload)); err == nil {
+	content := appendRecord(appendFileHeader(nil), 1, payload)
+	if _, err = f.Write(content); err == nil {
 		err = f.Sync()
 	}
 	if err == nil {
@@ -359,7 +407,7 @@ func (l *Log) rewrite() error {
 	if l.file != nil {
 		l.file.Close()
 	}
-	l.file, l.seq = f, 1
+	l.file, l.seq, l.end = f, 1, int64(len(content))
 	return nil
 }
 

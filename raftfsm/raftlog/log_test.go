@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -298,6 +299,60 @@ func TestFailedWriteIsFinal(t *testing.T) {
 			t.Fatalf("an entry that was not stored is there: %d", n)
 		}
 	})
+}
+
+// fullFile finds no space for writes while it is full, and may have written a part.
+type fullFile struct {
+	file
+	full bool
+}
+
+func (f *fullFile) WriteAt(b []byte, off int64) (int, error) {
+	if !f.full {
+		return f.file.WriteAt(b, off)
+	}
+	n, _ := f.file.WriteAt(b[:len(b)/2], off)
+	return n, syscall.ENOSPC
+}
+
+// TestFullDriveIsWaitedFor: a write that found no space leaves nothing behind, and a term waits for room.
+func TestFullDriveIsWaitedFor(t *testing.T) {
+	l := create(t)
+	if err := l.StoreLogs(entries(1, 2)); err != nil {
+		t.Fatal(err)
+	}
+	f := &fullFile{file: l.file, full: true}
+	l.file = f
+	if err := l.StoreLogs(entries(3, 3)); !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrFailed) {
+		t.Fatalf("store on a full drive: %v", err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l.released = make(chan struct{})
+		saved := false
+		go func() {
+			l.SetUint64([]byte("CurrentTerm"), 7)
+			saved = true
+		}()
+		time.Sleep(10 * retryFull)
+		if saved {
+			t.Fatal("raft was told that its term is saved")
+		}
+		l.mu.Lock()
+		f.full = false
+		l.mu.Unlock()
+		time.Sleep(2 * retryFull)
+		if !saved {
+			t.Fatal("raft still waits though there is room")
+		}
+	})
+	if err := l.StoreLogs(entries(3, 3)); err != nil {
+		t.Fatal(err)
+	}
+	again := reopen(t, l)
+	all, _ := content(t, again)
+	if term, err := again.GetUint64([]byte("CurrentTerm")); len(all) != 3 || term != 7 || err != nil {
+		t.Fatalf("%d entries, term %d, %v", len(all), term, err)
+	}
 }
 
 func FuzzParse(f *testing.F) {

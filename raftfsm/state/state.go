@@ -22,6 +22,8 @@ package state
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"holdfast/raftfsm/cluster"
 )
@@ -116,8 +118,15 @@ func (s *State) Bucket(name cluster.BucketName) (cluster.Bucket, bool) {
 	return r.val, true
 }
 
+// bucket is on the path of every request and makes no garbage.
 func (s *State) bucket(name cluster.BucketName) (*rec[cluster.Bucket], bool) {
-	return s.buckets.get(bucketKey(name))
+	i, ok := slices.BinarySearchFunc(s.buckets, name, func(r *rec[cluster.Bucket], name cluster.BucketName) int {
+		return strings.Compare(string(r.val.Name), string(name))
+	})
+	if !ok {
+		return nil, false
+	}
+	return s.buckets[i], true
 }
 
 // Buckets lists all buckets in order of name.
