@@ -176,9 +176,9 @@ func FuzzWalk(f *testing.F) {
 		}
 		return b
 	}
-	f.Add(seed(ondisk.SegmentPack, 10, 20, 5000, 1, 70_000))
-	f.Add(seed(ondisk.SegmentRun, 4096, 70_000, 1))
-	f.Add(make([]byte, 3*page))
+	f.Add(seed(ondisk.SegmentPack, 10, 20, 500, 1))
+	f.Add(seed(ondisk.SegmentRun, 1, 2))
+	f.Add(make([]byte, page+100))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		w := &walker{f: bytes.NewReader(b), no: 3, gen: 7, end: int64(len(b)), verify: true}
 		last := int64(0)

@@ -81,15 +81,11 @@ func (r *rig) open(fs vfs.FS) {
 
 // content is the data of a shard: different for each seed and offset.
 func content(seed uint64, n int) []byte {
-	b := make([]byte, (n+7)/8*8)
-	x := seed*0x9E3779B97F4A7C15 + 1
-	for i := 0; i < len(b); i += 8 {
-		x ^= x << 13
-		x ^= x >> 7
-		x ^= x << 17
-		binary.LittleEndian.PutUint64(b[i:], x)
-	}
-	return b[:n]
+	var key [32]byte
+	binary.BigEndian.PutUint64(key[:], seed)
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8(key).Read(b) // never fails
+	return b
 }
 
 func oidOf(seed uint64) object.OID {
