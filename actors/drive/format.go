@@ -171,8 +171,8 @@ func syncDir(fsys vfs.FS, dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// isMountPoint says whether a directory is the root of a file system of its own.
-func isMountPoint(dir string) bool {
+// IsMountPoint says whether a directory is the root of a file system of its own.
+func IsMountPoint(dir string) bool {
 	in, err := os.Stat(dir)
 	if err != nil {
 		return false
