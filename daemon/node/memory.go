@@ -1,0 +1,82 @@
+package node
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+)
+
+// memoryPlan divides one budget at start. The parts are bounds, not reservations: only what is used
+// is resident. What is left over is for connections, the raft store and the garbage collector.
+type memoryPlan struct {
+	Total    int64
+	Cache    int64 // one block cache shared by all drives
+	MemTable int64 // one memtable of one drive; a drive has at most a few at a time
+	Slabs    int64 // frames of bodies in flight, both ways
+}
+
+// Bounds of the division.
+const (
+	memoryBase     = 192 << 20
+	memoryPerDrive = 40 << 20
+	memTableMin    = 1 << 20
+	memTableMax    = 32 << 20
+	slabsMin       = 16 << 20
+)
+
+// planMemory divides budget (0 = the default) among drives.
+func planMemory(budget int64, drives int) memoryPlan {
+	if budget == 0 {
+		budget = memoryBase + memoryPerDrive*int64(drives)
+		if ram := physicalMemory(); ram > 0 {
+			budget = min(budget, ram/4)
+		}
+	}
+	p := memoryPlan{Total: budget}
+	p.Cache = budget / 8
+	// Two memtables of each drive fill a quarter of the budget: one taking writes, one flushing.
+	p.MemTable = min(max(budget/4/2/int64(drives), memTableMin), memTableMax)
+	p.Slabs = max(budget/3, slabsMin)
+	return p
+}
+
+// apply tells the runtime. A blocking fdatasync holds its P until the system monitor takes it away,
+// so with the default GOMAXPROCS a few syncing drives starve a small machine and group commit
+// degenerates to one operation per sync; one P more per drive cures it.
+func (p memoryPlan) apply(drives int) (undo func()) {
+	limit := debug.SetMemoryLimit(p.Total)
+	procs := runtime.GOMAXPROCS(0)
+	if os.Getenv("GOMAXPROCS") == "" {
+		cores := runtime.NumCPU()
+		runtime.GOMAXPROCS(max(cores+drives, cores+4))
+	}
+	return func() {
+		debug.SetMemoryLimit(limit)
+		runtime.GOMAXPROCS(procs)
+	}
+}
+
+// physicalMemory is the machine's RAM in bytes, or the control group's limit if that is lower; 0 if unknown.
+func physicalMemory() int64 {
+	var ram int64
+	if f, err := os.Open("/proc/meminfo"); err == nil {
+		defer f.Close()
+		for s := bufio.NewScanner(f); s.Scan(); {
+			var kib int64
+			if n, _ := fmt.Sscanf(s.Text(), "MemTotal: %d kB", &kib); n == 1 {
+				ram = kib << 10
+				break
+			}
+		}
+	}
+	if b, err := os.ReadFile("/sys/fs/cgroup/memory.max"); err == nil {
+		var limit int64
+		if n, _ := fmt.Sscanf(strings.TrimSpace(string(b)), "%d", &limit); n == 1 && limit > 0 && (ram == 0 || limit < ram) {
+			ram = limit
+		}
+	}
+	return ram
+}

@@ -1,0 +1,369 @@
+// Package node is the composition root: it opens the drives, the control plane, the coordinator and
+// the S3 server, in this order, and closes them in reverse. It alone knows the concrete types of
+// all rooms. A Node owns every goroutine that it starts; Close waits for them.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"holdfast/actors/drive"
+	"holdfast/actors/erasureset"
+	"holdfast/actors/slab"
+	"holdfast/daemon/config"
+	"holdfast/raftfsm"
+	"holdfast/raftfsm/cluster"
+	"holdfast/raftfsm/seal"
+	"holdfast/s3api"
+)
+
+// Bounds of starting and stopping.
+const (
+	openLimit   = 60 * time.Second // opening one drive, log replay included
+	joinLimit   = 30 * time.Second // bringing a returning drive's control state up to date
+	certRefresh = 10 * time.Second // how often the certificate files are looked at
+)
+
+// Face is how the node meets the outside besides its listener.
+type Face struct {
+	Version string
+	Out     io.Writer // the greeting
+	Log     io.Writer
+}
+
+// Node is a running server.
+type Node struct {
+	cfg      config.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	memory   memoryPlan
+	undo     func()
+	cache    *pebble.Cache
+
+	actors  []*drive.Actor // opened at the start, until the fleet owns them
+	fleet   *fleet
+	raft    *raftfsm.Node
+	slabs   *slab.Pool
+	store   *erasureset.Store
+	control *control
+	server  *s3api.Server
+	certs   *certificates
+
+	listener net.Listener
+	serving  chan error // result of Serve
+	root     rootChoice
+	addr     net.Addr
+}
+
+// Run serves until ctx ends, then drains within the configured limit.
+func Run(ctx context.Context, cfg config.Config, face Face) error {
+	n, err := Start(ctx, cfg, face)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		n.log.Info("stopping", "why", context.Cause(ctx).Error(), "drain_limit", cfg.DrainLimit.String())
+	case err = <-n.serving:
+		n.serving <- nil
+		n.log.Error("listener ended", keyErr, err)
+	}
+	return errors.Join(err, n.Close())
+}
+
+// Start opens everything and begins to serve. Nothing is left running when it returns an error.
+func Start(ctx context.Context, cfg config.Config, face Face) (_ *Node, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	paths, err := cfg.DrivePaths()
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, log: newLogger(face.Log, cfg), registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.Close())
+		}
+	}()
+	// The port comes first: an address in use must not cost a replay of the logs, nor a birth.
+	if n.listener, err = net.Listen("tcp", cfg.Address); err != nil {
+		return nil, fmt.Errorf("--address %q: %w", cfg.Address, err)
+	}
+	if n.certs, err = loadCertificates(cfg, n.log); err != nil {
+		return nil, err
+	}
+	adm, err := survey(paths)
+	if err != nil {
+		return nil, err
+	}
+	n.memory = planMemory(int64(cfg.Memory), len(paths))
+	n.undo = n.memory.apply(len(paths))
+	n.cache = pebble.NewCache(n.memory.Cache)
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := n.openControl(ctx, &adm, paths); err != nil {
+		return nil, err
+	}
+	if err := n.openData(ctx, adm, paths); err != nil {
+		return nil, err
+	}
+	if err := n.serve(face); err != nil {
+		return nil, err
+	}
+	return n, n.greet(face)
+}
+
+// survey looks at every place and decides, before anything is opened or written.
+func survey(paths []string) (admission, error) {
+	cands := make([]candidate, len(paths))
+	for i, p := range paths {
+		cands[i] = candidate{path: p, found: drive.Probe(p)}
+	}
+	return admit(cands)
+}
+
+// openDrive opens one drive with this node's share of memory.
+func (n *Node) openDrive(ctx context.Context, path string, found drive.Found) (*drive.Actor, error) {
+	ctx, cancel := context.WithTimeout(ctx, openLimit)
+	defer cancel()
+	return drive.Open(ctx, drive.Options{
+		Path: path, Label: found.Label, Cache: n.cache, MemTable: n.memory.MemTable,
+		Log: n.log, Registry: n.registry,
+	})
+}
+
+// openPresent opens the drives that were admitted, at the same time. One that does not open is
+// absent from now on.
+func (n *Node) openPresent(ctx context.Context, adm *admission) error {
+	type result struct {
+		actor *drive.Actor
+		err   error
+	}
+	results := make([]chan result, len(adm.present))
+	for i, c := range adm.present {
+		results[i] = make(chan result, 1)
+		go func() {
+			a, err := n.openDrive(ctx, c.path, c.found)
+			results[i] <- result{a, err}
+		}()
+	}
+	var present []candidate
+	var inUse error
+	for i, c := range adm.present {
+		switch r := <-results[i]; {
+		case r.err == nil:
+			n.actors = append(n.actors, r.actor)
+			present = append(present, c)
+		case errors.Is(r.err, drive.ErrInUse):
+			inUse = errors.Join(inUse, fmt.Errorf("%w: %w", ErrDriveRefused, r.err))
+		default:
+			n.log.Error("drive does not open", keyPath, c.path, keyErr, r.err)
+			adm.absent = append(adm.absent, absentDrive{c.path, r.err})
+		}
+	}
+	adm.present = present
+	return inUse
+}
+
+// openControl opens drives and control plane, giving birth to the store if there is none.
+func (n *Node) openControl(ctx context.Context, adm *admission, paths []string) (err error) {
+	var birth *raftfsm.Birth
+	if adm.birth {
+		if birth, err = n.formatAll(adm); err != nil {
+			return err
+		}
+	}
+	if err := n.openPresent(ctx, adm); err != nil {
+		return err
+	}
+	known := len(paths)
+	if adm.birth && len(n.actors) < known {
+		return fmt.Errorf("%w: a store is born on all of its drives: %w", ErrDriveRefused, adm.absent[0].why)
+	}
+	if len(n.actors) < controlEvidence(known) {
+		return fmt.Errorf("%w: %d of %d are there, %d are needed to know the newest state: %w", ErrTooFewDrives, len(n.actors), known, controlEvidence(known), describeAbsent(adm.absent))
+	}
+	if n.root, err = chooseRoot(n.cfg, adm.birth, n.actorPaths()); err != nil {
+		return err
+	}
+	if adm.birth {
+		err = n.root.keep(n.actorPaths())
+	}
+	if err == nil {
+		err = n.openRaft(ctx, adm.cluster, birth, known)
+	}
+	if err == nil {
+		err = n.root.settle(n.actorPaths())
+	}
+	// From here on the store exists: a drive that is provisional still was caught by a crash in between.
+	for _, a := range n.actors {
+		if err == nil {
+			err = a.Confirm()
+		}
+	}
+	return err
+}
+
+// openRaft starts the control plane with each credentials that may be the right ones.
+func (n *Node) openRaft(ctx context.Context, id cluster.ID, birth *raftfsm.Birth, known int) (err error) {
+	o := raftfsm.Options{
+		Cluster: id, Dir: n.raftDir(), W: controlQuorum(known), Birth: birth,
+		Root: n.root.inForce(), Logger: n.log,
+	}
+	for _, a := range n.actors {
+		o.Copies = append(o.Copies, controlCopy{a})
+	}
+	for _, old := range n.root.former() {
+		o.OldRoot = old
+		if n.raft, err = raftfsm.Open(ctx, o); err == nil || !errors.Is(err, seal.ErrRootMismatch) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: start with the credentials that the store was last started with, or give them as HOLDFAST_ROOT_USER_OLD and HOLDFAST_ROOT_PASSWORD_OLD beside the new ones", err)
+}
+
+// raftDir is the raft directory: where one lies already, else on the first drive.
+func (n *Node) raftDir() string {
+	for _, a := range n.actors {
+		dir := filepath.Join(a.Path(), raftDirName)
+		if _, err := os.Stat(dir); err == nil {
+			return dir
+		}
+	}
+	return filepath.Join(n.actors[0].Path(), raftDirName)
+}
+
+// raftDirName is the directory of the raft log on the drive that holds it.
+const raftDirName = "raft"
+
+func (n *Node) actorPaths() []string {
+	var out []string
+	for _, a := range n.actors {
+		out = append(out, a.Path())
+	}
+	return out
+}
+
+// openData puts the drives in service and starts the coordinator above them.
+func (n *Node) openData(ctx context.Context, adm admission, paths []string) (err error) {
+	topology := n.raft.Topology()
+	if len(paths) > len(topology.Drives) {
+		return fmt.Errorf("%w: %d drives are given, the store was born on %d; adding drives comes with a later release", ErrDriveCount, len(paths), len(topology.Drives))
+	}
+	n.fleet = newFleet(topology.Drives, paths, n.raft.Cluster(), n.log)
+	n.fleet.open, n.fleet.joined, n.fleet.left = n.openDrive, n.join, n.raft.RemoveCopy
+	for _, absent := range adm.absent {
+		n.fleet.setAbsent(absent.path, absent.why)
+		n.log.Warn("drive absent", keyPath, absent.path, keyErr, absent.why)
+	}
+	for len(n.actors) > 0 {
+		a := n.actors[0]
+		if err := n.fence(ctx, a); err != nil {
+			return err
+		}
+		if err := n.fleet.admit(a, a.Path()); err != nil {
+			return err
+		}
+		n.actors = n.actors[1:]
+	}
+	n.raft.OnApply(n.applied)
+	n.slabs = slab.New(slab.Config{Budget: n.memory.Slabs})
+	n.store, err = erasureset.New(erasureset.Options{
+		Drives: n.fleet.Drive, Topology: n.raft.Topology, Slabs: n.slabs,
+		Logger: n.log, Registry: n.registry, InlineLimit: int(n.cfg.InlineLimit),
+	})
+	if err != nil {
+		return err
+	}
+	n.control = newControl(n.raft, n.store, n.log)
+	n.control.finishDeletions(ctx)
+	n.fleet.watch()
+	return nil
+}
+
+// serve starts the S3 server on the listener.
+func (n *Node) serve(face Face) (err error) {
+	n.server, err = s3api.New(s3api.Options{
+		Objects: n.store, Control: n.control, Health: &probe{n.fleet, n.raft}, Logger: n.log,
+		Registry: n.registry, Gatherer: n.registry,
+		Region: n.cfg.Region, Domains: n.cfg.Domains, Version: face.Version,
+	})
+	if err != nil {
+		return err
+	}
+	n.serving = make(chan error, 1)
+	ln := n.listener
+	n.addr = ln.Addr()
+	go func() {
+		if n.certs != nil {
+			n.serving <- n.server.ServeTLS(ln, n.certs.Certificates)
+			return
+		}
+		n.serving <- n.server.Serve(ln)
+	}()
+	return nil
+}
+
+// Addr is where S3 is served.
+func (n *Node) Addr() net.Addr { return n.addr }
+
+// Close drains requests within the configured limit, then closes in the reverse order of the start.
+// It is used once.
+func (n *Node) Close() error {
+	var errs []error
+	if n.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), n.cfg.DrainLimit)
+		if err := n.server.Shutdown(ctx); err != nil {
+			n.log.Warn("requests were cut", keyErr, err)
+		}
+		cancel()
+	}
+	// A shutdown that overtook Serve does not know the listener yet.
+	if n.listener != nil {
+		if err := n.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if n.serving != nil {
+		errs = append(errs, <-n.serving)
+	}
+	if n.certs != nil {
+		n.certs.close()
+	}
+	if n.fleet != nil {
+		n.fleet.stopWatch()
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	if n.raft != nil {
+		errs = append(errs, n.raft.Close())
+	}
+	if n.fleet != nil {
+		errs = append(errs, n.fleet.Close())
+	}
+	for _, a := range n.actors {
+		errs = append(errs, a.Close())
+	}
+	if n.slabs != nil {
+		n.slabs.Close()
+	}
+	if n.cache != nil {
+		n.cache.Unref()
+	}
+	if n.undo != nil {
+		n.undo()
+	}
+	return errors.Join(errs...)
+}
