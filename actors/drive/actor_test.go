@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -14,151 +13,6 @@ import (
 	"holdfast/actors/ondisk"
 	"holdfast/raftfsm/cluster"
 )
-
-// The one bucket and set of these tests.
-const (
-	testBucket = cluster.BucketID(7)
-	testSet    = cluster.SetID(3)
-)
-
-func testLabel() ondisk.Label {
-	return ondisk.Label{
-		Cluster: cluster.ID{1}, Drive: cluster.DriveID{2}, Created: time.Unix(1700000000, 0),
-		Capacity: 1 << 30, SegmentSize: 16 << 20, Inline: 2048, SetSize: 4,
-	}
-}
-
-// rig is a drive of a test that can be closed and opened again.
-type rig struct {
-	t    testing.TB
-	o    drive.Options
-	a    *drive.Actor
-	last object.Stamp
-}
-
-func newRig(t testing.TB, fs vfs.FS, dir string) *rig {
-	t.Helper()
-	if err := drive.FormatOn(fs, dir, testLabel()); err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{t: t, o: drive.Options{Path: dir, FS: fs, Label: testLabel(), MemTable: 1 << 20}}
-	r.open()
-	t.Cleanup(func() { r.a.Close() })
-	return r
-}
-
-func (r *rig) open() {
-	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	a, err := drive.Open(ctx, r.o)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.a = a
-}
-
-func (r *rig) reopen() {
-	r.t.Helper()
-	if err := r.a.Close(); err != nil {
-		r.t.Fatal(err)
-	}
-	r.open()
-}
-
-func (r *rig) stamp() object.Stamp {
-	r.last = max(r.last+1, object.StampAt(time.Now()))
-	return r.last
-}
-
-func key(name string) object.Key { return object.Key{Bucket: testBucket, Name: name} }
-
-// version makes the commit of an inline object.
-func (r *rig) version(name, payload string) *drive.Commit {
-	ts := r.stamp()
-	oid := object.NewOID(ts)
-	v := &ondisk.Version{
-		Kind: ondisk.KindObject, N: 4, K: 2, Unit: uint32(len(payload)), Frame: uint32(len(payload)),
-		Size: int64(2 * len(payload)), Stored: int64(2 * len(payload)), ModTime: time.Now().UnixNano(),
-		ETag: "d41d8cd98f00b204e9800998ecf8427e", Epochs: []uint64{1},
-		Refs: []ondisk.Ref{{Set: testSet, OID: oid, Length: int64(2 * len(payload)), Inline: true}},
-	}
-	return r.commitOf(name, v, ts, oid, []byte(payload))
-}
-
-func (r *rig) tombstone(name string) *drive.Commit {
-	v := &ondisk.Version{Kind: ondisk.KindTombstone, N: 4, K: 2, ModTime: time.Now().UnixNano(), Epochs: []uint64{1}}
-	return r.commitOf(name, v, r.stamp(), object.OID{}, nil)
-}
-
-func (r *rig) commitOf(name string, v *ondisk.Version, ts object.Stamp, oid object.OID, inline []byte) *drive.Commit {
-	r.t.Helper()
-	row, err := ondisk.AppendVersion(nil, v)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return &drive.Commit{
-		Set: testSet, Epoch: 1, BucketRev: 1, Key: key(name),
-		Ref: object.VersionRef{TS: ts, Write: object.NewWriteID()}, Rev: ts, Slot: 2,
-		Row: row, Kind: v.Kind, Size: v.Size, OID: oid, Inline: inline,
-	}
-}
-
-func (r *rig) commit(c *drive.Commit) drive.CommitReply {
-	r.t.Helper()
-	reply, err := r.a.Commit(context.Background(), c)
-	if err != nil {
-		r.t.Fatalf("commit %s: %v", c.Key.Name, err)
-	}
-	return reply
-}
-
-// mark makes versions stable and waits until that is durable.
-func (r *rig) mark(cs ...*drive.Commit) {
-	r.t.Helper()
-	var marks []drive.Mark
-	for _, c := range cs {
-		marks = append(marks, drive.Mark{Key: c.Key, Set: c.Set, Ref: c.Ref})
-	}
-	if err := r.a.Mark(marks); err != nil {
-		r.t.Fatal(err)
-	}
-	if err := r.a.Collect(context.Background(), nil); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
-func (r *rig) report(name string) drive.Report {
-	r.t.Helper()
-	rep, err := r.a.Report(context.Background(), &drive.ReportRequest{Set: testSet, Epoch: 1, Key: key(name), WithShard: true})
-	if err != nil {
-		r.t.Fatalf("report %s: %v", name, err)
-	}
-	return rep
-}
-
-func allSets() []uint64 { return []uint64{^uint64(0)} }
-
-func (r *rig) scan(req drive.ScanRequest) []string {
-	r.t.Helper()
-	req.Bucket = testBucket
-	if req.Full == nil {
-		req.Full = allSets()
-	}
-	if req.Limit == 0 {
-		req.Limit = 1000
-	}
-	req.Sets = func(string) cluster.SetID { return testSet }
-	reply, err := r.a.Scan(context.Background(), &req)
-	if err != nil {
-		r.t.Fatalf("scan: %v", err)
-	}
-	var names []string
-	for _, e := range reply.Entries {
-		names = append(names, e.Name)
-	}
-	return names
-}
 
 func TestCommitReportReopen(t *testing.T) {
 	r := newRig(t, vfs.Default, t.TempDir()+"/d")
@@ -199,13 +53,6 @@ func TestCommitReportReopen(t *testing.T) {
 	if rep := r.report("b"); len(rep.Versions) != 0 {
 		t.Fatalf("report of an absent key %+v", rep)
 	}
-}
-
-// older makes a commit with a stamp below that of c.
-func (r *rig) older(name string, c *drive.Commit) *drive.Commit {
-	o := r.version(name, "old")
-	o.Ref.TS, o.Rev = c.Ref.TS-1, c.Ref.TS-1
-	return o
 }
 
 func TestDeleteAndCollect(t *testing.T) {
@@ -311,73 +158,6 @@ func TestOpenTwiceIsRefused(t *testing.T) {
 	r.open()
 }
 
-// stage stages payload as one shard of frames of frame bytes.
-func (r *rig) stage(oid object.OID, payload []byte, frame int) drive.ShardWriter {
-	r.t.Helper()
-	ctx := context.Background()
-	w, err := r.a.Stage(ctx, drive.StageRequest{OID: oid, Write: object.NewWriteID(), Frame: frame, Size: int64(len(payload))})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	for len(payload) > 0 {
-		n := min(frame, len(payload))
-		buf := append(make([]byte, ondisk.FrameHeaderRoom), payload[:n]...)
-		if err := w.WriteFrame(ctx, buf); err != nil {
-			r.t.Fatal(err)
-		}
-		payload = payload[n:]
-	}
-	if err := w.Sync(ctx); err != nil {
-		r.t.Fatal(err)
-	}
-	return w
-}
-
-// staged stages and makes the commit of an object whose shard lies in segments.
-func (r *rig) staged(name string, payload []byte, frame int) *drive.Commit {
-	ts := r.stamp()
-	oid := object.NewOID(ts)
-	r.stage(oid, payload, frame)
-	v := &ondisk.Version{
-		Kind: ondisk.KindObject, N: 4, K: 2, Unit: 256 << 10, Frame: uint32(frame),
-		Size: int64(2 * len(payload)), Stored: int64(2 * len(payload)), ETag: "d41d8cd98f00b204e9800998ecf8427e",
-		Refs: []ondisk.Ref{{Set: testSet, OID: oid, Length: int64(2 * len(payload))}},
-	}
-	c := r.commitOf(name, v, ts, oid, nil)
-	c.Staged = true
-	return c
-}
-
-func pattern(n int, seed byte) []byte {
-	p := make([]byte, n)
-	for i := range p {
-		p[i] = byte(i*7+i>>8) + seed
-	}
-	return p
-}
-
-// read returns the whole shard by frames and compares it with ReadAt.
-func (r *rig) read(s drive.ShardReader) []byte {
-	r.t.Helper()
-	ctx := context.Background()
-	var out []byte
-	for i := 0; int64(len(out)) < s.Size(); i++ {
-		got, err := s.ReadFrames(ctx, i, [][]byte{make([]byte, ondisk.FrameHeaderRoom+s.Frame())})
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		out = append(out, got[0]...)
-	}
-	at := make([]byte, len(out)/2)
-	if err := s.ReadAt(ctx, at, int64(len(out)/3)); err != nil {
-		r.t.Fatal(err)
-	}
-	if string(at) != string(out[len(out)/3:len(out)/3+len(at)]) {
-		r.t.Fatal("ReadAt and ReadFrames differ")
-	}
-	return out
-}
-
 func TestStagedShardsAndTheirSpace(t *testing.T) {
 	r := newRig(t, vfs.Default, t.TempDir()+"/d")
 	for i, size := range []int{5000, 300 << 10, 3<<20 + 17} {
@@ -404,22 +184,6 @@ func TestStagedShardsAndTheirSpace(t *testing.T) {
 		if _, err := r.a.OpenShard(context.Background(), c.OID); !errors.Is(err, drive.ErrNoShard) {
 			t.Fatalf("open of a reclaimed shard: %v", err)
 		}
-	}
-}
-
-// waitSpace waits until rows refer to want bytes of segments.
-func (r *rig) waitSpace(want int64) {
-	r.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		live := r.a.SegmentStats().Live
-		if live == want {
-			return
-		}
-		if time.Now().After(deadline) {
-			r.t.Fatalf("live bytes %d, want %d", live, want)
-		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -517,22 +281,6 @@ func TestUploadLife(t *testing.T) {
 	r.waitSpace(0)
 	if _, err := r.a.Parts(ctx, oid); !errors.Is(err, drive.ErrNoShard) {
 		t.Fatalf("part table after deletion: %v", err)
-	}
-}
-
-func (r *rig) waitGone(oid object.OID) {
-	r.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		s, err := r.a.OpenShard(context.Background(), oid)
-		if errors.Is(err, drive.ErrNoShard) {
-			return
-		}
-		if err == nil {
-			s.Close()
-		}
-		if time.Now().After(deadline) {
-			r.t.Fatalf("shard %s is still there: %v", oid, err)
-		}
 	}
 }
 
