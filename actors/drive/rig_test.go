@@ -23,7 +23,7 @@ const (
 func testLabel() ondisk.Label {
 	return ondisk.Label{
 		Cluster: cluster.ID{1}, Drive: cluster.DriveID{2}, Created: time.Unix(1700000000, 0),
-		Capacity: 1 << 30, SegmentSize: 16 << 20, Inline: 2048, SetSize: 4,
+		Capacity: 1 << 40, SegmentSize: 16 << 20, Inline: 2048, SetSize: 4,
 	}
 }
 
