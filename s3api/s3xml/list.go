@@ -85,7 +85,7 @@ func (l *ListBucketResult) AppendContents(dst []byte, c *Contents) []byte {
 	if l.URLEncode {
 		dst = appendURLEncoded(dst, c.Key)
 	} else {
-		dst = appendEscaped(dst, c.Key)
+		dst = appendKey(dst, c.Key)
 	}
 	dst = append(dst, "</Key><LastModified>"...)
 	dst = AppendTime(dst, c.LastModified)

@@ -63,7 +63,11 @@ func (r *ListPartsResult) AppendXML(dst []byte) []byte {
 	w.root("ListPartsResult")
 	w.text("Bucket", r.Bucket)
 	w.encodingType(r.URLEncode)
-	w.name("Key", r.Key, r.URLEncode)
+	if r.URLEncode {
+		w.name("Key", r.Key, true)
+	} else {
+		w.text("Key", r.Key)
+	}
 	w.text("UploadId", r.UploadID)
 	w.owner("Initiator", r.Initiator)
 	w.owner("Owner", r.Owner)

@@ -18,9 +18,9 @@ var errSyntax = errors.New("malformed xml")
 //
 // It reads the part of XML 1.0 that requests are written in: declaration, comments, processing
 // instructions, attributes (ignored), CDATA, the five named entities, character references.
-// DOCTYPE and encodings other than UTF-8 are refused. References to control characters other than
-// NUL are taken, though XML 1.0 has none: keys may hold such characters, and AWS takes them too. So
-// is "]]>" in text, which sloppy writers leave unescaped.
+// DOCTYPE and encodings other than UTF-8 are refused. Control characters other than NUL are taken in
+// text, raw (so does botocore send them) and as references, though XML 1.0 has neither: keys may hold
+// them and must be deletable. So is "]]>", which sloppy writers leave unescaped.
 type scanner struct {
 	data  []byte
 	pos   int
@@ -304,8 +304,8 @@ func (s *scanner) appendText(dst []byte) ([]byte, error) {
 				return nil, s.fail("unfinished CDATA")
 			}
 			for _, c := range normalised(rest[len("<![CDATA["):n]) {
-				if c < ' ' && !blank(c) {
-					return nil, s.fail("control character")
+				if c == 0 {
+					return nil, s.fail("NUL")
 				}
 				dst = append(dst, c)
 			}
@@ -327,8 +327,8 @@ func (s *scanner) appendText(dst []byte) ([]byte, error) {
 			if s.pos < len(s.data) && s.data[s.pos] == '\n' {
 				s.pos++
 			}
-		case c < ' ' && !blank(c):
-			return nil, s.fail("control character")
+		case c == 0:
+			return nil, s.fail("NUL")
 		default:
 			dst = append(dst, c)
 			s.pos++

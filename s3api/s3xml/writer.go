@@ -42,13 +42,13 @@ func (w *writer) optional(name, value string) {
 	}
 }
 
-// name writes an object key, prefix or marker: percent-encoded when the client asked for it.
+// name writes a listed key, prefix or marker: percent-encoded when the client asked for it.
 func (w *writer) name(element, value string, urlEncode bool) {
 	w.open(element)
 	if urlEncode {
 		w.b = appendURLEncoded(w.b, value)
 	} else {
-		w.b = appendEscaped(w.b, value)
+		w.b = appendKey(w.b, value)
 	}
 	w.close(element)
 }
@@ -155,8 +155,13 @@ var plainText = func() (t [256]bool) {
 	return t
 }()
 
-// appendEscaped writes text. See the package comment for what XML cannot carry.
-func appendEscaped(dst []byte, s string) []byte {
+// appendEscaped writes text; what XML cannot carry becomes U+FFFD.
+func appendEscaped(dst []byte, s string) []byte { return appendText(dst, s, false) }
+
+// appendKey writes a listed key; what XML cannot carry becomes a character reference.
+func appendKey(dst []byte, s string) []byte { return appendText(dst, s, true) }
+
+func appendText(dst []byte, s string, exact bool) []byte {
 	i := 0
 	for i < len(s) && plainText[s[i]] {
 		i++
@@ -169,17 +174,13 @@ func appendEscaped(dst []byte, s string) []byte {
 			i++
 			continue
 		}
-		if c < utf8.RuneSelf {
-			dst = appendReference(dst, c)
-			i++
-			continue
-		}
 		r, n := utf8.DecodeRuneInString(s[i:])
+		carried := r >= ' ' && r != utf8.RuneError && r != 0xFFFE && r != 0xFFFF || r == '\t' || r == '\n' || r == '\r'
 		switch {
-		case r == utf8.RuneError:
+		case r == utf8.RuneError, !carried && !exact:
 			dst = append(dst, "\uFFFD"...)
-		case r == 0xFFFE || r == 0xFFFF:
-			dst = append(append(append(dst, "&#x"...), strconv.FormatInt(int64(r), 16)...), ';')
+		case c < utf8.RuneSelf || !carried:
+			dst = appendReference(dst, r)
 		default:
 			dst = append(dst, s[i:i+n]...)
 		}
@@ -188,7 +189,7 @@ func appendEscaped(dst []byte, s string) []byte {
 	return dst
 }
 
-func appendReference(dst []byte, c byte) []byte {
+func appendReference(dst []byte, c rune) []byte {
 	switch c {
 	case '&':
 		return append(dst, "&amp;"...)
@@ -201,7 +202,7 @@ func appendReference(dst []byte, c byte) []byte {
 	case '\'':
 		return append(dst, "&#39;"...)
 	case 0x7f:
-		return append(dst, c)
+		return append(dst, 0x7f)
 	}
 	return append(append(append(dst, "&#x"...), strconv.FormatInt(int64(c), 16)...), ';')
 }
