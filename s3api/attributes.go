@@ -46,7 +46,7 @@ func getObjectAttributes(c *call) error {
 		if err != nil {
 			return err
 		}
-		doc.Parts = ask.page(parts, len(v.Checksums) > 0)
+		doc.Parts = ask.page(parts)
 	}
 	c.header("Last-Modified", httpDate(v.ModTime))
 	return c.xml(doc.AppendXML(nil))
@@ -58,13 +58,10 @@ type attributes struct {
 	maxParts, marker                          int
 }
 
-// page shows one page of an object's parts. As in S3 they are listed only for objects with an
-// additional checksum; of the others only the number is told.
-func (a *attributes) page(parts []ondisk.Part, listed bool) *s3xml.AttributesParts {
+// page shows one page of an object's parts. S3 lists them only for objects with an additional
+// checksum; clients that go through parts want them always, and nothing speaks against it.
+func (a *attributes) page(parts []ondisk.Part) *s3xml.AttributesParts {
 	out := &s3xml.AttributesParts{Total: len(parts), Marker: a.marker, Max: a.maxParts}
-	if !listed {
-		return out
-	}
 	parts, out.IsTruncated = pageOfParts(parts, a.marker, a.maxParts)
 	out.Parts = shownParts(parts)
 	if len(parts) > 0 {

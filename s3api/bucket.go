@@ -25,7 +25,7 @@ func listBuckets(c *call) error {
 	prefix, _ := c.req.Param("prefix")
 	region, byRegion := c.req.Param("bucket-region")
 	after := ""
-	if token, ok := c.req.Param("continuation-token"); ok {
+	if token, _ := c.req.Param("continuation-token"); token != "" {
 		raw, err := base64.RawURLEncoding.DecodeString(token)
 		if err != nil || len(raw) == 0 {
 			return s3err.InvalidArgument.Msg("The continuation token provided is incorrect").

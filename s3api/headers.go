@@ -31,8 +31,8 @@ func (c *call) refuseHeaders() error {
 		name, value := f.Name, f.Value
 		switch {
 		case name == "x-amz-acl":
-			if value != "private" && value != "bucket-owner-full-control" {
-				return s3err.UnsupportedHeader.With("Header", name)
+			if !cannedACL(value) {
+				return s3err.InvalidArgument.With("ArgumentName", name).With("ArgumentValue", value)
 			}
 		case strings.HasPrefix(name, "x-amz-grant-"), name == "x-amz-tagging", name == "x-amz-write-offset-bytes",
 			name == "x-amz-mfa", name == "x-amz-rename-source":
@@ -56,6 +56,18 @@ func (c *call) refuseHeaders() error {
 		}
 	}
 	return nil
+}
+
+// cannedACL says whether S3 knows a canned ACL. They are accepted without effect: everything stays
+// private to those who have a right by policy, which is never more than was asked for. Many tools
+// send one with every upload. Operations on ACLs themselves are not implemented.
+func cannedACL(s string) bool {
+	switch s {
+	case "private", "public-read", "public-read-write", "authenticated-read", "aws-exec-read",
+		"bucket-owner-read", "bucket-owner-full-control", "log-delivery-write":
+		return true
+	}
+	return false
 }
 
 // checkStorageClass accepts the classes from which an object can be read at once. They are kept as

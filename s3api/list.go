@@ -73,7 +73,7 @@ func listObjectsV2(c *call) error {
 	startAfter, _ := c.req.Param("start-after")
 	token, resumed := c.req.Param("continuation-token")
 	after := startAfter
-	if resumed {
+	if token != "" {
 		raw, err := base64.RawURLEncoding.DecodeString(token)
 		if err != nil || len(raw) == 0 {
 			return s3err.InvalidArgument.Msg("The continuation token provided is incorrect").
@@ -88,7 +88,7 @@ func listObjectsV2(c *call) error {
 	fetchOwner, _ := c.req.Param("fetch-owner")
 	doc := s3xml.ListBucketResult{
 		V2: true, URLEncode: p.url, Name: c.addr.bucket, Prefix: p.prefix, Delimiter: p.delimiter, MaxKeys: p.limit,
-		IsTruncated: page.Truncated, KeyCount: len(page.Entries), StartAfter: startAfter, ContinuationToken: token,
+		IsTruncated: page.Truncated, KeyCount: len(page.Entries), StartAfter: startAfter, ContinuationToken: token, HasToken: resumed,
 	}
 	if page.Truncated {
 		doc.NextContinuationToken = base64.RawURLEncoding.EncodeToString([]byte(page.Next))

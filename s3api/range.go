@@ -92,8 +92,7 @@ func parseCopyRange(header string, size int64) (object.Range, error) {
 		return object.Range{}, bad
 	}
 	if last >= size {
-		return object.Range{}, s3err.InvalidArgument.Msg("Range specified is not valid for source object of size: %d", size).
-			With("ArgumentName", "x-amz-copy-source-range").With("ArgumentValue", header)
+		return object.Range{}, invalidRange(header, size)
 	}
 	return object.Range{Start: first, End: last + 1}, nil
 }

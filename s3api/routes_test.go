@@ -186,7 +186,7 @@ func TestHeadersOfWhatIsMissingAreRefused(t *testing.T) {
 	r := newRig(t, newMem())
 	r.makeBucket("bucket")
 	for header, code := range map[string]string{
-		"x-amz-acl: public-read":                                  "NotImplemented",
+		"x-amz-acl: nonsense":                                     "InvalidArgument",
 		"x-amz-acl: private":                                      "",
 		"x-amz-grant-read: id=1":                                  "NotImplemented",
 		"x-amz-tagging: a=b":                                      "NotImplemented",

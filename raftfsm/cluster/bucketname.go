@@ -11,7 +11,7 @@ type BucketName string
 
 // ParseBucketName checks the general purpose bucket naming rules of S3 (API reference: "General
 // purpose bucket naming rules"): 3 to 63 of a-z, 0-9, "-" and ".", beginning and ending with a
-// letter or digit, no "..", not shaped like an IPv4 address, none of the reserved prefixes and suffixes.
+// letter or digit, no "..", ".-" or "-.", not shaped like an IPv4 address, none of the reserved prefixes and suffixes.
 func ParseBucketName(s string) (BucketName, error) {
 	if len(s) < 3 || len(s) > 63 {
 		return "", fmt.Errorf("%w: %q has %d characters, 3 to 63 are allowed", ErrBucketName, s, len(s))
@@ -28,6 +28,9 @@ func ParseBucketName(s string) (BucketName, error) {
 	}
 	if strings.Contains(s, "..") {
 		return "", fmt.Errorf("%w: %q has two adjacent periods", ErrBucketName, s)
+	}
+	if strings.Contains(s, ".-") || strings.Contains(s, "-.") {
+		return "", fmt.Errorf("%w: %q has a period beside a hyphen, which no host name may have", ErrBucketName, s)
 	}
 	if _, err := netip.ParseAddr(s); err == nil {
 		return "", fmt.Errorf("%w: %q is shaped like an IP address", ErrBucketName, s)

@@ -28,6 +28,7 @@ type ListBucketResult struct {
 	KeyCount              int    // V2: keys and common prefixes of this page
 	StartAfter            string // V2: as given
 	ContinuationToken     string // V2: as given
+	HasToken              bool   // V2: a token was given: S3 takes an empty one, too, and shows it
 	NextContinuationToken string // V2: when truncated
 }
 
@@ -55,7 +56,9 @@ func (l *ListBucketResult) AppendOpen(dst []byte) []byte {
 		if l.StartAfter != "" {
 			w.name("StartAfter", l.StartAfter, l.URLEncode)
 		}
-		w.optional("ContinuationToken", l.ContinuationToken)
+		if l.HasToken || l.ContinuationToken != "" {
+			w.text("ContinuationToken", l.ContinuationToken)
+		}
 		w.optional("NextContinuationToken", l.NextContinuationToken)
 		w.int("KeyCount", int64(l.KeyCount))
 	} else {
