@@ -177,6 +177,25 @@ func TestFailingCopyIsBroughtUpToDate(t *testing.T) {
 	}
 }
 
+// TestUnreadableCopyIsNotCounted: a copy that can be written but not read back holds nothing.
+func TestUnreadableCopyIsNotCounted(t *testing.T) {
+	n, copies, _ := newNode(t)
+	createBucket(t, n, "first")
+	bad := copies[3]
+	n.RemoveCopy(bad.id)
+	bad.setUnreadable(errors.New("checksum does not match"))
+	if err := n.AddCopy(t.Context(), bad); err == nil {
+		t.Fatal("an unreadable copy joined")
+	}
+	bad.setUnreadable(nil)
+	if err := n.AddCopy(t.Context(), bad); err != nil {
+		t.Fatal(err)
+	}
+	if f := load(t.Context(), testCluster, bad); f.err != nil || f.state.Index() != n.State().Index() {
+		t.Fatalf("after it can be read again: %v", f.err)
+	}
+}
+
 // TestSlowCopyHoldsNobodyUp: one drive that hangs is not waited for.
 func TestSlowCopyHoldsNobodyUp(t *testing.T) {
 	n, copies, _ := newNode(t)

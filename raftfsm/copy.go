@@ -125,8 +125,9 @@ func newest(all []found) (best found) {
 // replace brings a copy whose content is not known for sure to the state next.
 func replace(ctx context.Context, c Copy, meta CopyMeta, next *state.State) error {
 	_, rows, err := c.LoadControl(ctx)
-	if err != nil && !errors.Is(err, ErrNoCopy) {
-		rows = nil // unreadable: write everything and let the digest judge
+	unreadable := err != nil && !errors.Is(err, ErrNoCopy)
+	if unreadable {
+		rows = nil // what there is to remove is not known: write everything, then look
 	}
 	put := next.Rows()
 	var del []string
@@ -137,5 +138,8 @@ func replace(ctx context.Context, c Copy, meta CopyMeta, next *state.State) erro
 			delete(put, k)
 		}
 	}
-	return c.StoreControl(ctx, meta, put, del)
+	if err := c.StoreControl(ctx, meta, put, del); err != nil || !unreadable {
+		return err
+	}
+	return load(ctx, meta.Cluster, c).err
 }

@@ -28,6 +28,7 @@ type memCopy struct {
 	meta    CopyMeta
 	rows    map[string][]byte
 	fail    error         // what every call returns; nil = works
+	rot     error         // what loads return; nil = work
 	block   chan struct{} // what stores wait for; nil = nothing
 	stores  int
 	written int // rows put
@@ -46,8 +47,8 @@ func (c *memCopy) ID() cluster.DriveID { return c.id }
 func (c *memCopy) LoadControl(context.Context) (CopyMeta, map[string][]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.fail != nil {
-		return CopyMeta{}, nil, c.fail
+	if err := errors.Join(c.fail, c.rot); err != nil {
+		return CopyMeta{}, nil, err
 	}
 	if !c.has {
 		return CopyMeta{}, nil, ErrNoCopy
@@ -88,6 +89,12 @@ func (c *memCopy) setFail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fail = err
+}
+
+func (c *memCopy) setUnreadable(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rot = err
 }
 
 func (c *memCopy) setBlock(ch chan struct{}) {

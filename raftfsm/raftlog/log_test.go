@@ -269,7 +269,9 @@ func TestDamage(t *testing.T) {
 // TestFailedWriteIsFinal: raft's term cannot be saved, and raft is made to wait instead of ending the process.
 func TestFailedWriteIsFinal(t *testing.T) {
 	l := create(t)
+	released, failed := l.released, l.failedCh // channels of the bubble must not leave it
 	synctest.Test(t, func(t *testing.T) {
+		defer func() { l.released, l.failedCh, l.free = released, failed, false }()
 		l.released, l.failedCh = make(chan struct{}), make(chan struct{})
 		l.file.Close() // every write fails from now on
 		err := l.StoreLogs(entries(1, 1))
@@ -326,6 +328,7 @@ func TestFullDriveIsWaitedFor(t *testing.T) {
 	if err := l.StoreLogs(entries(3, 3)); !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrFailed) {
 		t.Fatalf("store on a full drive: %v", err)
 	}
+	outside := l.released // a channel of the bubble must not leave it
 	synctest.Test(t, func(t *testing.T) {
 		l.released = make(chan struct{})
 		saved := false
@@ -345,6 +348,7 @@ func TestFullDriveIsWaitedFor(t *testing.T) {
 			t.Fatal("raft still waits though there is room")
 		}
 	})
+	l.released = outside
 	if err := l.StoreLogs(entries(3, 3)); err != nil {
 		t.Fatal(err)
 	}
