@@ -27,7 +27,9 @@ type By struct {
 func (n *Node) Apply(ctx context.Context, c command.Command, by By) (state.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.limits.change)
 	defer cancel()
+	start := time.Now()
 	out, err := n.change(ctx, c, by)
+	n.metrics.observe(start, err)
 	if err != nil {
 		return out, fmt.Errorf("change configuration: %w", err)
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
 	"holdfast/raftfsm/cluster"
@@ -462,4 +464,53 @@ func TestClosedNode(t *testing.T) {
 	if err := n.AddCopy(ctx, copies[0]); !errors.Is(err, ErrClosed) {
 		t.Fatalf("copy after close: %v", err)
 	}
+}
+
+func TestMetricsAndStatus(t *testing.T) {
+	copies := newCopies(4)
+	o := testOptions(t, filepath.Join(t.TempDir(), "raft"), copies)
+	reg := prometheus.NewRegistry()
+	o.Metrics = reg
+	n := openNode(t, o)
+	createBucket(t, n, "first")
+	copies[0].setFail(errors.New("input/output error"))
+	createBucket(t, n, "second")
+	if err := n.mirror.joined(t.Context(), copies[0].id); err == nil {
+		t.Fatal("a failing drive is up to date")
+	}
+	for _, c := range copies[1:] {
+		if err := n.mirror.joined(t.Context(), c.id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := n.Status()
+	if !s.Leader || s.InForce != s.Applied || s.Needed != 3 || len(s.Copies) != 4 || s.LogErr != nil {
+		t.Fatalf("status: %+v", s)
+	}
+	want := map[string]float64{
+		"holdfast_raftfsm_leader": 1, "holdfast_raftfsm_copies_needed": 3, "holdfast_raftfsm_in_force_index": float64(s.InForce),
+		"holdfast_raftfsm_applied_index": float64(s.InForce), "holdfast_raftfsm_copies current": 3,
+		"holdfast_raftfsm_copies behind": 0, "holdfast_raftfsm_copies failing": 1,
+		"holdfast_raftfsm_changes_total done": 3, "holdfast_raftfsm_change_seconds": 3,
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			name := f.GetName()
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+			}
+			got[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Fatalf("metrics are %v, want %v", got, want)
+	}
+	closeNode(t, n)
+	o.Birth = nil
+	openNode(t, o) // on the same registry
 }

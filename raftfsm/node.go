@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"holdfast/raftfsm/cluster"
 	"holdfast/raftfsm/command"
@@ -49,6 +50,7 @@ type Options struct {
 	Root    seal.Credentials
 	OldRoot *seal.Credentials
 	Logger  *slog.Logger
+	Metrics prometheus.Registerer // nil = none
 	// Timeout is raft's heartbeat and election timeout. 0 = 50 ms, which is for one voter.
 	Timeout time.Duration
 }
@@ -87,12 +89,13 @@ type Node struct {
 	// complete says that enough copies were read at start to have seen everything that was ever answered.
 	complete bool
 
-	dir    *directory
-	raft   *raft.Raft
-	trans  *raft.InmemTransport
-	mirror *mirror
-	stop   chan struct{}
-	wg     sync.WaitGroup
+	dir     *directory
+	raft    *raft.Raft
+	trans   *raft.InmemTransport
+	mirror  *mirror
+	metrics *metrics
+	stop    chan struct{}
+	wg      sync.WaitGroup
 
 	mu     sync.Mutex
 	closed bool // guarded by mu
@@ -136,6 +139,9 @@ func open(ctx context.Context, o Options, l limits) (*Node, error) {
 	}
 	if err == nil {
 		err = n.rotate(ctx)
+	}
+	if err == nil {
+		err = n.register()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("control plane: %w", err), n.Close())
@@ -281,7 +287,7 @@ func (n *Node) start(ctx context.Context, all []found, first *state.State) error
 		n.mirror.close()
 		return fmt.Errorf("start raft: %w", err)
 	}
-	n.raft = r
+	n.raft, n.metrics = r, newMetrics(n)
 	n.wg.Add(1)
 	go n.watch()
 	return nil
@@ -312,6 +318,7 @@ func (n *Node) Close() error {
 		return nil
 	}
 	n.closed = true
+	n.unregister()
 	close(n.stop)
 	stopped := n.raft.Shutdown()
 	n.dir.log.Release() // raft may be waiting in a log that failed

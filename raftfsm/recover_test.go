@@ -464,3 +464,54 @@ func TestDamagedDirectoryRecovers(t *testing.T) {
 		}
 	}
 }
+
+// TestPartedHistories: a directory that comes back with entries that nobody was told of, and more of
+// them than were made since, loses to what was answered.
+func TestPartedHistories(t *testing.T) {
+	h := live(t)
+	lost := h.clone(t)
+	n := openNode(t, lost.o)
+	for i := range 5 {
+		createBucket(t, n, fmt.Sprintf("lost-%d", i))
+	}
+	closeNode(t, n) // these copies are gone; the directory will be back
+
+	h.o.Dir = filepath.Join(t.TempDir(), "raft")
+	n = openNode(t, h.o)
+	createBucket(t, n, "kept")
+	h.sync(t, n)
+	closeNode(t, n)
+
+	h.o.Dir = lost.o.Dir
+	n = openNode(t, h.o)
+	wantBuckets(t, n, "first", "kept", "second", "third")
+	createBucket(t, n, "zlast")
+}
+
+func TestOneDrive(t *testing.T) {
+	copies := newCopies(1)
+	o := testOptions(t, filepath.Join(t.TempDir(), "raft"), copies)
+	o.W = 1
+	n := openNode(t, o)
+	createBucket(t, n, "first")
+	closeNode(t, n)
+	o.Birth = nil
+	if err := os.RemoveAll(o.Dir); err != nil {
+		t.Fatal(err)
+	}
+	n = openNode(t, o)
+	wantBuckets(t, n, "first")
+}
+
+// TestMissingDriveIsNotWritten: the directory's parent is never created.
+func TestMissingDriveIsNotWritten(t *testing.T) {
+	h := live(t)
+	gone := filepath.Join(t.TempDir(), "not-mounted")
+	h.o.Dir = filepath.Join(gone, "raft")
+	if _, err := open(t.Context(), h.o, testLimits()); err == nil {
+		t.Fatal("opened on a drive that is not there")
+	}
+	if _, err := os.Stat(gone); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("the mount point was created: %v", err)
+	}
+}
