@@ -192,9 +192,12 @@ func (a *Actor) openStore() error {
 		return fmt.Errorf("segment rows: %w", err)
 	}
 	size := a.label.SegmentSize
+	// The bound that counts is the reserve of free bytes, which drives that share a file system also
+	// share. The number of segments only has to exceed what it lets happen: a segment takes space as
+	// it fills, and big streams begin one of their own, so many are half empty.
 	a.store, err = segment.Open(segment.Options{
 		FS: a.o.FS, Dir: path.Join(a.path, segmentDir), Drive: a.id, SegmentSize: size,
-		Limit: int(max(4, a.space.capacity.Load()/size)),
+		Limit: 2*int(a.space.capacity.Load()/size) + 4,
 		Rows:  rows, Health: a.health, Log: a.log,
 	})
 	return err

@@ -28,6 +28,7 @@ type batch struct {
 	uploads  map[string]*uploadRows       // by the key of the upload's row
 	segments map[uint32]ondisk.SegmentRow // S rows to write
 	usage    map[cluster.BucketID]*ondisk.Usage
+	moved    map[object.OID]ondisk.Manifest
 	garbage  bool     // G rows were written
 	durable  []func() // run once the batch is durable; only messages, which are synced, add to it
 }

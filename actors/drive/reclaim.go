@@ -24,6 +24,7 @@ const (
 	// supersededLife is longer than any attempt may live (P1): after it nobody asks any more.
 	supersededLife = 5 * time.Minute
 	forgetEvery    = time.Minute
+	compactEvery   = time.Second
 )
 
 // reclaimer gives dead data back in the background. Its work list is the G rows, and the fences of
@@ -43,7 +44,8 @@ func (r *reclaimer) wakeUp() {
 	}
 }
 
-// runReclaim is the reclaimer's goroutine.
+// runReclaim is the reclaimer's goroutine. All that changes or removes X rows happens here, one
+// after the other.
 func (a *Actor) runReclaim() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -59,6 +61,8 @@ func (a *Actor) runReclaim() error {
 	defer trim.Stop()
 	forget := time.NewTicker(forgetEvery)
 	defer forget.Stop()
+	compact := time.NewTicker(compactEvery)
+	defer compact.Stop()
 	a.reclaim.wakeUp() // what an earlier life left
 	for {
 		var err error
@@ -71,6 +75,8 @@ func (a *Actor) runReclaim() error {
 			}
 		case <-trim.C:
 			_, err = a.store.Trim(ctx, trimBudget)
+		case <-compact.C:
+			_, err = a.store.Compact(ctx, mover{a})
 		case <-forget.C:
 			err = a.forgetSuperseded(ctx)
 		}

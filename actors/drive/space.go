@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -39,7 +40,8 @@ type space struct {
 	used     atomic.Int64
 	wasFull  atomic.Bool
 	index    atomic.Pointer[pebble.Metrics] // last known: asking a failed index may never return
-	hasBall  bool                           // owned by run: the ballast lies there
+	looking  sync.Mutex
+	hasBall  bool // owned by run: the ballast lies there
 }
 
 func (s *space) init(a *Actor) error {
@@ -84,9 +86,16 @@ func (s *space) usage() (capacity, free int64, err error) {
 	return int64(u.TotalBytes), int64(u.AvailBytes), nil
 }
 
-// full says whether new data is to be refused.
+// full says whether new data is to be refused. What was written since the last look may lie where
+// space was allocated before, so nothing is refused on that account without another look.
 func (s *space) full() bool {
 	full := s.left() < s.reserve
+	if full && s.written.Load() > 0 && s.looking.TryLock() {
+		if err := s.look(); err == nil {
+			full = s.left() < s.reserve
+		}
+		s.looking.Unlock()
+	}
 	if full != s.wasFull.Load() && s.wasFull.CompareAndSwap(!full, full) {
 		if full {
 			s.a.log.Warn("drive is at its reserve: new data is refused", "free_bytes", s.left(), "reserve_bytes", s.reserve)

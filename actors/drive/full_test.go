@@ -1,0 +1,135 @@
+package drive_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast/actors/drive"
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/actors/segment"
+)
+
+// allocated is what the files below dir take on the real file system.
+func allocated(dir string) (n int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil
+		}
+		if info, err := d.Info(); err == nil {
+			n += info.Sys().(*syscall.Stat_t).Blocks * 512
+		}
+		return nil
+	})
+	return n
+}
+
+// TestDriveOf256MiBFillsRefusesDeletesAndAccepts fills a small drive with every kind of data.
+func TestDriveOf256MiBFillsRefusesDeletesAndAccepts(t *testing.T) {
+	const capacity = 256 << 20
+	dir := t.TempDir() + "/d"
+	label := testLabel()
+	label.Capacity, label.SegmentSize = capacity, segment.SizeFor(capacity)
+	if err := drive.FormatOn(vfs.Default, dir, label); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, o: drive.Options{Path: dir, Label: label, Usage: func() (int64, int64, error) {
+		return capacity, capacity - allocated(dir), nil
+	}}}
+	r.open()
+	defer func() { r.a.Close() }()
+	for round := range 2 {
+		stored := r.fillUp(t, round)
+		if int64(stored) < capacity/2 {
+			t.Fatalf("round %d: full at %d bytes of data", round, stored)
+		}
+		if free := capacity - allocated(dir); free < 0 {
+			t.Fatalf("round %d: %d bytes more than there are", round, -free)
+		}
+		if !r.a.Health().Full {
+			t.Fatalf("round %d: health %+v", round, r.a.Health())
+		}
+		if _, err := r.a.Commit(context.Background(), r.version("inline", "new")); !errors.Is(err, drive.ErrFull) {
+			t.Fatalf("round %d: inline commit on a full drive: %v", round, err)
+		}
+		r.reopen()
+		r.emptyOut(t, round)
+		deadline := time.Now().Add(20 * time.Second)
+		for r.a.Health().Full || r.a.SegmentStats().Live > 0 {
+			if time.Now().After(deadline) {
+				t.Fatalf("round %d: still full: %+v %+v", round, r.a.Health(), r.a.SegmentStats())
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		r.commit(r.version("inline", "new"))
+	}
+}
+
+// fillUp stores objects of several sizes until the drive refuses, and returns how many bytes.
+func (r *rig) fillUp(t *testing.T, round int) (stored int) {
+	for i := 0; ; i++ {
+		size := []int{3 << 20, 1 << 20, 70 << 10, 9 << 20}[i%4]
+		c, err := r.tryStaged(fmt.Sprintf("o%d/%d", round, i), size)
+		if errors.Is(err, drive.ErrFull) {
+			return stored
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.commit(c)
+		r.mark(c)
+		stored += size
+	}
+}
+
+func (r *rig) tryStaged(name string, size int) (*drive.Commit, error) {
+	ts := r.stamp()
+	oid := object.NewOID(ts)
+	ctx := context.Background()
+	w, err := r.a.Stage(ctx, drive.StageRequest{OID: oid, Write: object.NewWriteID(), Frame: 1 << 20, Size: int64(size)})
+	if err != nil {
+		return nil, err
+	}
+	buf := make([]byte, ondisk.FrameHeaderRoom+1<<20)
+	for left := size; left > 0 && err == nil; left -= 1 << 20 {
+		err = w.WriteFrame(ctx, buf[:ondisk.FrameHeaderRoom+min(left, 1<<20)])
+	}
+	if err == nil {
+		err = w.Sync(ctx)
+	}
+	if err != nil {
+		w.Abort()
+		return nil, err
+	}
+	v := &ondisk.Version{
+		Kind: ondisk.KindObject, N: 4, K: 2, Unit: 256 << 10, Frame: 1 << 20,
+		Size: int64(size), Stored: int64(size), ETag: "d41d8cd98f00b204e9800998ecf8427e",
+		Refs: []ondisk.Ref{{Set: testSet, OID: oid, Length: int64(size)}},
+	}
+	c := r.commitOf(name, v, ts, oid, nil)
+	c.Staged = true
+	return c, nil
+}
+
+// emptyOut deletes everything, which works on a full drive.
+func (r *rig) emptyOut(t *testing.T, round int) {
+	for _, name := range r.scan(drive.ScanRequest{}) {
+		d := r.tombstone(name)
+		r.commit(d)
+		r.mark(d)
+		if err := r.a.Collect(context.Background(), []drive.Tomb{{Key: d.Key, Set: d.Set, Ref: d.Ref}}); err != nil {
+			t.Fatalf("round %d: collect: %v", round, err)
+		}
+	}
+	if names := r.scan(drive.ScanRequest{Tombstones: true}); len(names) != 0 {
+		t.Fatalf("round %d: left over: %v", round, names)
+	}
+}
