@@ -21,6 +21,7 @@ import (
 	"holdfast/actors/drive"
 	"holdfast/actors/erasureset"
 	"holdfast/actors/slab"
+	"holdfast/daemon/admin"
 	"holdfast/daemon/config"
 	"holdfast/raftfsm"
 	"holdfast/raftfsm/cluster"
@@ -59,6 +60,7 @@ type Node struct {
 	control *control
 	server  *s3api.Server
 	certs   *certificates
+	pprof   *admin.Profiler
 
 	listener net.Listener
 	serving  chan error // result of Serve
@@ -103,6 +105,11 @@ func Start(ctx context.Context, cfg config.Config, face Face) (_ *Node, err erro
 	}
 	if n.certs, err = loadCertificates(cfg, n.log); err != nil {
 		return nil, err
+	}
+	if cfg.Pprof != "" {
+		if n.pprof, err = admin.StartProfiler(cfg.Pprof); err != nil {
+			return nil, err
+		}
 	}
 	adm, err := survey(paths)
 	if err != nil {
@@ -340,6 +347,9 @@ func (n *Node) Close() error {
 	}
 	if n.certs != nil {
 		n.certs.close()
+	}
+	if n.pprof != nil {
+		errs = append(errs, n.pprof.Close())
 	}
 	if n.fleet != nil {
 		n.fleet.stopWatch()
