@@ -263,9 +263,6 @@ func (c *chunkReader) hasTrailer(name string) bool {
 	return slices.ContainsFunc(c.trailers, func(h Header) bool { return h.Name == name })
 }
 
-// errLineTooLong is returned by line when no LF comes within the limit.
-var errLineTooLong = malformedChunk("a line is too long")
-
 // line returns the next line without its LF; it is valid until the next read.
 func (c *chunkReader) line(limit int) ([]byte, error) {
 	for seen := 0; ; {

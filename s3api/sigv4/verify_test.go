@@ -3,6 +3,7 @@ package sigv4
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -485,4 +486,46 @@ func TestConcurrentUse(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// S4: however a key is encoded in the request line, the decoded path is the key and the one
+// signature holds; no other key passes with it.
+func TestEveryEncodingOfAKeyIsThatKey(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	alphabet := []string{"a", "/", "//", ".", "..", "%", "%2f", "%00", "\\", "+", " ", "é", "\u202e", "\xff", "\x00", "?", "#", "&", "=", "~", "*"}
+	v, s := testVerifier(), NewSigner(testKey, testSecret, "us-east-1")
+	for range 3000 {
+		key := ""
+		for range 1 + rng.IntN(8) {
+			key += alphabet[rng.IntN(len(alphabet))]
+		}
+		encode := func() string {
+			raw := []byte("/b/")
+			for i := range len(key) {
+				switch c := key[i]; {
+				case (unreserved[c] || strings.IndexByte("/+&=*", c) >= 0) && rng.IntN(3) > 0:
+					raw = append(raw, c)
+				case rng.IntN(2) == 0:
+					raw = fmt.Appendf(raw, "%%%02x", c)
+				default:
+					raw = fmt.Appendf(raw, "%%%02X", c)
+				}
+			}
+			return string(raw)
+		}
+		r := &Request{Method: "GET", RawPath: encode(), Host: "h"}
+		if _, err := s.Sign(r, UnsignedPayload, testTime); err != nil {
+			t.Fatal(err)
+		}
+		other := again(r)
+		other.RawPath = encode()
+		if _, err := v.Verify(other); err != nil || other.Path != "/b/"+key {
+			t.Fatalf("key %q as %q: path %q, %v", key, other.RawPath, other.Path, err)
+		}
+		other = again(r)
+		other.RawPath = string(AppendURIEncoded(nil, r.RawPath, true)) // encoded once more
+		if _, err := v.Verify(other); (err == nil) != (other.Path == r.Path) {
+			t.Fatalf("key %q as %q: %v", key, other.RawPath, err)
+		}
+	}
 }
