@@ -201,3 +201,5 @@ func failOn(which drivetest.Op, err error) func(context.Context, drivetest.Op) e
 		return nil
 	}
 }
+
+func rangeAll(h Handle) object.Range { return object.Range{End: h.Info().Size} }

@@ -22,6 +22,9 @@ const syncStraggler = time.Second
 // errTooFewLanes is returned when so many drives failed during a body that no quorum is left; failure says why.
 var errTooFewLanes = errors.New("too few drives are left")
 
+// errStalled is returned when a drive fell so far behind a body that it was left out of the write.
+var errStalled = errors.New("drive stalls")
+
 // staging writes the shards of one object or part to the drives ahead of any decision. Each slot
 // has a lane, a goroutine that stages and syncs its shard, one row behind the reader at most: the
 // next row comes in while the last one is written.
@@ -40,13 +43,14 @@ type staging struct {
 
 // lane is one slot's shard on its way.
 type lane struct {
-	st     *staging
-	slot   int
-	rows   chan *row // capacity 1
-	broken atomic.Bool
-	writer drive.ShardWriter // owned by the lane until over
-	err    error             // as writer
-	left   atomic.Bool       // set by whoever comes first: the lane at its end, or finish giving up on it
+	st      *staging
+	slot    int
+	rows    chan *row // capacity 1
+	broken  atomic.Bool
+	stalled atomic.Bool       // rows were kept from it: its shard has holes
+	writer  drive.ShardWriter // owned by the lane until over
+	err     error             // as writer
+	left    atomic.Bool       // set by whoever comes first: the lane at its end, or finish giving up on it
 }
 
 // row is the frames of one row, shared by the lanes and the hasher.
@@ -141,11 +145,56 @@ func (st *staging) send(r *row) error {
 	if alive.Len() < min(st.t.shape.W, st.slots.Len()) {
 		return errTooFewLanes
 	}
+	var full quorum.Slots
 	for i := range alive.All() {
 		r.refs.Add(1)
-		st.lanes[i].rows <- r // a lane takes rows as long as it lives, each within FrameLimit
+		select {
+		case st.lanes[i].rows <- r:
+		default:
+			full |= quorum.Slot(i)
+		}
+	}
+	if full != 0 {
+		st.push(r, full, alive)
 	}
 	return nil
+}
+
+// push waits for the lanes that are a row behind. Those that stay so for Options.StallLimit are
+// left out of the write, as long as the others make a quorum; the rest have FrameLimit.
+func (st *staging) push(r *row, full, alive quorum.Slots) {
+	stall := time.NewTimer(st.s.opt.StallLimit)
+	defer stall.Stop()
+	given := false
+	for i := range full.All() {
+		l := st.lanes[i]
+		if given && alive.Len() > st.t.shape.W {
+			select {
+			case l.rows <- r:
+			default:
+				alive = st.giveUp(l, r, alive)
+			}
+			continue
+		}
+		select {
+		case l.rows <- r:
+		case <-stall.C:
+			given = true
+			if alive.Len() > st.t.shape.W {
+				alive = st.giveUp(l, r, alive)
+			} else {
+				l.rows <- r // a lane takes rows as long as it lives, each within FrameLimit
+			}
+		}
+	}
+}
+
+func (st *staging) giveUp(l *lane, r *row, alive quorum.Slots) quorum.Slots {
+	st.s.log.Warn("drive stalls and is left out of a write", "drive", st.t.set.Members[l.slot], "set", st.t.id)
+	l.broken.Store(true)
+	l.stalled.Store(true)
+	r.release()
+	return alive &^ quorum.Slot(l.slot)
 }
 
 // hasher computes the digest of rows in their own order, beside the lanes.
@@ -207,6 +256,9 @@ func (l *lane) run(ctx context.Context) {
 			}
 		}
 		r.release()
+	}
+	if err == nil && l.stalled.Load() {
+		err = errStalled
 	}
 	if err == nil && !st.drop.Load() {
 		err = l.limited(ctx, w.Sync)
