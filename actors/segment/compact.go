@@ -95,7 +95,7 @@ func (c *compaction) run(ctx context.Context) error {
 	c.s.mu.Lock()
 	end := c.g.end
 	c.s.mu.Unlock()
-	h, err := c.s.files.get(c.g.no, false)
+	h, err := c.s.files.get(c.g.no, forRead)
 	if err != nil {
 		return corrupt(err)
 	}

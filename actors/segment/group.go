@@ -143,7 +143,7 @@ func (s *Store) endSyncs(g *seg, err error) {
 }
 
 func (s *Store) syncNow(g *seg) error {
-	h, err := s.files.get(g.no, true)
+	h, err := s.files.get(g.no, forWrite)
 	if err != nil {
 		return fmt.Errorf("sync segment %d: %w", g.no, err)
 	}

@@ -271,7 +271,7 @@ func (r *Reader) header(p place, n int) (ondisk.FrameHeader, error) {
 
 // readAt fills b from a segment file. Bytes that cannot be had are damage, whatever the reason.
 func (s *Store) readAt(no uint32, b []byte, off int64) error {
-	h, err := s.files.get(no, false)
+	h, err := s.files.get(no, forRead)
 	if err != nil {
 		return corrupt(err)
 	}

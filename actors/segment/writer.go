@@ -48,6 +48,7 @@ type part struct {
 	seq   uint64  // last write
 
 	gathered bool // pack: in a batch, together with frames of others
+	virgin   bool // run: the units were never written, as far as is known
 }
 
 // Writer opens a writer for new data. Shards known to be at most PackLimit long are packed. Nothing
@@ -99,7 +100,7 @@ func (w *Writer) writeFrame(buf []byte) error {
 		return err
 	}
 	off := p.next
-	if err := w.s.writePages(p.h, buf[start:], off); err != nil {
+	if err := w.s.writeFrame(p, buf[start:], off); err != nil {
 		return noSpace(err)
 	}
 	p.seq = p.g.group.wrote()
@@ -214,7 +215,7 @@ func (w *Writer) placeRun() (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	if last != nil && p.g == last.g && p.units.start() == last.end {
+	if last != nil && p.g == last.g && p.units.start() == last.end && p.virgin == last.virgin {
 		w.s.files.put(p.h)
 		last.units.n += p.units.n
 		last.end = p.end
