@@ -161,7 +161,7 @@ func (c *compaction) copyExtent(r *Reader, e ondisk.Extent, write object.WriteID
 	if err != nil {
 		return err
 	}
-	w.frames = e.First
+	w.frames, w.wide = e.First, r.wide
 	for n := range int(e.Frames) {
 		if c.buf == nil {
 			c.buf = make([]byte, ondisk.FrameHeaderRoom+ondisk.MaxFrameData)

@@ -44,6 +44,7 @@ func (s *Store) newSegment(class ondisk.SegmentClass, kind int) (*seg, error) {
 	default:
 		g.tail, g.end = page, page
 		g.ahead = min(s.size, aheadStep)
+		g.blank = !existed
 	}
 	return g, nil
 }

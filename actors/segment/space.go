@@ -42,6 +42,7 @@ type seg struct {
 	tail    int64 // first byte that nobody reserved
 	end     int64 // everything committed lies below
 	ahead   int64 // preallocated up to here
+	blank   bool  // nothing at or behind tail was ever written
 	packing bool  // it is one of Store.pack
 	stuck   bool  // compaction could not empty it
 
@@ -213,7 +214,7 @@ func (s *Store) recycle(g *seg) {
 	}
 	g.class = ondisk.SegmentFree
 	g.stuck = false
-	g.tail, g.end, g.ahead = 0, 0, 0
+	g.tail, g.end, g.ahead, g.blank = 0, 0, 0, false
 	g.used, g.reserved, g.held, g.alloc, g.idle, g.punched, g.virgin = nil, nil, nil, nil, nil, nil, nil
 	g.nfree = 0
 	g.group.drop()

@@ -53,7 +53,7 @@ func (s *Store) takeGathered(kind, n int) (p *part, off int64, into []byte, b *b
 func (s *Store) packPart(g *seg, off, n int64) *part {
 	g.writers++
 	s.reserved += n
-	return &part{g: g, next: off, end: off + n, bytes: n}
+	return &part{g: g, next: off, end: off + n, bytes: n, virgin: g.blank}
 }
 
 // opened gives a new part its file, or takes its reservation back.
