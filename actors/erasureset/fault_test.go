@@ -319,3 +319,35 @@ func TestTooMuchDamageIsSaid(t *testing.T) {
 		}
 	}
 }
+
+func TestForgottenTombstonesAreFound(t *testing.T) {
+	f := newFixture(t, 5, nil)
+	f.opt.Buckets = func() []cluster.Bucket { return []cluster.Bucket{f.bucket} }
+	f.opt.SweepEvery = -1
+	for _, key := range []string{"a", "b", "c", "d/e", "d/f"} {
+		f.mustPut(key, pattern(1, 50))
+	}
+	f.mems[1].SetOffline(true)
+	for _, key := range []string{"a", "b", "d/e", "d/f"} {
+		if err := f.del(key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.marks.flush()
+	f.mems[1].SetOffline(false)
+	f.restart() // nobody remembers them
+	if n := f.SweepTombstones(f.ctx(), 0); n < 4 {
+		t.Errorf("%d tombstones found", n)
+	}
+	f.CollectTombstones(f.ctx())
+	f.mustMiss("a")
+	f.mustGet("c", pattern(1, 50))
+	rows := 0
+	for _, m := range f.mems {
+		v, _, _ := m.Rows()
+		rows += v
+	}
+	if rows != 4 {
+		t.Errorf("%d rows are left, want those of one object", rows)
+	}
+}

@@ -26,6 +26,8 @@ type Options struct {
 	Drives func(cluster.DriveID) drive.Drive
 	// Topology returns the current one; the pointer changes when it does.
 	Topology func() *cluster.Topology
+	// Buckets lists the buckets there are, for the sweep of forgotten tombstones; nil: no sweep.
+	Buckets  func() []cluster.Bucket
 	Slabs    *slab.Pool
 	Logger   *slog.Logger
 	Registry prometheus.Registerer // nil: no metrics
@@ -41,6 +43,7 @@ type Options struct {
 	ResolveEvery   time.Duration    // period of the resolver; 2 s. Negative: it does not run
 	ResolveAge     time.Duration    // age at which an unfinished version is resolved; 2 s
 	CollectEvery   time.Duration    // period of tombstone collection; 1 s. Negative: it does not run
+	SweepEvery     time.Duration    // period of the sweep for forgotten tombstones; 1 h
 	InlineLimit    int              // largest shard that lies in the index; 2 KiB
 	MinSIMD        int              // streams from which MD5 is computed in lanes; 8
 }
@@ -61,6 +64,7 @@ func (o *Options) setDefaults() {
 	def(&o.ResolveEvery, 2*time.Second)
 	def(&o.ResolveAge, 2*time.Second)
 	def(&o.CollectEvery, time.Second)
+	def(&o.SweepEvery, time.Hour)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -121,6 +125,9 @@ func New(opt Options) (*Store, error) {
 	}
 	if opt.CollectEvery > 0 {
 		s.background.Go(s.tombs.loop)
+	}
+	if opt.Buckets != nil && opt.SweepEvery > 0 {
+		s.background.Go(s.sweepLoop)
 	}
 	return s, nil
 }

@@ -1,0 +1,123 @@
+package erasureset
+
+import (
+	"context"
+	"time"
+
+	"holdfast/actors/drive"
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/actors/placement"
+	"holdfast/actors/quorum"
+	"holdfast/raftfsm/cluster"
+)
+
+const (
+	sweepPage  = 1024
+	sweepPause = 20 * time.Millisecond // between pages: a sweep is in no hurry
+	sweepFirst = 10 * time.Second      // after the start
+)
+
+// sweepLoop looks for tombstones that nobody remembers: left by a coordinator that ended before
+// it could collect them, or missed by a drive that was away.
+func (s *Store) sweepLoop() {
+	timer := time.NewTimer(sweepFirst)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-s.closing.Done():
+			return
+		}
+		s.SweepTombstones(s.closing, sweepPause)
+		timer.Reset(s.opt.SweepEvery)
+	}
+}
+
+// SweepTombstones walks all buckets once, pausing between pages, brings the tombstones it meets to
+// the members that missed them and hands them to collection. It returns how many it handed over.
+func (s *Store) SweepTombstones(ctx context.Context, pause time.Duration) int {
+	found := 0
+	for _, bucket := range s.opt.Buckets() {
+		plan, err := s.listPlan(nil)
+		if err != nil {
+			return found // it comes again
+		}
+		for _, d := range plan.drives {
+			found += s.sweepDrive(ctx, plan, d, bucket, pause)
+		}
+	}
+	return found
+}
+
+// sweepDrive walks the sets that a drive answers for. Every tombstone is on some member of its set
+// that the plan asks, so nothing is missed that W members took.
+func (s *Store) sweepDrive(ctx context.Context, plan *listPlan, d planned, bucket cluster.Bucket, pause time.Duration) int {
+	found, start := 0, ""
+	sets := func(name string) cluster.SetID { return placement.SetOf(plan.topo, bucket.ID, name) }
+	witness := make([]uint64, len(d.full))
+	for i := range witness {
+		witness[i] = d.full[i] | d.witness[i]
+	}
+	for ctx.Err() == nil {
+		reply, err := d.d.Scan(ctx, &drive.ScanRequest{Bucket: bucket.ID, Start: start, Limit: sweepPage, Witness: witness, Sets: sets, Tombstones: true})
+		if err != nil {
+			return found
+		}
+		for i := range reply.Entries {
+			if e := &reply.Entries[i]; e.Kind == ondisk.KindTombstone && !e.Unstable && s.sweepKey(ctx, s.target(&bucket, e.Name), e.Ref) {
+				found++
+			}
+		}
+		if !reply.Truncated || len(reply.Entries) == 0 {
+			return found
+		}
+		start = reply.Entries[len(reply.Entries)-1].Name + "\x00"
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+	return found
+}
+
+// sweepKey brings a stable tombstone to all members and hands it to collection, if all can be
+// reached and nothing newer is there.
+func (s *Store) sweepKey(ctx context.Context, t *target, ref object.VersionRef) bool {
+	tk, err := s.locks.lock(ctx, t)
+	if err != nil {
+		return false
+	}
+	defer s.locks.unlock(t, tk)
+	r := s.newReports(t, false)
+	defer r.close(0)
+	if r.all(ctx) != nil || r.mach.Answered().Len() < t.n() {
+		return false
+	}
+	all := quorum.AllSlots(t.n())
+	var holders, done quorum.Slots
+	for i := range t.n() {
+		vs := r.answers[i].Versions
+		if len(vs) == 0 || vs[0].Version.TS != ref.TS || vs[0].Version.Write != ref.Write {
+			continue
+		}
+		holders |= quorum.Slot(i)
+		if vs[0].Stable {
+			done |= quorum.Slot(i)
+		}
+	}
+	switch {
+	case done == 0:
+		return false
+	case done == all:
+		s.tombs.add(t, drive.Tomb{Key: t.key, Set: t.id, Ref: ref})
+		return true
+	}
+	info, row := r.version(ref, holders)
+	rd := s.newRound(t)
+	rd.base = drive.Commit{
+		Set: t.id, Epoch: t.set.Epoch, BucketRev: t.bucket.Revision, Key: t.key,
+		Row: row, Kind: info.Kind, Versioned: t.bucket.Versioning == "Enabled",
+	}
+	return rd.finish(info, holders, all&^holders) == nil // the round hands it over when all have it
+}
