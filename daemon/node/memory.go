@@ -47,7 +47,7 @@ func planMemory(budget int64, drives int) memoryPlan {
 // so with the default GOMAXPROCS a few syncing drives starve a small machine and group commit
 // degenerates to one operation per sync; one P more per drive cures it.
 func (p memoryPlan) apply(drives int) (undo func()) {
-	limit := debug.SetMemoryLimit(p.Total)
+	limit := debug.SetMemoryLimit(p.Total - p.Slabs) // slabs lie outside of the heap
 	procs := runtime.GOMAXPROCS(0)
 	if os.Getenv("GOMAXPROCS") == "" {
 		cores := runtime.NumCPU()

@@ -287,7 +287,7 @@ func (n *Node) openData(ctx context.Context, adm admission, paths []string) (err
 	n.raft.OnApply(n.applied)
 	n.slabs = slab.New(slab.Config{Budget: n.memory.Slabs})
 	n.store, err = erasureset.New(erasureset.Options{
-		Drives: n.fleet.Drive, Topology: n.raft.Topology, Slabs: n.slabs,
+		Drives: n.fleet.Drive, Topology: n.raft.Topology, Buckets: n.raft.Buckets, Slabs: n.slabs,
 		Logger: n.log, Registry: n.registry, InlineLimit: int(n.cfg.InlineLimit),
 	})
 	if err != nil {
