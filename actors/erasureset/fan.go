@@ -137,16 +137,12 @@ func (s *Store) Fence(ctx context.Context, bucket cluster.BucketID, revision uin
 	return nil
 }
 
-// BucketEmpty says whether a bucket has neither an object nor an open upload. It is asked while the
-// bucket is sealed.
+// BucketEmpty says whether a bucket has no object. Open uploads do not keep it, as in S3: the drives
+// drop them with the removed bucket. It is asked while the bucket is sealed.
 func (s *Store) BucketEmpty(ctx context.Context, bucket cluster.Bucket) (bool, error) {
 	page, err := s.List(ctx, &ListRequest{Bucket: bucket, Limit: 1})
-	if err != nil || len(page.Entries) > 0 {
-		return false, err
-	}
-	ups, err := s.ListUploads(ctx, &ListUploadsRequest{Bucket: bucket, Limit: 1})
 	if err != nil {
 		return false, err
 	}
-	return len(ups.Uploads) == 0, nil
+	return len(page.Entries) == 0, nil
 }

@@ -23,20 +23,11 @@ type files struct {
 	count int                 // guarded by mu: handles that are open
 }
 
+// Readers do not get descriptors for writing: opening for writing creates what is missing.
 type fileKey struct {
-	no   uint32
-	mode fileMode
+	no    uint32
+	write bool
 }
-
-// fileMode says what a descriptor is for. Readers do not get one for writing: opening for writing
-// creates what is missing.
-type fileMode uint8
-
-const (
-	forRead fileMode = iota
-	forWrite
-	forDirect // writing past the page cache
-)
 
 // handle is one open file with its users.
 type handle struct {
@@ -53,8 +44,8 @@ func newFiles(s *Store, max int) *files {
 
 // get returns an open file; put gives it back. Two goroutines that miss at once both open it, and
 // one of the two handles is closed after use.
-func (fs *files) get(no uint32, mode fileMode) (*handle, error) {
-	key := fileKey{no, mode}
+func (fs *files) get(no uint32, write bool) (*handle, error) {
+	key := fileKey{no, write}
 	fs.mu.Lock()
 	if h := fs.open[key]; h != nil {
 		fs.use(h)
@@ -63,7 +54,7 @@ func (fs *files) get(no uint32, mode fileMode) (*handle, error) {
 	}
 	fs.mu.Unlock()
 
-	f, err := fs.s.openFile(no, mode)
+	f, err := fs.s.openFile(no, write)
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +117,7 @@ func (fs *files) evict() (out []*handle) {
 func (fs *files) drop(no uint32) {
 	var evict []*handle
 	fs.mu.Lock()
-	for _, mode := range []fileMode{forRead, forWrite, forDirect} {
-		key := fileKey{no, mode}
+	for _, key := range []fileKey{{no, false}, {no, true}} {
 		h := fs.open[key]
 		if h == nil {
 			continue
@@ -174,14 +164,10 @@ func closeAll(hs []*handle, log *slog.Logger) {
 
 // openFile opens a segment file and refuses one that belongs elsewhere. A header that fails its
 // checksum is no reason to refuse: every frame says itself whose it is.
-func (s *Store) openFile(no uint32, mode fileMode) (vfs.File, error) {
-	name := s.path(no)
-	if mode != forRead {
-		f, err := s.fs.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
-		if err == nil && mode == forDirect && !setDirect(f) {
-			s.direct.Store(false)
-		}
-		return f, err
+func (s *Store) openFile(no uint32, write bool) (vfs.File, error) {
+	name := s.fs.PathJoin(s.dir, fileName(no))
+	if write {
+		return s.fs.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
 	}
 	f, err := s.fs.Open(name)
 	if err != nil {

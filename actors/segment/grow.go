@@ -32,19 +32,14 @@ func (s *Store) newSegment(class ondisk.SegmentClass, kind int) (*seg, error) {
 		}
 		return nil, fmt.Errorf("segment %d: %w", g.no, err)
 	}
-	existed := g.file
 	g.gen, g.class, g.file = gen, class, true
 	switch class {
 	case ondisk.SegmentRun:
 		s.initRun(g)
-		if !existed {
-			g.virgin.setAll(units{0, s.units})
-		}
 		s.listRun(g)
 	default:
 		g.tail, g.end = page, page
 		g.ahead = min(s.size, aheadStep)
-		g.blank = !existed
 	}
 	return g, nil
 }
@@ -77,7 +72,7 @@ func (s *Store) pickSegment(kind int) (*seg, error) {
 // prepare makes the file ready for a new generation, which it returns.
 func (s *Store) prepare(g *seg, class ondisk.SegmentClass) (gen uint32, err error) {
 	existed := g.file // nobody else changes it: g is in no list
-	h, err := s.files.get(g.no, forWrite)
+	h, err := s.files.get(g.no, true)
 	if err != nil {
 		return 0, noSpace(err)
 	}

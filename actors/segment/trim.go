@@ -142,7 +142,6 @@ func (s *Store) punchIdle(ctx context.Context, budget int) (done int) {
 		if ok {
 			h.g.alloc.clearAll(h.r)
 			h.g.punched.setAll(h.r)
-			h.g.virgin.setAll(h.r)
 			done++
 		}
 		s.listRun(h.g)
@@ -153,7 +152,7 @@ func (s *Store) punchIdle(ctx context.Context, budget int) (done int) {
 }
 
 func (s *Store) punchUnits(no uint32, r units) bool {
-	h, err := s.files.get(no, forWrite)
+	h, err := s.files.get(no, true)
 	if err != nil {
 		return false
 	}
