@@ -394,3 +394,39 @@ func TestCrashAtEveryCall(t *testing.T) {
 	}
 	_ = cluster.DriveID{}
 }
+
+// atCall runs once, before the n-th call that changes the file system.
+type atCall struct {
+	n, calls int
+	mu       sync.Mutex
+	run      func()
+}
+
+func (*atCall) String() string { return "at call" }
+
+func (a *atCall) MaybeError(op errorfs.Op) error {
+	if op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.calls++; a.calls == a.n {
+		a.run()
+	}
+	return nil
+}
+
+// crashesOf runs f and returns what several crashes before its n-th changing call leave; nil if f
+// makes fewer calls.
+func crashesOf(mem *vfs.MemFS, n int, f func(vfs.FS) error) (clones []*vfs.MemFS) {
+	at := &atCall{n: n, run: func() {
+		for i, percent := range []int{0, 50, 100} {
+			cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(uint64(n), uint64(i)))}
+			clones = append(clones, mem.CrashClone(cfg))
+		}
+	}}
+	if err := f(errorfs.Wrap(mem, at)); err != nil {
+		return nil
+	}
+	return clones
+}
