@@ -1,0 +1,195 @@
+package drive_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast/actors/drive"
+	"holdfast/actors/ondisk"
+)
+
+// exhaustive breaks every bit instead of some: minutes instead of seconds.
+var exhaustive = flag.Bool("exhaustive", false, "break every bit of every file, not only some")
+
+// smallStore writes a little of everything, part of it flushed to tables, and returns what a drive
+// that lost nothing shows.
+func smallStore(t *testing.T, fs vfs.FS) (*model, uint64) {
+	t.Helper()
+	if err := drive.FormatOn(fs, "/d", crashLabel()); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, o: drive.Options{Path: "/d", FS: fs, Label: crashLabel(), MemTable: 1 << 20}}
+	r.open()
+	m := &model{keys: map[string]string{}, uploads: map[string]int{}}
+	put := func(name, payload string, staged bool) {
+		c := r.version(name, payload)
+		if staged {
+			c = r.staged(name, []byte(payload), 256<<10)
+		}
+		r.commit(c)
+		r.mark(c)
+		m.keys[name] = payload
+	}
+	put("a", "in a table", false)
+	put("b", string(pattern(3000, 1)), true)
+	if err := r.a.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	r.reopen()
+	put("c", "in the log", false)
+	put("a", "overwritten", false)
+	put("d", string(pattern(70<<10, 2)), true)
+	d := r.tombstone("gone")
+	r.commit(d)
+	own, _ := r.a.Watermarks()
+	if err := r.a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return m, own
+}
+
+// TestEveryBitFlipAndTruncationIsFoundOut breaks one bit, or cuts one file short, and opens the
+// drive. It may refuse, it may answer with errors, it may know that it has forgotten something; it
+// never shows wrong bytes, and the process lives.
+func TestEveryBitFlipAndTruncationIsFoundOut(t *testing.T) {
+	mem := vfs.NewMem()
+	want, batch := smallStore(t, mem)
+	var files []string
+	for _, dir := range []string{"/d", "/d/idx", "/d/seg"} {
+		names, err := mem.List(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if info, err := mem.Stat(path.Join(dir, name)); err == nil && !info.IsDir() && info.Size() > 0 {
+				files = append(files, path.Join(dir, name))
+			}
+		}
+	}
+	samples := 24
+	if testing.Short() {
+		samples = 5
+	}
+	outcomes := map[string]int{}
+	for _, name := range files {
+		data := readAll(t, mem, name)
+		used := len(strings.TrimRight(string(data), "\x00"))
+		stride := max(1, used/samples)
+		if *exhaustive {
+			stride = 1
+		}
+		for at := 0; at < used; at += stride {
+			bits := []int{(at * 5) % 8}
+			if *exhaustive {
+				bits = []int{0, 1, 2, 3, 4, 5, 6, 7}
+			}
+			for _, bit := range bits {
+				broken := append([]byte(nil), data...)
+				broken[at] ^= 1 << bit
+				outcome := openBroken(t, mem, name, broken, want, batch, fmt.Sprintf("bit %d of byte %d of %s", bit, at, name))
+				outcomes[kindOf(name)+" flipped: "+outcome]++
+			}
+			outcome := openBroken(t, mem, name, data[:at], want, batch, fmt.Sprintf("%s cut to %d bytes", name, at))
+			outcomes[kindOf(name)+" cut: "+outcome]++
+		}
+	}
+	for o, n := range outcomes {
+		t.Logf("%4d x %s", n, o)
+	}
+}
+
+func kindOf(name string) string {
+	base := path.Base(name)
+	if ext := path.Ext(base); ext != "" {
+		return ext
+	}
+	base, _, _ = strings.Cut(base, "-")
+	return base
+}
+
+func readAll(t *testing.T, fs vfs.FS, name string) []byte {
+	t.Helper()
+	f, err := fs.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// openBroken opens a copy of the store with one file replaced and judges what it shows.
+func openBroken(t *testing.T, mem *vfs.MemFS, name string, data []byte, want *model, batch uint64, what string) string {
+	t.Helper()
+	fs := vfs.NewMem()
+	if ok, err := vfs.Clone(mem, fs, "/d", "/d"); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err == nil {
+		_, err = f.Write(append([]byte(nil), data...))
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	a, err := drive.Open(ctx, drive.Options{Path: "/d", FS: fs, Label: crashLabel(), MemTable: 1 << 20})
+	if errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("%s: open hung", what)
+	}
+	if err != nil {
+		return "refused"
+	}
+	defer a.Close()
+	own, _ := a.Watermarks()
+	outcome := "harmless"
+	for key, payload := range want.keys {
+		got, err := newestOf(ctx, a, key)
+		switch {
+		case err != nil:
+			outcome = "error"
+		case got == payload:
+		case own < batch:
+			outcome = "knows that it forgot"
+		default:
+			t.Errorf("%s: key %s shows %d bytes %.20q", what, key, len(got), got)
+			return "WRONG"
+		}
+	}
+	return outcome
+}
+
+// newestOf is the payload of the newest version of a key.
+func newestOf(ctx context.Context, a *drive.Actor, name string) (string, error) {
+	rep, err := a.Report(ctx, &drive.ReportRequest{Set: testSet, Epoch: 1, Key: key(name), WithShard: true})
+	if err != nil {
+		return "", err
+	}
+	if len(rep.Versions) == 0 || rep.Versions[0].Version.Kind != ondisk.KindObject {
+		return "", nil
+	}
+	if rep.Versions[0].Version.Refs[0].Inline {
+		if rep.Inline == nil {
+			return "", drive.ErrDamaged
+		}
+		return string(rep.Inline), nil
+	}
+	if rep.Shard == nil {
+		return "", drive.ErrDamaged
+	}
+	defer rep.Shard.Close()
+	return readShard(ctx, rep.Shard)
+}

@@ -1,0 +1,40 @@
+package drive
+
+import (
+	"path"
+	"strconv"
+
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+)
+
+// Place is where byte off of a shard lies: the segment's file and the offset in it.
+func (a *Actor) Place(oid object.OID, off int64) (file string, at int64, err error) {
+	m, err := a.manifest(oid)
+	if err != nil {
+		return "", 0, err
+	}
+	for _, e := range m.Extents {
+		if off >= e.Data {
+			off -= e.Data
+			continue
+		}
+		// Frames of a run are padded to pages, and so is the whole extent.
+		run := e.Length%ondisk.FrameHeaderRoom == 0
+		frame := int64(ondisk.MaxFrameData)
+		if e.Frames > 1 {
+			for frame/2*int64(e.Frames) >= e.Data {
+				frame /= 2
+			}
+		}
+		n := off / frame
+		size := min(frame, e.Data-n*frame)
+		at = e.Offset + n*int64(ondisk.FrameSize(int(frame), run)) + int64(ondisk.FrameHeaderSize(int(size), run)) + off%frame
+		name := strconv.Itoa(int(e.Segment))
+		return path.Join(a.path, segmentDir, "00000000"[len(name):]+name+".seg"), at, nil
+	}
+	return "", 0, ErrNoShard
+}
+
+// Flush writes the memtable to a table.
+func (a *Actor) Flush() error { return a.db.Flush() }
