@@ -50,18 +50,18 @@ func allowed(from, to string) bool {
 	if concreteRaft(from) { // of the house it knows itself and the ground floor
 		return inside(to, "raftfsm")
 	}
-	if concreteRaft(to) || rank(to, floors) > rank(from, floors) {
+	if concreteRaft(to) || height(to, floors) > height(from, floors) {
 		return false
 	}
 	if from == "actors" { // the mailbox runtime knows no drives
 		return false
 	}
-	at := rank(from, rooms)
-	return at < 0 || rank(to, rooms) <= at
+	at := height(from, rooms)
+	return at < 0 || height(to, rooms) <= at
 }
 
-// rank is the height of the place that a package lies in, or -1.
-func rank(path string, heights map[string]int) int {
+// height is that of the place that a package lies in, or -1.
+func height(path string, heights map[string]int) int {
 	for place, h := range heights {
 		if inside(path, place) {
 			return h

@@ -58,14 +58,14 @@ func (n *Node) change(ctx context.Context, c command.Command, by By) (state.Outc
 // propose puts an entry into the log and returns what the state machine answered.
 func (n *Node) propose(ctx context.Context, entry []byte) (reply, error) {
 	for {
-		if err := n.awaitLeader(ctx); err != nil {
-			return reply{}, err
+		s, err := n.awaitLeader(ctx)
+		if err != nil {
+			return reply{}, fmt.Errorf("%w: %w", cluster.ErrNoLeader, err)
 		}
 		deadline, _ := ctx.Deadline() // Apply set one
-		future := n.raft.Apply(entry, max(time.Until(deadline), time.Millisecond))
+		future := s.raft.Apply(entry, max(time.Until(deadline), time.Millisecond))
 		done := make(chan error, 1)
 		go func() { done <- future.Error() }() // ends at the latest when raft shuts down
-		var err error
 		select {
 		case err = <-done:
 		case <-ctx.Done():
@@ -79,30 +79,6 @@ func (n *Node) propose(ctx context.Context, entry []byte) (reply, error) {
 			return reply{}, fmt.Errorf("%w: %w", cluster.ErrNoLeader, err)
 		default: // leadership lost, shut down, or the log could not be written
 			return reply{}, fmt.Errorf("%w: %w", cluster.ErrOutcomeUnknown, err)
-		}
-	}
-}
-
-// awaitLeader returns when this node leads. It looks every few milliseconds while there is no leader,
-// because raft's channel of notices may skip some.
-func (n *Node) awaitLeader(ctx context.Context) error {
-	if n.raft.State() == raft.Leader {
-		return nil
-	}
-	look := time.NewTicker(max(n.o.Timeout/10, time.Millisecond))
-	defer look.Stop()
-	for {
-		select {
-		case <-look.C:
-			if n.raft.State() == raft.Leader {
-				return nil
-			}
-		case <-n.dir.log.Failed():
-			return fmt.Errorf("%w: the raft log has failed", cluster.ErrNoLeader)
-		case <-n.stop:
-			return fmt.Errorf("%w: %w", cluster.ErrNoLeader, ErrClosed)
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", cluster.ErrNoLeader, ctx.Err())
 		}
 	}
 }

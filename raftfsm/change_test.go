@@ -16,6 +16,7 @@ import (
 
 	"holdfast/raftfsm/cluster"
 	"holdfast/raftfsm/command"
+	"holdfast/raftfsm/raftlog"
 	"holdfast/raftfsm/seal"
 	"holdfast/raftfsm/state"
 )
@@ -380,7 +381,7 @@ func TestRepeatedRequest(t *testing.T) {
 	}
 }
 
-// TestRaftLogFails: the drive with the log goes away while the node runs.
+// TestRaftLogFails: the drive with the log goes away while the node runs, and there is no other.
 func TestRaftLogFails(t *testing.T) {
 	n, _, o := newNode(t)
 	createBucket(t, n, "first")
@@ -388,7 +389,9 @@ func TestRaftLogFails(t *testing.T) {
 	if _, err := n.CreateBucket(t.Context(), "second", "alice", ""); !errors.Is(err, cluster.ErrOutcomeUnknown) {
 		t.Fatalf("change while the log fails: %v", err)
 	}
-	<-n.Failed()
+	if err := n.Status().LogErr; !errors.Is(err, raftlog.ErrFailed) {
+		t.Fatalf("status: %v", err)
+	}
 	if _, err := n.CreateBucket(t.Context(), "third", "alice", ""); !errors.Is(err, cluster.ErrNoLeader) {
 		t.Fatalf("change after the log failed: %v", err)
 	}
@@ -399,6 +402,42 @@ func TestRaftLogFails(t *testing.T) {
 	n = openNode(t, o)
 	createBucket(t, n, "third")
 	wantBuckets(t, n, "first", "third")
+}
+
+// TestRaftDirectoryMoves: the drive with the log goes away while the node runs, and others take over,
+// one after the other, without a restart.
+func TestRaftDirectoryMoves(t *testing.T) {
+	home := t.TempDir()
+	copies := newCopies(4)
+	o := testOptions(t, filepath.Join(home, "raft0"), copies)
+	gone := filepath.Join(home, "not-mounted", "raft")
+	o.Elsewhere = func() []string {
+		return []string{o.Dir, gone, filepath.Join(home, "raft1"), filepath.Join(home, "raft2")}
+	}
+	n := openNode(t, o)
+	createBucket(t, n, "bucket-0")
+	for i := range 2 {
+		breakFile(t, filepath.Join(home, fmt.Sprintf("raft%d", i), logFile))
+		if _, err := n.CreateBucket(t.Context(), "lost", "alice", ""); !errors.Is(err, cluster.ErrOutcomeUnknown) {
+			t.Fatalf("change while the log fails: %v", err)
+		}
+		createBucket(t, n, fmt.Sprintf("bucket-%d", i+1)) // waits for the move
+		if dir := n.Status().Dir; dir != filepath.Join(home, fmt.Sprintf("raft%d", i+1)) {
+			t.Fatalf("the directory is %s", dir)
+		}
+	}
+	node := n.ID()
+	closeNode(t, n)
+	o.Birth = nil // and the next start finds the stale directory first
+	n = openNode(t, o)
+	wantBuckets(t, n, "bucket-0", "bucket-1", "bucket-2")
+	if n.ID() != node {
+		t.Fatalf("node is %s, was %s", n.ID(), node)
+	}
+	closeNode(t, n)
+	o.Dir = gone // on a drive that is not there: another takes it
+	n = openNode(t, o)
+	createBucket(t, n, "zlast")
 }
 
 // breakFile makes every write of this process to an open file fail as on a full drive.
@@ -432,11 +471,11 @@ func TestSnapshotAndCompaction(t *testing.T) {
 	for i := range 20 {
 		createBucket(t, n, fmt.Sprintf("bucket-%d", i))
 	}
-	if err := n.raft.Snapshot().Error(); err != nil {
+	if err := n.server.Load().raft.Snapshot().Error(); err != nil {
 		t.Fatal(err)
 	}
-	last, _ := n.dir.log.LastIndex()
-	if err := n.dir.log.DeleteRange(1, last-3); err != nil { // as raft does after TrailingLogs
+	last, _ := n.server.Load().dir.log.LastIndex()
+	if err := n.server.Load().dir.log.DeleteRange(1, last-3); err != nil { // as raft does after TrailingLogs
 		t.Fatal(err)
 	}
 	createBucket(t, n, "zlast")

@@ -7,6 +7,8 @@ var (
 	ErrNoState = errors.New("no control state found")
 	// ErrDamaged is returned when what holds the control state is damaged and no whole copy was found.
 	ErrDamaged = errors.New("control state is damaged and no whole copy was found")
+	// ErrDirectory is returned when no raft directory can be made where one may be.
+	ErrDirectory = errors.New("raft directory cannot be used")
 	// ErrNoCopy is returned by a Copy that holds nothing yet.
 	ErrNoCopy = errors.New("drive has no copy of the control state")
 	// ErrNewerCopy is returned when a drive joins with a newer control state than the node was

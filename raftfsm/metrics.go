@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"holdfast/raftfsm/cluster"
@@ -18,7 +17,8 @@ type Status struct {
 	InForce uint64 // index of the state in force
 	Needed  int    // copies that a change needs
 	Copies  []CopyStatus
-	LogErr  error // why the raft log takes no more writes; nil = it does
+	Dir     string // where the raft directory is
+	LogErr  error  // why the raft log takes no more writes; nil = it does
 }
 
 // CopyStatus is how one drive's copy is doing.
@@ -30,9 +30,8 @@ type CopyStatus struct {
 
 // Status looks at the node.
 func (n *Node) Status() Status {
-	s := Status{
-		Leader: n.raft.State() == raft.Leader, InForce: n.State().Index(), Needed: n.o.W, LogErr: n.dir.log.Err(),
-	}
+	now := n.server.Load()
+	s := Status{Leader: now.leads(), Dir: now.dir.path, LogErr: now.dir.log.Err(), InForce: n.State().Index(), Needed: n.o.W}
 	s.Applied, s.Copies = n.mirror.status()
 	return s
 }

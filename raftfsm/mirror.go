@@ -90,6 +90,13 @@ func (m *mirror) offer(s *state.State) {
 	}
 }
 
+// newest is the newest state that was applied.
+func (m *mirror) newest() *state.State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.target
+}
+
 func notify(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:

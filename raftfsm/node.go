@@ -20,10 +20,11 @@ import (
 	"io/fs"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"holdfast/raftfsm/cluster"
@@ -39,6 +40,9 @@ type Options struct {
 	// Dir is the raft directory: a place on one of the drives whose parent exists. It may name
 	// another drive than the last time; what is missing there is rebuilt from the copies.
 	Dir string
+	// Elsewhere lists where the directory may move when Dir cannot be written any more: a place on
+	// each other drive that is in service now, best first. nil = nowhere.
+	Elsewhere func() []string
 	// Copies are the drives that are in service. More can join and leave (AddCopy, RemoveCopy).
 	Copies []Copy
 	// W is the number of copies that must hold a change before it is answered: n/2+1 of the n local
@@ -69,12 +73,13 @@ type limits struct {
 	copyRetry time.Duration // until a failed write is tried again
 	catchUp   time.Duration // bringing the copies up to date at start
 	change    time.Duration // one change, when the caller sets no earlier deadline
+	moveRetry time.Duration // until moving the raft directory is tried again
 }
 
 func defaultLimits() limits {
 	return limits{
 		load: 10 * time.Second, copyWrite: 10 * time.Second, copyRetry: time.Second,
-		catchUp: 5 * time.Second, change: 15 * time.Second,
+		catchUp: 5 * time.Second, change: 15 * time.Second, moveRetry: 5 * time.Second,
 	}
 }
 
@@ -89,9 +94,7 @@ type Node struct {
 	// complete says that enough copies were read at start to have seen everything that was ever answered.
 	complete bool
 
-	dir     *directory
-	raft    *raft.Raft
-	trans   *raft.InmemTransport
+	server  atomic.Pointer[server] // the raft server in service; replaced by move
 	mirror  *mirror
 	metrics *metrics
 	stop    chan struct{}
@@ -118,16 +121,16 @@ func open(ctx context.Context, o Options, l limits) (*Node, error) {
 	loadCtx, cancel := context.WithTimeout(ctx, l.load)
 	all := survey(loadCtx, o.Cluster, o.Copies)
 	cancel()
-	first, err := n.prepare(all)
+	d, first, err := n.prepare(all)
 	if err != nil {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
 	birth, err := n.unlock(first)
 	if err == nil {
-		err = n.start(ctx, all, first)
+		err = n.start(ctx, d, all, first)
 	}
 	if err != nil {
-		n.dir.close() // the first error is the one that tells
+		d.close() // the first error is the one that tells
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
 	if birth != nil {
@@ -149,9 +152,9 @@ func open(ctx context.Context, o Options, l limits) (*Node, error) {
 	return n, nil
 }
 
-// prepare opens the raft directory, after rebuilding it if it has to be, and returns the state that
-// is to be in force first.
-func (n *Node) prepare(all []found) (*state.State, error) {
+// prepare judges the copies and opens the raft directory, after rebuilding it if it has to be. It
+// returns the state that is to be in force first.
+func (n *Node) prepare(all []found) (d *directory, first *state.State, err error) {
 	best := newest(all)
 	var damaged error
 	whole := 0
@@ -160,78 +163,103 @@ func (n *Node) prepare(all []found) (*state.State, error) {
 		case f.state != nil:
 			whole++
 		case errors.Is(f.err, state.ErrNewer):
-			return nil, f.err
+			return nil, nil, f.err
 		case !errors.Is(f.err, ErrNoCopy):
 			n.log.Warn("copy of the control state cannot be used", "drive", f.copy.ID().String(), "err", f.err)
 			damaged = errors.Join(damaged, f.err)
 		}
 	}
+	for _, path := range n.places() {
+		if d, err = n.directory(path, best, damaged); !errors.Is(err, ErrDirectory) {
+			break
+		}
+		n.log.Error("raft directory cannot be used", "err", err)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	n.id = d.id
+	if first = best.state; first == nil {
+		first = d.state
+	}
+	n.complete = whole > 0 && whole+n.o.W > len(first.Topology().Drives)
+	return d, first, nil
+}
+
+// places lists where the raft directory may be, without repetition.
+func (n *Node) places() []string {
+	all := []string{n.o.Dir}
+	if n.o.Elsewhere != nil {
+		for _, path := range n.o.Elsewhere() {
+			if !slices.Contains(all, path) {
+				all = append(all, path)
+			}
+		}
+	}
+	return all
+}
+
+// directory opens one raft directory, if it is at least as new as the newest copy, or founds it afresh.
+func (n *Node) directory(path string, best found, damaged error) (*directory, error) {
 	quiet := raftLogger(n.log)
 	var conflict bool
-	d, err := openDirectory(n.o.Dir, n.o.Cluster, quiet, func(s *state.State) {
+	d, err := openDirectory(path, n.o.Cluster, quiet, func(s *state.State) {
 		if best.state != nil && s.Index() == best.state.Index() && s.Term() == best.state.Term() && s.RowDigest() != best.state.RowDigest() {
 			conflict = true
 		}
 	})
-	switch {
-	case err == nil && conflict:
-		err = fmt.Errorf("%w: it differs from the copies at entry %d", errDoubt, best.state.Index())
-	case err == nil && best.state != nil && newer(best.state, d.state):
-		err = fmt.Errorf("%w: it ends before entry %d that the copies hold", errDoubt, best.state.Index())
-	case err == nil && best.state == nil && !d.state.Born() && (n.o.Birth == nil || damaged != nil):
-		d.close() // it holds nothing yet
-		return nil, errors.Join(ErrNoState, damaged)
-	}
 	if err == nil {
-		n.dir, n.id = d, d.id
-	} else {
-		if d != nil {
-			d.close() // it is given up
+		switch {
+		case conflict:
+			err = fmt.Errorf("%w: it differs from the copies at entry %d", errDoubt, best.state.Index())
+		case best.state != nil && newer(best.state, d.state):
+			err = fmt.Errorf("%w: it ends before entry %d that the copies hold", errDoubt, best.state.Index())
+		case best.state == nil && !d.state.Born() && (n.o.Birth == nil || damaged != nil):
+			d.close() // it holds nothing yet
+			return nil, errors.Join(ErrNoState, damaged)
+		default:
+			return d, nil
 		}
-		if err := n.found(best, damaged, err); err != nil {
-			return nil, err
-		}
-		if n.dir, err = openDirectory(n.o.Dir, n.o.Cluster, quiet, func(*state.State) {}); err != nil {
-			return nil, err
-		}
+		d.close() // it is given up
+	}
+	missing := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case !doubtful(err):
+		return nil, err
+	case best.state == nil && (damaged != nil || !missing && n.o.Birth == nil):
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, errors.Join(err, damaged))
+	case best.state == nil && n.o.Birth == nil:
+		return nil, ErrNoState
 	}
 	if best.state == nil {
-		best.state = n.dir.state
+		best.node = cluster.NewID()
 	}
-	n.complete = whole > 0 && whole+n.o.W > len(best.state.Topology().Drives)
-	return best.state, nil
+	return n.found(path, best.node, best.state, err)
 }
 
-// found makes a new raft directory, why being the reason the old one cannot be used.
-func (n *Node) found(best found, damaged, why error) error {
-	missing := errors.Is(why, fs.ErrNotExist)
-	switch {
-	case !doubtful(why):
-		return why
-	case best.state == nil && (damaged != nil || !missing && n.o.Birth == nil):
-		return fmt.Errorf("%w: %w", ErrDamaged, errors.Join(why, damaged))
-	case best.state == nil && n.o.Birth == nil:
-		return ErrNoState
-	}
-	n.id = identity{cluster: n.o.Cluster, node: best.node, server: cluster.NewID()}
-	if best.state == nil {
-		n.id.node = cluster.NewID()
-	}
-	aside, err := setAside(n.o.Dir)
-	if err != nil {
-		return fmt.Errorf("raft directory %s: set aside: %w", n.o.Dir, err)
-	}
+// found makes a new raft directory that begins at a state (nil: before birth) and opens it. why is
+// the reason that what lies there cannot be used. All its errors are ErrDirectory: another place may do.
+func (n *Node) found(path string, node cluster.NodeID, from *state.State, why error) (*directory, error) {
+	id := identity{cluster: n.o.Cluster, node: node, server: cluster.NewID()}
+	aside, err := setAside(path)
 	if aside != "" {
-		n.log.Warn("raft directory set aside", "dir", n.o.Dir, "to", aside, "err", why)
+		n.log.Warn("raft directory set aside", "dir", path, "to", aside, "err", why)
 	}
-	if err := foundDirectory(n.o.Dir, n.id, best.state, raftLogger(n.log)); err != nil {
-		return fmt.Errorf("raft directory %s: found: %w", n.o.Dir, err)
+	quiet := raftLogger(n.log)
+	if err == nil {
+		err = foundDirectory(path, id, from, quiet)
 	}
-	if best.state != nil {
-		n.log.Info("raft founded from a copy of the control state", "dir", n.o.Dir,
-			"drive", best.copy.ID().String(), "index", best.state.Index())
+	var d *directory
+	if err == nil {
+		d, err = openDirectory(path, n.o.Cluster, quiet, func(*state.State) {})
 	}
-	return nil
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrDirectory, path, err)
+	}
+	if from != nil {
+		n.log.Info("raft founded from the control state of the drives", "dir", path, "index", from.Index())
+	}
+	return d, nil
 }
 
 // unlock finds the cluster key, or makes one together with the command that begins the cluster.
@@ -261,7 +289,7 @@ func (n *Node) unlock(s *state.State) (birth *command.Birth, err error) {
 }
 
 // start brings up mirror and raft.
-func (n *Node) start(ctx context.Context, all []found, first *state.State) error {
+func (n *Node) start(ctx context.Context, d *directory, all []found, first *state.State) error {
 	n.mirror = newMirror(n.id.node, n.o.W, n.limits, n.log, first)
 	for _, f := range all {
 		n.mirror.add(f.copy, f.state)
@@ -273,44 +301,21 @@ func (n *Node) start(ctx context.Context, all []found, first *state.State) error
 		}
 		cancel()
 	}
-	c := raft.DefaultConfig()
-	c.LocalID = n.id.serverID()
-	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = n.o.Timeout, n.o.Timeout, n.o.Timeout
-	c.CommitTimeout = min(c.CommitTimeout, n.o.Timeout)
-	c.ShutdownOnRemove = false
-	c.SnapshotThreshold, c.TrailingLogs = 1024, 1024
-	c.Logger = raftLogger(n.log)
-	_, n.trans = raft.NewInmemTransport(address(c.LocalID))
-	f := &fsm{current: state.New(), offer: n.mirror.offer}
-	r, err := raft.NewRaft(c, f, n.dir.log, n.dir.log, n.dir.snaps, n.trans)
+	s, err := n.serve(d)
 	if err != nil {
 		n.mirror.close()
-		return fmt.Errorf("start raft: %w", err)
+		return err
 	}
-	n.raft, n.metrics = r, newMetrics(n)
+	n.server.Store(s)
+	n.metrics = newMetrics(n)
 	n.wg.Add(1)
-	go n.watch()
+	go n.watch(s)
 	return nil
 }
 
-// watch says once that the log has failed.
-func (n *Node) watch() {
-	defer n.wg.Done()
-	select {
-	case <-n.dir.log.Failed():
-		n.log.Error("raft log failed, configuration cannot change until the node is opened again",
-			"dir", n.o.Dir, "err", n.dir.log.Err())
-	case <-n.stop:
-	}
-}
-
-// Failed is closed when the raft log can no longer be written. What is in force stays in force, but
-// nothing can be changed until the node is closed and opened again, with Dir on another drive.
-func (n *Node) Failed() <-chan struct{} { return n.dir.log.Failed() }
-
-// Close stops raft first (it offers nothing more to the mirror), then the mirror (whose writers
-// finish or give up), then closes the log. Stop the subscribers of OnApply after it, and the drives
-// after that. It is idempotent.
+// Close stops raft and its log first (it offers nothing more to the mirror), then the mirror, whose
+// writers finish or give up. Stop what hangs on OnApply after it, and the drives after that. It is
+// idempotent.
 func (n *Node) Close() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -320,12 +325,10 @@ func (n *Node) Close() error {
 	n.closed = true
 	n.unregister()
 	close(n.stop)
-	stopped := n.raft.Shutdown()
-	n.dir.log.Release() // raft may be waiting in a log that failed
-	err := stopped.Error()
-	n.wg.Wait()
+	n.wg.Wait() // a move in progress ends first
+	err := n.server.Load().close()
 	n.mirror.close()
-	if err = errors.Join(err, n.trans.Close(), n.dir.close()); err != nil {
+	if err != nil {
 		return fmt.Errorf("control plane: close: %w", err)
 	}
 	return nil

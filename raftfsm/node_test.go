@@ -154,7 +154,7 @@ func testLogger(t testing.TB) *slog.Logger { return slog.New(slog.NewTextHandler
 
 func testLimits() limits {
 	l := defaultLimits()
-	l.copyRetry, l.change = 5*time.Millisecond, 10*time.Second
+	l.copyRetry, l.moveRetry, l.change = 5*time.Millisecond, 5*time.Millisecond, 10*time.Second
 	return l
 }
 

@@ -57,7 +57,7 @@ func live(t testing.TB) history {
 	h.o = testOptions(t, filepath.Join(t.TempDir(), "raft"), h.copies)
 	n := openNode(t, h.o)
 	createBucket(t, n, "first")
-	if err := n.raft.Snapshot().Error(); err != nil {
+	if err := n.server.Load().raft.Snapshot().Error(); err != nil {
 		t.Fatal(err)
 	}
 	h.sync(t, n)
