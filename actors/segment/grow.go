@@ -12,9 +12,10 @@ import (
 const aheadStep = 64 << 20
 
 // newSegment takes a segment into use: an emptied one if there is any, else a new file. Its header
-// is durable before it returns, so that no frame of the new generation can precede it. s.growing
-// is held; s.mu is not.
-func (s *Store) newSegment(class ondisk.SegmentClass, kind int) (*seg, error) {
+// is durable before it returns, so that no frame of the new generation can precede it. use takes
+// what the caller wants of it before anybody else sees it. s.growing is held; s.mu is not, but it
+// is while use runs.
+func (s *Store) newSegment(class ondisk.SegmentClass, kind int, use func(*seg)) (*seg, error) {
 	s.mu.Lock()
 	g, err := s.pickSegment(kind)
 	s.mu.Unlock()
@@ -41,6 +42,7 @@ func (s *Store) newSegment(class ondisk.SegmentClass, kind int) (*seg, error) {
 		g.tail, g.end = page, page
 		g.ahead = min(s.size, aheadStep)
 	}
+	use(g)
 	return g, nil
 }
 

@@ -338,6 +338,23 @@ func TestConcurrentWritersShareSyncs(t *testing.T) {
 	r.check()
 }
 
+// Streams that grow into new segments at the same time must not get the same units.
+func TestConcurrentStreamsGetTheirOwnUnits(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), func(o *Options) { o.Limit = 200; o.SegmentSize = page + 2*UnitSize })
+	var wg sync.WaitGroup
+	for i := range uint64(12) {
+		wg.Go(func() {
+			for j := range uint64(4) {
+				if err := r.put(i*100+j, 1_100_000, 1<<20, -1); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	r.check()
+}
+
 func TestRestartFreesWhatWasNotCommitted(t *testing.T) {
 	r := newRig(t, vfs.NewMem(), nil)
 	r.mustPut(1, 100_000)

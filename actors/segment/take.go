@@ -102,22 +102,23 @@ func (s *Store) makeRoom(kind int, tried *seg, n int64) error {
 			return s.extend(g, h, end)
 		}
 	}
-	next := s.resume(n)
-	s.mu.Unlock()
-	if next == nil {
-		var err error
-		if next, err = s.newSegment(ondisk.SegmentPack, kind); err != nil {
-			return err
+	replace := func(next *seg) {
+		next.packing = true
+		s.pack[kind] = next
+		if g != nil {
+			s.retire(g)
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	next.packing = true
-	s.pack[kind] = next
-	if g != nil {
-		s.retire(g)
+	next := s.resume(n)
+	if next != nil {
+		replace(next)
 	}
-	return nil
+	s.mu.Unlock()
+	if next != nil {
+		return nil
+	}
+	_, err := s.newSegment(ondisk.SegmentPack, kind, replace)
+	return err
 }
 
 // resume picks a pack segment that was left with room for n bytes. s.mu is held.
@@ -125,7 +126,6 @@ func (s *Store) resume(n int64) *seg {
 	for no, g := range s.partial {
 		if g.tail+n <= s.size {
 			delete(s.partial, no)
-			g.packing = true
 			return g
 		}
 	}
@@ -182,17 +182,19 @@ func (s *Store) growRun(after *seg, next, want int, whole bool) (*seg, units, er
 	if ok { // somebody else grew meanwhile
 		return g, r, nil
 	}
-	fresh, err := s.newSegment(ondisk.SegmentRun, fresh)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	g, err := s.newSegment(ondisk.SegmentRun, fresh, func(g *seg) {
+		r = s.reserve(g, g.bestRun(want, s.units))
+	})
 	if err != nil {
 		// What is too scattered or not a whole segment is still better than nothing.
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if g, r, ok := s.takeRun(after, next, want); ok {
 			return g, r, nil
 		}
 		return nil, units{}, err
 	}
-	return fresh, s.reserve(fresh, fresh.bestRun(want, s.units)), nil
+	return g, r, nil
 }
 
 // allocate makes sure that the units of a part have space in the file system.

@@ -226,6 +226,9 @@ func (w *Writer) placeRun() (*part, error) {
 	if last != nil {
 		w.trim(last)
 	}
+	if p.units.n == 0 {
+		panic("segment: a reservation without units")
+	}
 	w.flushed = p.next
 	w.parts = append(w.parts, p)
 	return p, nil
