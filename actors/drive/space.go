@@ -21,7 +21,10 @@ const (
 	spaceStep = 4 << 20
 	// metricsEvery is how many periods pass between two looks at the index's own figures.
 	metricsEvery = 20
-	maxBallast   = 1 << 30
+	// maxBallast is room for a few flushes and compactions of the index, which is all that it must
+	// get through on a file system that others have filled. The design would allow 1 GiB; four
+	// drives tried out on one laptop disk should not take 4 GiB before the first object.
+	maxBallast = 128 << 20
 )
 
 // space knows how full the drive is. At the reserve new data is refused while deletes and reads go
