@@ -214,6 +214,11 @@ func (g *Guard) Leave() {
 		return
 	}
 	delete(s.guards, g.epoch)
+	for e := range s.guards {
+		if e < g.epoch {
+			return // an older one still holds whatever this one held
+		}
+	}
 	for x := range s.freeing {
 		s.settle(x)
 	}

@@ -95,7 +95,7 @@ func (c *compaction) run(ctx context.Context) error {
 	c.s.mu.Lock()
 	end := c.g.end
 	c.s.mu.Unlock()
-	h, err := c.s.files.get(c.g.no, false)
+	h, err := c.s.files.get(c.g.no, forRead)
 	if err != nil {
 		return corrupt(err)
 	}
@@ -161,7 +161,7 @@ func (c *compaction) copyExtent(r *Reader, e ondisk.Extent, write object.WriteID
 	if err != nil {
 		return err
 	}
-	w.frames = e.First
+	w.frames, w.wide = e.First, r.wide
 	for n := range int(e.Frames) {
 		if c.buf == nil {
 			c.buf = make([]byte, ondisk.FrameHeaderRoom+ondisk.MaxFrameData)

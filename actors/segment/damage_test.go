@@ -28,12 +28,12 @@ func TestBitFlipsAreNoticed(t *testing.T) {
 				t.Fatal(err)
 			}
 			e := st.extents[0]
-			run := size > PackLimit
+			wide := size >= wideFrame
 			used := map[int64]bool{} // offsets that carry meaning, header padding included
 			for n, left := 0, size; left > 0; n++ {
 				data := min(left, 256<<10)
-				off := e.Offset + int64(n*ondisk.FrameSize(256<<10, run))
-				for i := range ondisk.FrameHeaderSize(data, run) + data {
+				off := e.Offset + int64(n*ondisk.FrameSize(256<<10, wide))
+				for i := range ondisk.FrameHeaderSize(data, wide) + data {
 					used[off+int64(i)] = true
 				}
 				left -= data
@@ -64,7 +64,7 @@ func TestMisplacedFramesAreNoticed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := int64(ondisk.FrameSize(256<<10, false))
+	n := int64(ondisk.FrameSize(256<<10, true))
 	copy(raw[e.Offset:e.Offset+n], bytes.Clone(raw[e.Offset+n:e.Offset+2*n]))
 	if _, err := r.read(1); !errors.Is(err, ondisk.ErrCorrupt) {
 		t.Errorf("frame 1 in the place of frame 0: %v", err)

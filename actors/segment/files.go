@@ -23,11 +23,20 @@ type files struct {
 	count int                 // guarded by mu: handles that are open
 }
 
-// Readers do not get descriptors for writing: opening for writing creates what is missing.
 type fileKey struct {
-	no    uint32
-	write bool
+	no   uint32
+	mode fileMode
 }
+
+// fileMode says what a descriptor is for. Readers do not get one for writing: opening for writing
+// creates what is missing.
+type fileMode uint8
+
+const (
+	forRead fileMode = iota
+	forWrite
+	forDirect // writing past the page cache
+)
 
 // handle is one open file with its users.
 type handle struct {
@@ -44,8 +53,8 @@ func newFiles(s *Store, max int) *files {
 
 // get returns an open file; put gives it back. Two goroutines that miss at once both open it, and
 // one of the two handles is closed after use.
-func (fs *files) get(no uint32, write bool) (*handle, error) {
-	key := fileKey{no, write}
+func (fs *files) get(no uint32, mode fileMode) (*handle, error) {
+	key := fileKey{no, mode}
 	fs.mu.Lock()
 	if h := fs.open[key]; h != nil {
 		fs.use(h)
@@ -54,7 +63,7 @@ func (fs *files) get(no uint32, write bool) (*handle, error) {
 	}
 	fs.mu.Unlock()
 
-	f, err := fs.s.openFile(no, write)
+	f, err := fs.s.openFile(no, mode)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +126,8 @@ func (fs *files) evict() (out []*handle) {
 func (fs *files) drop(no uint32) {
 	var evict []*handle
 	fs.mu.Lock()
-	for _, key := range []fileKey{{no, false}, {no, true}} {
+	for _, mode := range []fileMode{forRead, forWrite, forDirect} {
+		key := fileKey{no, mode}
 		h := fs.open[key]
 		if h == nil {
 			continue
@@ -164,10 +174,14 @@ func closeAll(hs []*handle, log *slog.Logger) {
 
 // openFile opens a segment file and refuses one that belongs elsewhere. A header that fails its
 // checksum is no reason to refuse: every frame says itself whose it is.
-func (s *Store) openFile(no uint32, write bool) (vfs.File, error) {
-	name := s.fs.PathJoin(s.dir, fileName(no))
-	if write {
-		return s.fs.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
+func (s *Store) openFile(no uint32, mode fileMode) (vfs.File, error) {
+	name := s.path(no)
+	if mode != forRead {
+		f, err := s.fs.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
+		if err == nil && mode == forDirect && !setDirect(f) {
+			s.direct.Store(false)
+		}
+		return f, err
 	}
 	f, err := s.fs.Open(name)
 	if err != nil {

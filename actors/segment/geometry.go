@@ -19,6 +19,11 @@ const (
 	page       = 4096
 	chunkUnits = 8 // most units that a stream takes at a time
 
+	// wideFrame is the size from which on frames of a pack segment, too, have a header of a page and
+	// begin and end on one: they can then be written past the page cache, for at most 3 % of space.
+	// Shorter ones lie close together and are gathered for one write. It is part of the format.
+	wideFrame = 128 << 10
+
 	minSegment = 16 << 20
 	maxSegment = 1 << 30
 	minUnits   = 2

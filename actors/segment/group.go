@@ -7,8 +7,7 @@ import (
 )
 
 const (
-	batchSize  = 128 << 10 // bytes of small frames gathered for one write
-	smallFrame = 64 << 10  // frames shorter than this are gathered
+	batchSize  = 256 << 10 // bytes of small frames gathered for one write
 	maxBatched = 1 << 20   // bytes gathered in one segment before a writer must flush them itself
 )
 
@@ -143,7 +142,7 @@ func (s *Store) endSyncs(g *seg, err error) {
 }
 
 func (s *Store) syncNow(g *seg) error {
-	h, err := s.files.get(g.no, true)
+	h, err := s.files.get(g.no, forWrite)
 	if err != nil {
 		return fmt.Errorf("sync segment %d: %w", g.no, err)
 	}

@@ -33,14 +33,19 @@ func (s *Store) newSegment(class ondisk.SegmentClass, kind int, use func(*seg)) 
 		}
 		return nil, fmt.Errorf("segment %d: %w", g.no, err)
 	}
+	existed := g.file
 	g.gen, g.class, g.file = gen, class, true
 	switch class {
 	case ondisk.SegmentRun:
 		s.initRun(g)
+		if !existed {
+			g.virgin.setAll(units{0, s.units})
+		}
 		s.listRun(g)
 	default:
 		g.tail, g.end = page, page
 		g.ahead = min(s.size, aheadStep)
+		g.blank = !existed
 	}
 	use(g)
 	return g, nil
@@ -74,7 +79,7 @@ func (s *Store) pickSegment(kind int) (*seg, error) {
 // prepare makes the file ready for a new generation, which it returns.
 func (s *Store) prepare(g *seg, class ondisk.SegmentClass) (gen uint32, err error) {
 	existed := g.file // nobody else changes it: g is in no list
-	h, err := s.files.get(g.no, true)
+	h, err := s.files.get(g.no, forWrite)
 	if err != nil {
 		return 0, noSpace(err)
 	}

@@ -1,17 +1,91 @@
 package segment
 
 import (
+	"io"
+	"unsafe"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast/actors/guardfs"
 )
+
+// setDirect makes a descriptor write past the page cache, if the file system can.
+func setDirect(f vfs.File) bool {
+	fd := f.Fd()
+	if fd == vfs.InvalidFd {
+		return false
+	}
+	flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
+	if err == nil {
+		_, err = unix.FcntlInt(fd, unix.F_SETFL, flags|unix.O_DIRECT)
+	}
+	return err == nil
+}
+
+// writeDirect writes whole pages past the page cache: on blocks that were never written before it
+// takes a fraction of the CPU time that the cache would. It reports false, having failed nobody, if
+// this file system or this memory cannot do it; the caller then writes as usual.
+func (s *Store) writeDirect(no uint32, b []byte, off int64) (bool, error) {
+	if !s.direct.Load() || uintptr(unsafe.Pointer(unsafe.SliceData(b)))%page != 0 || len(b)%page != 0 {
+		return false, nil
+	}
+	h, err := s.files.get(no, forDirect)
+	if err != nil {
+		return false, err
+	}
+	defer s.files.put(h)
+	if !s.direct.Load() {
+		return false, nil
+	}
+	refused := func(err error) bool { return unsupported(err) || guardfs.IsNoSpace(err) }
+	err = s.health.Change("write", fileName(no), refused, func() error {
+		for len(b) > 0 {
+			n, err := unix.Pwrite(int(h.file.Fd()), b, off)
+			if err == unix.EINTR {
+				continue
+			}
+			if err == nil && n == 0 {
+				err = io.ErrShortWrite
+			}
+			if err != nil {
+				return err
+			}
+			b, off = b[n:], off+int64(n)
+		}
+		return nil
+	})
+	if err != nil && unsupported(err) {
+		s.direct.Store(false)
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// writeFrame writes a frame of a part at off.
+func (s *Store) writeFrame(p *part, b []byte, off int64) error {
+	if p.virgin {
+		whole := len(b) &^ (page - 1)
+		ok, err := s.writeDirect(p.g.no, b[:whole], off)
+		if err != nil {
+			return err
+		}
+		if ok {
+			if b, off = b[whole:], off+int64(whole); len(b) == 0 {
+				return nil
+			}
+		}
+	}
+	return s.writePages(p.h, b, off)
+}
 
 // writePages writes b at off and fills the last page up with zeros: a page written in part would
 // have to be read first where a recycled file is not in memory.
 func (s *Store) writePages(h *handle, b []byte, off int64) error {
 	end := off + int64(len(b))
 	last := end &^ (page - 1)
-	if last == end || last <= off {
+	if last == end || last < off {
 		_, err := h.file.WriteAt(b, off)
 		return err
 	}
@@ -19,8 +93,10 @@ func (s *Store) writePages(h *handle, b []byte, off int64) error {
 	defer s.bufs.Put(buf)
 	rest := (*buf)[:page]
 	clear(rest[copy(rest, b[last-off:]):])
-	if _, err := h.file.WriteAt(b[:last-off], off); err != nil {
-		return err
+	if last > off {
+		if _, err := h.file.WriteAt(b[:last-off], off); err != nil {
+			return err
+		}
 	}
 	_, err := h.file.WriteAt(rest, last)
 	return err
@@ -31,7 +107,7 @@ func (s *Store) writePages(h *handle, b []byte, off int64) error {
 // it brings.
 func (w *Writer) writeBack(p *part) {
 	const step = chunkUnits * UnitSize
-	if !w.run || p.next-w.flushed < step || w.shard.Size >= 0 && w.shard.Size < 2*step {
+	if !w.run || p.virgin || p.next-w.flushed < step || w.shard.Size >= 0 && w.shard.Size < 2*step {
 		return
 	}
 	from := w.flushed

@@ -20,7 +20,7 @@ type Reader struct {
 	oid     object.OID
 	extents []ondisk.Extent
 	pinned  []*seg // one per extent
-	run     []bool
+	wide    bool   // frames are page aligned
 	epoch   uint64
 	frame   int
 	size    int64
@@ -40,7 +40,7 @@ func (g *Guard) Open(oid object.OID, extents []ondisk.Extent, frame int) (*Reade
 	}
 	r := &Reader{
 		s: g.s, oid: oid, extents: extents, epoch: g.epoch, frame: frame, known: -1,
-		pinned: make([]*seg, 0, len(extents)), run: make([]bool, 0, len(extents)),
+		pinned: make([]*seg, 0, len(extents)),
 	}
 	for i := range extents {
 		e := &extents[i]
@@ -69,7 +69,8 @@ func (g *Guard) Open(oid object.OID, extents []ondisk.Extent, frame int) (*Reade
 		}
 		x.pins[r.epoch]++
 		r.pinned = append(r.pinned, x)
-		r.run = append(r.run, x.class == ondisk.SegmentRun)
+		// The writer looked at its first frame, which is a full one or the only one.
+		r.wide = x.class == ondisk.SegmentRun || min(int64(frame), r.size) >= wideFrame
 	}
 	return r, nil
 }
@@ -112,7 +113,6 @@ func (r *Reader) Frames() int { return r.frames }
 // place is where a frame lies.
 type place struct {
 	ext  *ondisk.Extent
-	run  bool
 	off  int64
 	data int // bytes of data it must have
 }
@@ -123,9 +123,9 @@ func (r *Reader) place(n int) (place, error) {
 	}
 	i := sort.Search(len(r.extents), func(i int) bool { return int(r.extents[i].First) > n }) - 1
 	e := &r.extents[i]
-	p := place{ext: e, run: r.run[i], data: int(min(int64(r.frame), r.size-int64(n)*int64(r.frame)))}
-	p.off = e.Offset + int64(n-int(e.First))*int64(ondisk.FrameSize(r.frame, p.run))
-	if p.off+int64(ondisk.FrameSize(p.data, p.run)) > e.Offset+e.Length {
+	p := place{ext: e, data: int(min(int64(r.frame), r.size-int64(n)*int64(r.frame)))}
+	p.off = e.Offset + int64(n-int(e.First))*int64(ondisk.FrameSize(r.frame, r.wide))
+	if p.off+int64(ondisk.FrameSize(p.data, r.wide)) > e.Offset+e.Length {
 		return place{}, fmt.Errorf("%w: frame %d lies outside its extent", ondisk.ErrCorrupt, n)
 	}
 	return p, nil
@@ -134,7 +134,7 @@ func (r *Reader) place(n int) (place, error) {
 // check compares a header with what the index says.
 func (r *Reader) check(h *ondisk.FrameHeader, p place, n int) error {
 	if h.OID != r.oid || int(h.Number) != n || h.Segment != p.ext.Segment || h.Generation != p.ext.Generation ||
-		h.Data != p.data || h.Run != p.run {
+		h.Data != p.data || h.Run != r.wide {
 		return fmt.Errorf("%w: found frame %d of %s, segment %d generation %d", ondisk.ErrCorrupt, h.Number, h.OID, h.Segment, h.Generation)
 	}
 	return nil
@@ -167,7 +167,7 @@ func (r *Reader) readFrame(n int, buf []byte) ([]byte, error) {
 	if len(buf) < ondisk.FrameHeaderRoom+p.data {
 		return nil, fmt.Errorf("buffer of %d bytes", len(buf))
 	}
-	head := ondisk.FrameHeaderSize(p.data, p.run)
+	head := ondisk.FrameHeaderSize(p.data, r.wide)
 	b := buf[ondisk.FrameHeaderRoom-head : ondisk.FrameHeaderRoom+p.data]
 	if err := r.s.readAt(p.ext.Segment, b, p.off); err != nil {
 		return nil, err
@@ -252,7 +252,7 @@ func (r *Reader) header(p place, n int) (ondisk.FrameHeader, error) {
 	}
 	r.mu.Unlock()
 	var room [ondisk.FrameHeaderRoom]byte
-	b := room[:ondisk.FrameHeaderSize(p.data, p.run)]
+	b := room[:ondisk.FrameHeaderSize(p.data, r.wide)]
 	var h ondisk.FrameHeader
 	if err := r.s.readAt(p.ext.Segment, b, p.off); err != nil {
 		return h, err
@@ -271,7 +271,7 @@ func (r *Reader) header(p place, n int) (ondisk.FrameHeader, error) {
 
 // readAt fills b from a segment file. Bytes that cannot be had are damage, whatever the reason.
 func (s *Store) readAt(no uint32, b []byte, off int64) error {
-	h, err := s.files.get(no, false)
+	h, err := s.files.get(no, forRead)
 	if err != nil {
 		return corrupt(err)
 	}

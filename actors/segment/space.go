@@ -33,6 +33,7 @@ type seg struct {
 	reserved bitmap // a writer holds it
 	held     bitmap // freed, but a reader may still look at it or the batch is not durable
 	alloc    bitmap // known to be allocated by the file system
+	virgin   bitmap // known never to have been written
 	idle     bitmap // was free at the last trim
 	punched  bitmap // given back to the file system
 	nfree    int    // units in none of used, reserved, held
@@ -41,6 +42,7 @@ type seg struct {
 	tail    int64 // first byte that nobody reserved
 	end     int64 // everything committed lies below
 	ahead   int64 // preallocated up to here
+	blank   bool  // nothing at or behind tail was ever written
 	packing bool  // it is one of Store.pack
 	stuck   bool  // compaction could not empty it
 
@@ -102,6 +104,7 @@ func (s *Store) fromRow(no uint32, row ondisk.SegmentRow) (*seg, error) {
 func (s *Store) initRun(g *seg) {
 	g.used, g.reserved, g.held = newBitmap(s.units), newBitmap(s.units), newBitmap(s.units)
 	g.alloc, g.idle, g.punched = newBitmap(s.units), newBitmap(s.units), newBitmap(s.units)
+	g.virgin = newBitmap(s.units)
 	g.nfree = s.units
 }
 
@@ -211,8 +214,8 @@ func (s *Store) recycle(g *seg) {
 	}
 	g.class = ondisk.SegmentFree
 	g.stuck = false
-	g.tail, g.end, g.ahead = 0, 0, 0
-	g.used, g.reserved, g.held, g.alloc, g.idle, g.punched = nil, nil, nil, nil, nil, nil
+	g.tail, g.end, g.ahead, g.blank = 0, 0, 0, false
+	g.used, g.reserved, g.held, g.alloc, g.idle, g.punched, g.virgin = nil, nil, nil, nil, nil, nil, nil
 	g.nfree = 0
 	g.group.drop()
 	delete(s.partial, g.no)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -49,10 +50,11 @@ type Store struct {
 	health *guardfs.Health
 	log    *slog.Logger
 
-	files *files
-	bufs  sync.Pool      // *[]byte of batchSize
-	syncs sync.WaitGroup // running sync rounds
-	punch puncher
+	files  *files
+	bufs   sync.Pool      // *[]byte of batchSize
+	syncs  sync.WaitGroup // running sync rounds
+	punch  puncher
+	direct atomic.Bool // the file system takes writes past the page cache, as far as is known
 
 	// growing is held while a segment is made ready for use or preallocated: rare, slow, and of no
 	// concern to commits and readers. It is taken before mu.
@@ -105,6 +107,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s.o.Rows = nil
 	s.files = newFiles(s, o.OpenFiles)
+	s.direct.Store(true)
 	s.bufs.New = func() any { b := make([]byte, 0, batchSize); return &b }
 	for no, row := range o.Rows {
 		g, err := s.fromRow(no, row)

@@ -53,12 +53,12 @@ func (s *Store) takeGathered(kind, n int) (p *part, off int64, into []byte, b *b
 func (s *Store) packPart(g *seg, off, n int64) *part {
 	g.writers++
 	s.reserved += n
-	return &part{g: g, next: off, end: off + n, bytes: n}
+	return &part{g: g, next: off, end: off + n, bytes: n, virgin: g.blank}
 }
 
 // opened gives a new part its file, or takes its reservation back.
 func (s *Store) opened(p *part) (*part, error) {
-	h, err := s.files.get(p.g.no, true)
+	h, err := s.files.get(p.g.no, forWrite)
 	if err == nil {
 		p.h = h
 		return p, nil
@@ -94,7 +94,7 @@ func (s *Store) makeRoom(kind int, tried *seg, n int64) error {
 		}
 		if end <= s.size {
 			s.mu.Unlock()
-			h, err := s.files.get(g.no, true)
+			h, err := s.files.get(g.no, forWrite)
 			if err != nil {
 				return err
 			}
@@ -201,7 +201,12 @@ func (s *Store) growRun(after *seg, next, want int, whole bool) (*seg, units, er
 func (s *Store) allocate(p *part) error {
 	s.mu.Lock()
 	known := true
-	p.units.each(func(i int) { known = known && p.g.alloc.has(i) })
+	p.virgin = true
+	p.units.each(func(i int) {
+		known = known && p.g.alloc.has(i)
+		p.virgin = p.virgin && p.g.virgin.has(i)
+	})
+	p.g.virgin.clearAll(p.units)
 	s.mu.Unlock()
 	if known {
 		return nil

@@ -142,6 +142,7 @@ func (s *Store) punchIdle(ctx context.Context, budget int) (done int) {
 		if ok {
 			h.g.alloc.clearAll(h.r)
 			h.g.punched.setAll(h.r)
+			h.g.virgin.setAll(h.r)
 			done++
 		}
 		s.listRun(h.g)
@@ -152,7 +153,7 @@ func (s *Store) punchIdle(ctx context.Context, budget int) (done int) {
 }
 
 func (s *Store) punchUnits(no uint32, r units) bool {
-	h, err := s.files.get(no, true)
+	h, err := s.files.get(no, forWrite)
 	if err != nil {
 		return false
 	}

@@ -23,8 +23,8 @@ type Shard struct {
 type Writer struct {
 	s     *Store
 	shard Shard
-	run   bool
-	kind  int // fresh or moved
+	run   bool // goes to a run segment
+	kind  int  // fresh or moved
 
 	mu      sync.Mutex
 	err     error           // guarded by mu: ErrDone, or what spoiled the shard
@@ -32,6 +32,7 @@ type Writer struct {
 	parts   []*part         // guarded by mu: what is reserved, in order
 	frames  uint32          // guarded by mu: number of frames written
 	data    int64           // guarded by mu: bytes of data written
+	wide    bool            // guarded by mu: frames are page aligned; settled by the first one
 	short   bool            // guarded by mu: the last frame was not full, so none may follow
 	chunk   int             // guarded by mu: units taken last
 	flushed int64           // guarded by mu: run: offset up to which writeback was begun in the last part
@@ -48,6 +49,7 @@ type part struct {
 	seq   uint64  // last write
 
 	gathered bool // pack: in a batch, together with frames of others
+	virgin   bool // the space was never written, as far as is known
 }
 
 // Writer opens a writer for new data. Shards known to be at most PackLimit long are packed. Nothing
@@ -86,8 +88,11 @@ func (w *Writer) writeFrame(buf []byte) error {
 	case w.frames > 0 && bits.OnesCount(uint(w.shard.Frame)) != 1:
 		return fmt.Errorf("%w: several frames of %d bytes", ErrFrame, w.shard.Frame)
 	}
-	if !w.run && len(w.extents) == 0 && n < smallFrame && w.shard.Size <= int64(w.shard.Frame) {
-		return w.gather(buf, n)
+	if len(w.extents) == 0 {
+		w.wide = w.wide || w.run || n >= wideFrame
+		if !w.wide && w.shard.Size <= int64(w.shard.Frame) {
+			return w.gather(buf, n)
+		}
 	}
 	p, err := w.place(n)
 	if err != nil {
@@ -99,11 +104,11 @@ func (w *Writer) writeFrame(buf []byte) error {
 		return err
 	}
 	off := p.next
-	if err := w.s.writePages(p.h, buf[start:], off); err != nil {
+	if err := w.s.writeFrame(p, buf[start:], off); err != nil {
 		return noSpace(err)
 	}
 	p.seq = p.g.group.wrote()
-	p.next += int64(ondisk.FrameSize(n, w.run))
+	p.next += int64(ondisk.FrameSize(n, w.wide))
 	w.account(p, off, n)
 	w.writeBack(p)
 	return nil
@@ -140,14 +145,14 @@ func (w *Writer) gather(buf []byte, n int) error {
 
 func (w *Writer) header(g *seg) ondisk.FrameHeader {
 	return ondisk.FrameHeader{
-		Run: w.run, Segment: g.no, Generation: g.gen, // a segment that is written to keeps its generation
+		Run: w.wide, Segment: g.no, Generation: g.gen, // a segment that is written to keeps its generation
 		OID: w.shard.OID, Write: w.shard.Write, Number: w.frames,
 	}
 }
 
 // account adds a frame that was written at off to the extents.
 func (w *Writer) account(p *part, off int64, n int) {
-	size := int64(ondisk.FrameSize(n, w.run))
+	size := int64(ondisk.FrameSize(n, w.wide))
 	last := len(w.extents) - 1
 	if last < 0 || w.extents[last].Segment != p.g.no || w.extents[last].Offset+w.extents[last].Length != off {
 		w.extents = append(w.extents, ondisk.Extent{
@@ -166,7 +171,7 @@ func (w *Writer) account(p *part, off int64, n int) {
 
 // place finds room for a frame of n bytes of data: the rest of the last reservation, or another.
 func (w *Writer) place(n int) (*part, error) {
-	size := int64(ondisk.FrameSize(n, w.run))
+	size := int64(ondisk.FrameSize(n, w.wide))
 	if k := len(w.parts); k > 0 && w.parts[k-1].next+size <= w.parts[k-1].end {
 		return w.parts[k-1], nil
 	}
@@ -189,9 +194,9 @@ func (w *Writer) expected() int64 {
 		return 0
 	}
 	f := int64(w.shard.Frame)
-	n := rest / f * int64(ondisk.FrameSize(w.shard.Frame, w.run))
+	n := rest / f * int64(ondisk.FrameSize(w.shard.Frame, w.wide))
 	if rest%f > 0 {
-		n += int64(ondisk.FrameSize(int(rest%f), w.run))
+		n += int64(ondisk.FrameSize(int(rest%f), w.wide))
 	}
 	return n
 }
@@ -214,7 +219,7 @@ func (w *Writer) placeRun() (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	if last != nil && p.g == last.g && p.units.start() == last.end {
+	if last != nil && p.g == last.g && p.units.start() == last.end && p.virgin == last.virgin {
 		w.s.files.put(p.h)
 		last.units.n += p.units.n
 		last.end = p.end
