@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -226,7 +227,7 @@ func (n *Node) openControl(ctx context.Context, adm *admission, paths []string) 
 func (n *Node) openRaft(ctx context.Context, id cluster.ID, birth *raftfsm.Birth, known int) (err error) {
 	o := raftfsm.Options{
 		Cluster: id, Dir: n.raftDir(), W: controlQuorum(known), Birth: birth,
-		Root: n.root.inForce(), Logger: n.log,
+		Root: n.root.inForce(), Logger: n.log, Metrics: n.registry, Elsewhere: raftDirs(slices.Clone(n.actors)),
 	}
 	for _, a := range n.actors {
 		o.Copies = append(o.Copies, controlCopy{a})
@@ -249,6 +250,19 @@ func (n *Node) raftDir() string {
 		}
 	}
 	return filepath.Join(n.actors[0].Path(), raftDirName)
+}
+
+// raftDirs lists where the raft directory may move: to the drives that are in service by then.
+func raftDirs(actors []*drive.Actor) func() []string {
+	return func() []string {
+		var dirs []string
+		for _, a := range actors {
+			if a.Health().State == drive.Online {
+				dirs = append(dirs, filepath.Join(a.Path(), raftDirName))
+			}
+		}
+		return dirs
+	}
 }
 
 // raftDirName is the directory of the raft log on the drive that holds it.
