@@ -89,8 +89,8 @@ func (s *Store) writePages(h *handle, b []byte, off int64) error {
 		_, err := h.file.WriteAt(b, off)
 		return err
 	}
-	buf := s.bufs.Get().(*[]byte)
-	defer s.bufs.Put(buf)
+	buf := s.blocks.Get().(*[]byte)
+	defer s.blocks.Put(buf)
 	rest := (*buf)[:page]
 	clear(rest[copy(rest, b[last-off:]):])
 	if last > off {

@@ -216,7 +216,7 @@ func (r *Reader) readPart(p []byte, n, at int) (int, error) {
 	var scratch *[]byte
 	defer func() {
 		if scratch != nil {
-			r.s.bufs.Put(scratch)
+			r.s.blocks.Put(scratch)
 		}
 	}()
 	for done := 0; done < total; {
@@ -228,7 +228,7 @@ func (r *Reader) readPart(p []byte, n, at int) (int, error) {
 			block = p[done : done+size]
 		} else {
 			if scratch == nil {
-				scratch = r.s.bufs.Get().(*[]byte)
+				scratch = r.s.blocks.Get().(*[]byte)
 			}
 			block = (*scratch)[:size]
 		}

@@ -33,7 +33,7 @@ type Options struct {
 	// OpenFiles bounds the descriptors kept without a user. 0 is 128.
 	OpenFiles int
 
-	// Rows are the S rows as the index has them. The store keeps the map.
+	// Rows are the S rows as the index has them.
 	Rows   map[uint32]ondisk.SegmentRow
 	Health *guardfs.Health
 	Log    *slog.Logger
@@ -109,6 +109,7 @@ func Open(o Options) (*Store, error) {
 	s.files = newFiles(s, o.OpenFiles)
 	s.direct.Store(true)
 	s.bufs.New = func() any { b := make([]byte, 0, batchSize); return &b }
+	s.blocks.New = func() any { b := make([]byte, ondisk.BlockSize); return &b }
 	for no, row := range o.Rows {
 		g, err := s.fromRow(no, row)
 		if err != nil {
