@@ -51,7 +51,8 @@ type Store struct {
 	log    *slog.Logger
 
 	files  *files
-	bufs   sync.Pool      // *[]byte of batchSize
+	bufs   sync.Pool      // *[]byte of batchSize, empty
+	blocks sync.Pool      // *[]byte of ondisk.BlockSize
 	syncs  sync.WaitGroup // running sync rounds
 	punch  puncher
 	direct atomic.Bool // the file system takes writes past the page cache, as far as is known
