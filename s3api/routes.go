@@ -66,6 +66,7 @@ func table() []route {
 
 		{op: "ListParts", action: "s3:ListMultipartUploadParts", level: object, method: "GET", query: "uploadId", handler: listParts},
 		{op: "GetObjectAttributes", action: "s3:GetObjectAttributes", level: object, method: "GET", query: "attributes", handler: getObjectAttributes},
+		{op: "GetObjectTagging", action: "s3:GetObjectTagging", level: object, method: "GET", query: "tagging", handler: getObjectTagging},
 		{op: "GetObject", action: "s3:GetObject", level: object, method: "GET", handler: getObject},
 		{op: "HeadObject", action: "s3:GetObject", level: object, method: "HEAD", handler: headObject},
 		{op: "UploadPartCopy", action: "s3:PutObject", level: object, method: "PUT", query: "uploadId&partNumber", headers: "x-amz-copy-source", handler: uploadPartCopy},
@@ -97,7 +98,7 @@ func missing() []route {
 	add(levelBucket, "GET", "policyStatus", "session", "events")
 	add(levelBucket, "GET POST DELETE", "metadataTable", "metadataConfiguration")
 	add(levelObject, "GET PUT", "acl", "legal-hold", "retention")
-	add(levelObject, "GET PUT DELETE", "tagging")
+	add(levelObject, "PUT DELETE", "tagging")
 	add(levelObject, "GET", "torrent")
 	add(levelObject, "PUT", "renameObject", "encryption", "append")
 	add(levelObject, "POST", "restore", "select", "lambda")

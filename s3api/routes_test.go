@@ -168,6 +168,8 @@ func TestUnknownRequests(t *testing.T) {
 		{"POST", "/bucket", 501, "NotImplemented"},
 		{"GET", "/bucket?policy", 501, "NotImplemented"},
 		{"PUT", "/bucket/key?tagging", 501, "NotImplemented"},
+		{"GET", "/bucket/key?tagging", 200, ""},
+		{"GET", "/bucket/none?tagging", 404, "NoSuchKey"},
 		{"GET", "/bucket/key?x-id=GetObject", 200, ""},
 		{"GET", "/bucket/key?whatever=1", 200, ""},
 		{"GET", "/bucket/key?versionId=null", 200, ""},

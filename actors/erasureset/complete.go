@@ -75,13 +75,15 @@ func (o *openUpload) choose(t *target, req *CompleteRequest) ([]ondisk.Part, err
 	if len(req.Parts) == 0 {
 		return nil, fmt.Errorf("no parts are named: %w", object.ErrInvalidPart)
 	}
-	var parts []ondisk.Part
 	last := 0
-	for i, want := range req.Parts {
+	for _, want := range req.Parts { // first: a list in disorder would make a short last part a short middle one
 		if want.Number <= last {
 			return nil, fmt.Errorf("part %d after part %d: %w", want.Number, last, object.ErrInvalidPartOrder)
 		}
 		last = want.Number
+	}
+	var parts []ondisk.Part
+	for i, want := range req.Parts {
 		p, err := o.part(t, uint16(want.Number))
 		if err != nil {
 			return nil, err

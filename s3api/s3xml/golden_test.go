@@ -55,6 +55,7 @@ func TestGoldens(t *testing.T) {
 		"delete_quiet":   (&DeleteResult{}).AppendXML(nil),
 		"location":       AppendLocationConstraint(nil, "eu-west-1"),
 		"location_empty": AppendLocationConstraint(nil, "us-east-1"),
+		"tagging_empty":  AppendEmptyTagging(nil),
 		"versioning":     AppendVersioningConfiguration(nil, ""),
 		"versioning_on":  AppendVersioningConfiguration(nil, "Enabled"),
 		"parts":          (&ListPartsResult{Bucket: "b", Key: awkward, UploadID: "u", Initiator: owner, Owner: owner, PartNumberMarker: 1, NextPartNumber: 3, MaxParts: 2, IsTruncated: true, ChecksumAlgorithm: "CRC32", ChecksumType: "COMPOSITE", Parts: []Part{{2, when, "e2", 5 << 20, sums[:1]}, {3, when, "e3", 1, nil}}}).AppendXML(nil),

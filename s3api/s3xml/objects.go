@@ -133,6 +133,16 @@ func AppendLocationConstraint(dst []byte, region string) []byte {
 	return w.b
 }
 
+// AppendEmptyTagging writes the answer of GetObjectTagging for an object without tags.
+func AppendEmptyTagging(dst []byte) []byte {
+	w := writer{dst}
+	w.root("Tagging")
+	w.open("TagSet")
+	w.close("TagSet")
+	w.close("Tagging")
+	return w.b
+}
+
 // AppendVersioningConfiguration writes the answer of GetBucketVersioning; status is "" for a bucket
 // on which versioning was never enabled.
 func AppendVersioningConfiguration(dst []byte, status string) []byte {
