@@ -2,6 +2,7 @@ package drive_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -187,6 +188,56 @@ func BenchmarkScan(b *testing.B) {
 			Full: allSets(), Sets: func(string) cluster.SetID { return testSet },
 		})
 		if err != nil || len(reply.Entries) != 1000 {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkScanBehindDeletes is the first page of a list when so many keys before it were put,
+// deleted and collected a moment ago. -deletes sets how many.
+func BenchmarkScanBehindDeletes(b *testing.B) {
+	r := newBenchRig(b, vfs.NewMem(), "/d")
+	fill(b, r, *deletes)
+	live := r.version("live", "x")
+	r.commit(live)
+	r.mark(live)
+	for from := 1; from <= *deletes; from += 1000 {
+		deleteRun(b, r, from, min(from+999, *deletes))
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		if names := r.scan(drive.ScanRequest{}); len(names) != 1 || names[0] != "live" {
+			b.Fatalf("%d names", len(names))
+		}
+	}
+}
+
+var deletes = flag.Int("deletes", 20_000, "keys of BenchmarkScanBehindDeletes")
+
+// deleteRun deletes and collects keys as a client's multi-delete does. Collection takes them in two
+// goes, as when some members are late.
+func deleteRun(b *testing.B, r *rig, from, to int) {
+	tombs := make([][]drive.Tomb, 2)
+	var marks []drive.Mark
+	var wg sync.WaitGroup
+	for i := from; i <= to; i++ {
+		c := r.tombstone(fmt.Sprintf("key/%09d", i))
+		late := i * 7919 % 2
+		tombs[late] = append(tombs[late], drive.Tomb{Key: c.Key, Set: c.Set, Ref: c.Ref})
+		marks = append(marks, drive.Mark{Key: c.Key, Set: c.Set, Ref: c.Ref})
+		wg.Go(func() {
+			if reply, err := r.a.Commit(context.Background(), c); err != nil || !reply.Accepted {
+				b.Errorf("%+v %v", reply, err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := r.a.Mark(marks); err != nil {
+		b.Fatal(err)
+	}
+	for _, t := range tombs {
+		if err := r.a.Collect(context.Background(), t); err != nil {
 			b.Fatal(err)
 		}
 	}
