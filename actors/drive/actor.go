@@ -26,7 +26,7 @@ import (
 type Actor struct {
 	id    cluster.DriveID
 	path  string
-	label ondisk.Label
+	label ondisk.Label // guarded by mu once the drive runs
 	o     Options
 	log   *slog.Logger
 
@@ -275,7 +275,11 @@ func (a *Actor) ID() cluster.DriveID { return a.id }
 func (a *Actor) Path() string { return a.path }
 
 // Label is what FORMAT said when the drive was opened.
-func (a *Actor) Label() ondisk.Label { return a.label }
+func (a *Actor) Label() ondisk.Label {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.label
+}
 
 // Failed is closed when the drive fails; it must then be opened anew.
 func (a *Actor) Failed() <-chan struct{} { return a.health.Failed() }

@@ -21,7 +21,7 @@ import (
 //	idx/      the index, one Pebble database
 //	seg/      the segments
 const (
-	FormatFile  = "FORMAT"
+	FormatFile  = ondisk.LabelFile
 	lockFile    = "LOCK"
 	ballastFile = "ballast"
 	indexDir    = "idx"

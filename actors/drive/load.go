@@ -51,11 +51,13 @@ func (a *Actor) each(kind ondisk.RowKind, f func(key, value []byte) error) error
 	return eachRow(a.db, kind, f)
 }
 
-func eachRow(db pebble.Reader, kind ondisk.RowKind, f func(key, value []byte) error) (err error) {
-	it, err := db.NewIter(&pebble.IterOptions{
-		LowerBound: []byte{byte(kind)},
-		UpperBound: ondisk.AppendKindAfter(nil, kind),
-	})
+func eachRow(db pebble.Reader, kind ondisk.RowKind, f func(key, value []byte) error) error {
+	return eachRowIn(db, []byte{byte(kind)}, ondisk.AppendKindAfter(nil, kind), f)
+}
+
+// eachRowIn calls f for every row with lower <= key < upper; nil bounds are none.
+func eachRowIn(db pebble.Reader, lower, upper []byte, f func(key, value []byte) error) (err error) {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return err
 	}

@@ -159,29 +159,22 @@ func (a *Actor) Parts(ctx context.Context, oid object.OID) ([]ondisk.Part, error
 }
 
 // manifest reads the X rows of an oid.
-func (a *Actor) manifest(oid object.OID) (m ondisk.Manifest, err error) {
+func (a *Actor) manifest(oid object.OID) (ondisk.Manifest, error) { return readManifest(a.db, oid) }
+
+func readManifest(db pebble.Reader, oid object.OID) (m ondisk.Manifest, err error) {
 	prefix := ondisk.AppendManifestPrefix(nil, oid)
-	it, err := a.db.NewIter(&pebble.IterOptions{
-		LowerBound: prefix, UpperBound: ondisk.AppendPrefixEnd(nil, prefix),
-	})
-	if err != nil {
-		return m, err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
 	var d ondisk.ManifestDecoder
 	found := false
-	for ok := it.First(); ok; ok = it.Next() {
+	err = eachRowIn(db, prefix, ondisk.AppendPrefixEnd(nil, prefix), func(key, value []byte) error {
 		found = true
-		_, chunk, err := ondisk.ParseManifestKey(it.Key())
-		if err != nil {
-			return m, damaged(err)
+		_, chunk, err := ondisk.ParseManifestKey(key)
+		if err == nil {
+			err = d.Add(chunk, value)
 		}
-		if err := d.Add(chunk, it.Value()); err != nil {
-			return m, damaged(err)
-		}
-	}
-	if err := it.Error(); err != nil {
-		return m, err
+		return err
+	})
+	if err != nil {
+		return m, damaged(err)
 	}
 	if !found {
 		return m, ErrNoShard

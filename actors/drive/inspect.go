@@ -1,0 +1,395 @@
+package drive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast/actors/guardfs"
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/actors/segment"
+	"holdfast/raftfsm/cluster"
+)
+
+// InspectQuery says what Inspect shall look at beside the drive as a whole.
+type InspectQuery struct {
+	// FS holds the drive; nil is the operating system's.
+	FS vfs.FS
+	// Key asks for all versions of one name, in the bucket with this id, or in all if it is 0.
+	Bucket cluster.BucketID
+	Key    string
+	// Verify reads all segments and checks every frame; otherwise only those of Key.
+	Verify bool
+}
+
+// Inspection is what lies on a drive. Nothing in it is a judgement about the set.
+type Inspection struct {
+	Path  string
+	InUse bool // a running process holds the drive: what follows may be torn
+	Label ondisk.Label
+
+	Rows     map[ondisk.RowKind]RowCount
+	Marks    ondisk.Marks
+	Control  *ondisk.ControlMeta // nil: no copy of the control state
+	Fences   map[cluster.BucketID]ondisk.Fence
+	Usage    map[cluster.BucketID]ondisk.Usage
+	Segments []SegmentReport
+	Versions []VersionReport // of the key asked for, newest first within a bucket
+	Uploads  []UploadReport  // of the key asked for
+	Damage   []string        // everything found wrong, at most maxDamage of them
+	Damaged  int             // how many there were
+}
+
+// RowCount counts the rows of one kind.
+type RowCount struct{ Rows, Bytes int64 }
+
+// SegmentReport is one segment: its row and, if it was walked, its frames.
+type SegmentReport struct {
+	Number  uint32
+	Row     ondisk.SegmentRow
+	File    int64 // bytes, -1 if the file is missing
+	Walked  bool
+	Frames  int
+	Damaged int
+}
+
+// VersionReport is one version of a key.
+type VersionReport struct {
+	Key     object.Key
+	Version ondisk.Version
+	Stable  bool
+	Parts   []ondisk.Part
+	Shards  []ShardReport // one, or one for each part
+}
+
+// UploadReport is one open upload of a key.
+type UploadReport struct {
+	Key    object.Key
+	Upload ondisk.Upload
+	Parts  []ondisk.UploadPart
+}
+
+// ShardReport is one shard and whether its bytes pass their checksums.
+type ShardReport struct {
+	OID     object.OID
+	Inline  bool
+	Size    int64
+	Extents []ondisk.Extent
+	Damage  string // "" = all bytes are good
+}
+
+// maxDamage bounds the list of damages.
+const maxDamage = 100
+
+// Inspect opens a drive's directory for reading, changing nothing, and tells what is there. Damage
+// is part of the result; an error means that nothing could be told beyond what the result holds.
+func Inspect(ctx context.Context, dir string, q InspectQuery) (*Inspection, error) {
+	if q.FS == nil {
+		q.FS = vfs.Default
+	}
+	in := &inspector{ctx: ctx, q: q, dir: dir, fs: readOnlyFS{q.FS}, Inspection: Inspection{
+		Path: dir, Rows: map[ondisk.RowKind]RowCount{},
+		Fences: map[cluster.BucketID]ondisk.Fence{}, Usage: map[cluster.BucketID]ondisk.Usage{},
+	}, pending: map[object.VersionRef]bool{}, damagedFrames: map[object.OID]string{}}
+	if err := in.run(); err != nil {
+		return &in.Inspection, fmt.Errorf("inspect %s: %w", dir, err)
+	}
+	return &in.Inspection, nil
+}
+
+type inspector struct {
+	Inspection
+	ctx     context.Context // of the one call that the inspector serves
+	q       InspectQuery
+	dir     string
+	fs      vfs.FS
+	db      *pebble.DB
+	pending map[object.VersionRef]bool
+	wanted  []uint32 // segments that the key's shards lie in
+
+	damagedFrames map[object.OID]string
+}
+
+func (in *inspector) damage(format string, args ...any) {
+	in.Damaged++
+	if len(in.Damage) < maxDamage {
+		in.Damage = append(in.Damage, fmt.Sprintf(format, args...))
+	}
+}
+
+func (in *inspector) run() (err error) {
+	if in.Label, err = readLabel(in.fs, in.dir); err != nil {
+		return err
+	}
+	in.InUse = vfs.Root(in.q.FS) == vfs.Default && isLocked(in.dir)
+	if err := in.openIndex(); err != nil {
+		return fmt.Errorf("index: %w", err)
+	}
+	defer func() { err = errors.Join(err, in.db.Close()) }()
+	if err := eachRowIn(in.db, nil, nil, in.row); err != nil {
+		in.damage("index: %v", err)
+	}
+	if in.q.Key != "" {
+		in.key()
+	}
+	in.segments()
+	for i := range in.Versions {
+		for j := range in.Versions[i].Shards {
+			s := &in.Versions[i].Shards[j]
+			if d := in.damagedFrames[s.OID]; d != "" && s.Damage == "" {
+				s.Damage = d
+			}
+		}
+	}
+	return in.ctx.Err()
+}
+
+// openIndex opens the index without the guard: there is nothing to fail, and an error is an answer.
+func (in *inspector) openIndex() error {
+	opts := indexOptions(in.fs, Options{}.withDefaults(), minMemTable, guardfs.NewHealth())
+	opts.ReadOnly = true
+	failed := make(chan error, 1)
+	opts.Logger = inspectLogger{failed}
+	opts.EventListener = &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) {
+		in.damage("%s: %v", i.Path, i.Details)
+	}}
+	opened := make(chan error, 1)
+	go func() {
+		db, err := pebble.Open(path.Join(in.dir, indexDir), opts)
+		in.db = db
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		return err
+	case err := <-failed:
+		return err
+	case <-in.ctx.Done():
+		return in.ctx.Err()
+	}
+}
+
+// inspectLogger turns Pebble's last word into an error.
+type inspectLogger struct{ failed chan error }
+
+func (inspectLogger) Infof(string, ...any)  {}
+func (inspectLogger) Errorf(string, ...any) {}
+func (l inspectLogger) Fatalf(format string, args ...any) {
+	select {
+	case l.failed <- fmt.Errorf("%w: %s", ondisk.ErrCorrupt, fmt.Sprintf(format, args...)):
+	default:
+	}
+	select {} // Pebble takes a return for success
+}
+
+// row counts one row and keeps what is small.
+func (in *inspector) row(key, value []byte) error {
+	if err := in.ctx.Err(); err != nil {
+		return err
+	}
+	kind := ondisk.KindOf(key)
+	c := in.Rows[kind]
+	c.Rows++
+	c.Bytes += int64(len(key) + len(value))
+	in.Rows[kind] = c
+	if err := in.decode(kind, key, value); err != nil {
+		in.damage("row %q: %v", strings.ToValidUTF8(string(key), "?"), err)
+	}
+	return nil
+}
+
+// decode checks a row as far as it can be checked by itself.
+func (in *inspector) decode(kind ondisk.RowKind, key, value []byte) error {
+	switch kind {
+	case ondisk.RowVersion:
+		k, err := ondisk.ParseVersionKey(key)
+		if err == nil {
+			_, err = ondisk.DecodeVersion(k.Ref, k.Rev, value)
+		}
+		return err
+	case ondisk.RowInline:
+		_, err := ondisk.DecodeInline(value)
+		return err
+	case ondisk.RowPending:
+		p, err := ondisk.DecodePending(value)
+		in.pending[p.Ref] = true
+		return err
+	case ondisk.RowMarks:
+		var err error
+		in.Marks, err = ondisk.DecodeMarks(value)
+		return err
+	case ondisk.RowFence:
+		id, err := ondisk.ParseFenceKey(key)
+		if err == nil {
+			in.Fences[id], err = ondisk.DecodeFence(value)
+		}
+		return err
+	case ondisk.RowUsage:
+		id, err := ondisk.ParseUsageKey(key)
+		if err == nil {
+			in.Usage[id], err = ondisk.DecodeUsage(value)
+		}
+		return err
+	case ondisk.RowControl:
+		name, err := ondisk.ParseControlKey(key)
+		if err != nil || name != "" {
+			if err == nil {
+				_, err = ondisk.DecodeControl(name, value)
+			}
+			return err
+		}
+		meta, err := ondisk.DecodeControlMeta(value)
+		in.Control = &meta
+		return err
+	case ondisk.RowSegment:
+		no, err := ondisk.ParseSegmentKey(key)
+		if err != nil {
+			return err
+		}
+		row, err := ondisk.DecodeSegmentRow(value)
+		in.Segments = append(in.Segments, SegmentReport{Number: no, Row: row})
+		return err
+	case ondisk.RowSet:
+		_, err := ondisk.DecodeSetRow(value)
+		return err
+	case ondisk.RowKeyState:
+		_, err := ondisk.DecodeKeyState(value)
+		return err
+	case ondisk.RowGarbage:
+		_, err := ondisk.DecodeGarbage(value)
+		return err
+	}
+	return nil
+}
+
+// key reads all that the drive has of the name asked for.
+func (in *inspector) key() {
+	err := eachRow(in.db, ondisk.RowVersion, func(key, value []byte) error {
+		k, err := ondisk.ParseVersionKey(key)
+		if err != nil || !in.asked(k.Key) {
+			return nil // counted as damage before
+		}
+		v, err := ondisk.DecodeVersion(k.Ref, k.Rev, slices.Clone(value))
+		if err != nil {
+			return nil
+		}
+		in.Versions = append(in.Versions, in.version(k.Key, v))
+		return in.ctx.Err()
+	})
+	if err != nil {
+		in.damage("rows of %q: %v", in.q.Key, err)
+	}
+	err = eachRow(in.db, ondisk.RowUpload, func(key, value []byte) error {
+		k, err := ondisk.ParseUploadKey(key)
+		if err != nil || !in.asked(k.Key) {
+			return nil
+		}
+		if k.IsPart {
+			if p, err := ondisk.DecodeUploadPart(value); err == nil && len(in.Uploads) > 0 {
+				last := &in.Uploads[len(in.Uploads)-1]
+				last.Parts = append(last.Parts, p)
+			}
+			return nil
+		}
+		up, err := ondisk.DecodeUpload(k.Upload, slices.Clone(value))
+		if err == nil {
+			in.Uploads = append(in.Uploads, UploadReport{Key: k.Key, Upload: up})
+		}
+		return in.ctx.Err()
+	})
+	if err != nil {
+		in.damage("uploads of %q: %v", in.q.Key, err)
+	}
+}
+
+func (in *inspector) asked(k object.Key) bool {
+	return k.Name == in.q.Key && (in.q.Bucket == 0 || in.q.Bucket == k.Bucket)
+}
+
+func (in *inspector) version(key object.Key, v ondisk.Version) VersionReport {
+	r := VersionReport{Key: key, Version: v, Stable: !in.pending[object.VersionRef{TS: v.TS, Write: v.Write}]}
+	for _, ref := range v.Refs {
+		if v.Parts == 0 {
+			r.Shards = append(r.Shards, in.shard(ref))
+			continue
+		}
+		m, err := readManifest(in.db, ref.OID)
+		if err != nil {
+			in.damage("part table of %s: %v", ref.OID, err)
+			continue
+		}
+		r.Parts = m.Parts
+		for i := range m.Parts {
+			r.Shards = append(r.Shards, in.shard(m.Parts[i].Ref))
+		}
+	}
+	return r
+}
+
+// shard finds where a shard lies; frames are checked later, segment by segment.
+func (in *inspector) shard(ref ondisk.Ref) ShardReport {
+	s := ShardReport{OID: ref.OID, Inline: ref.Inline}
+	if ref.Inline {
+		value, closer, err := in.db.Get(ondisk.AppendInlineKey(nil, ref.OID))
+		if err == nil {
+			var payload []byte
+			payload, err = ondisk.DecodeInline(value)
+			s.Size = int64(len(payload))
+			closer.Close()
+		}
+		if err != nil {
+			s.Damage = err.Error()
+		}
+		return s
+	}
+	m, err := readManifest(in.db, ref.OID)
+	if err != nil {
+		s.Damage = err.Error()
+		return s
+	}
+	s.Extents, s.Size = m.Extents, segment.ShardBytes(m.Extents)
+	for _, e := range m.Extents {
+		in.wanted = append(in.wanted, e.Segment)
+	}
+	return s
+}
+
+// segments looks at the files of all segments and walks those that are to be verified.
+func (in *inspector) segments() {
+	for i := range in.Segments {
+		s := &in.Segments[i]
+		name := path.Join(in.dir, segmentDir, fmt.Sprintf("%08d.seg", s.Number))
+		info, err := in.fs.Stat(name)
+		if err != nil {
+			s.File = -1
+			if s.Row.Live > 0 {
+				in.damage("segment %d holds %d live bytes and its file is missing: %v", s.Number, s.Row.Live, err)
+			}
+			continue
+		}
+		s.File = info.Size()
+		if s.Row.Live == 0 || !in.q.Verify && !slices.Contains(in.wanted, s.Number) {
+			continue
+		}
+		s.Walked = true
+		_, err = segment.Inspect(in.fs, name, func(f segment.Found) error {
+			s.Frames++
+			if f.Damage != nil {
+				s.Damaged++
+				in.damage("segment %d, frame at %d of shard %s: %v", s.Number, f.Off, f.Header.OID, f.Damage)
+				in.damagedFrames[f.Header.OID] = f.Damage.Error()
+			}
+			return in.ctx.Err()
+		})
+		if err != nil {
+			in.damage("segment %d: %v", s.Number, err)
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package drive_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast/actors/drive"
+	"holdfast/actors/ondisk"
+)
+
+func TestInspectTellsWhatIsThereAndWritesNothing(t *testing.T) {
+	dir := t.TempDir() + "/d"
+	r := newRig(t, vfs.Default, dir)
+	want := pattern(400<<10, 3)
+	big := r.staged("big", want, 256<<10)
+	r.commit(big)
+	r.mark(big)
+	r.commit(r.version("small", "inline payload"))
+	r.putParts("parts", 3, 5000)
+	if err := r.a.StoreControl(context.Background(), ondisk.ControlMeta{Index: 7}, map[string][]byte{"x": nil}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, dir)
+	ctx := context.Background()
+	in, err := drive.Inspect(ctx, dir, drive.InspectQuery{Key: "big", Verify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in.Label.Drive != testLabel().Drive || in.Rows[ondisk.RowVersion].Rows != 3 || in.Control == nil || in.Control.Index != 7 ||
+		in.Damaged != 0 || in.InUse || in.Marks.Batch == 0 {
+		t.Fatalf("%+v", in)
+	}
+	if len(in.Versions) != 1 || !in.Versions[0].Stable || len(in.Versions[0].Shards) != 1 {
+		t.Fatalf("%+v", in.Versions)
+	}
+	if s := in.Versions[0].Shards[0]; s.Size != int64(len(want)) || len(s.Extents) == 0 || s.Damage != "" {
+		t.Fatalf("%+v", s)
+	}
+	in, err = drive.Inspect(ctx, dir, drive.InspectQuery{Key: "parts", Bucket: testBucket})
+	if err != nil || len(in.Versions) != 1 || len(in.Versions[0].Parts) != 3 || len(in.Versions[0].Shards) != 3 || in.Damaged != 0 {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	in, err = drive.Inspect(ctx, dir, drive.InspectQuery{Key: "small"})
+	if err != nil || in.Versions[0].Stable || in.Versions[0].Shards[0].Size != int64(len("inline payload")) {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	if after := tree(t, dir); after != before {
+		t.Fatalf("inspection changed the drive:\n%s\nwas\n%s", after, before)
+	}
+	r.open()
+	(&damager{Actor: r.a, t: t}).DamageShard(big.OID, 300<<10)
+	if err := r.a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	in, err = drive.Inspect(ctx, dir, drive.InspectQuery{Key: "big"})
+	if err != nil || in.Damaged != 1 || in.Versions[0].Shards[0].Damage == "" || !strings.Contains(in.Damage[0], "checksum") {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	if _, err := drive.Inspect(ctx, t.TempDir(), drive.InspectQuery{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("inspection of an empty directory: %v", err)
+	}
+}
