@@ -367,6 +367,9 @@ func TestTrimRemovesAndPunches(t *testing.T) {
 		t.Errorf("files: %v", names)
 	}
 	before := blocks(t, filepath.Join(dir, "seg"))
+	if got := r.s.Stats().Allocated / 512; got < before*9/10 || got > before*11/10 {
+		t.Errorf("%d blocks counted as allocated, the file system says %d", got, before)
+	}
 	if n := trim(); r.s.punch.off != (n == 0) {
 		t.Errorf("%d holes punched, punching off: %v", n, r.s.punch.off)
 	}

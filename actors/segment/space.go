@@ -23,6 +23,7 @@ type seg struct {
 	class ondisk.SegmentClass
 	gen   uint32
 
+	written int64  // size of the file when it was opened, or what was allocated in earlier generations
 	unknown []byte // fields of the row that a newer release wrote
 	live    int64  // bytes that rows refer to
 	writers int    // reservations of writers that have not committed
@@ -212,6 +213,7 @@ func (s *Store) recycle(g *seg) {
 	if g.class == ondisk.SegmentFree || g.live != 0 || g.writers != 0 || g.busy != 0 || len(g.pend) != 0 || g.packing {
 		return
 	}
+	g.written = g.allocated()
 	g.class = ondisk.SegmentFree
 	g.stuck = false
 	g.tail, g.end, g.ahead, g.blank = 0, 0, 0, false
@@ -230,6 +232,17 @@ func (s *Store) recycle(g *seg) {
 	}
 	if g.file {
 		s.free = append(s.free, g.no)
+	}
+}
+
+// allocated is about how many bytes the file occupies. s.mu is held.
+func (g *seg) allocated() int64 {
+	switch g.class {
+	case ondisk.SegmentRun:
+		known := page + int64(g.alloc.count())*UnitSize
+		return max(g.written, known) - int64(g.punched.count())*UnitSize
+	default:
+		return max(g.written, g.ahead)
 	}
 }
 

@@ -147,6 +147,9 @@ func (s *Store) findFiles() error {
 			s.segs[no] = g
 		}
 		g.file = true
+		if info, err := s.fs.Stat(s.path(no)); err == nil {
+			g.written = info.Size()
+		}
 		s.born++
 		if g.live == 0 {
 			s.free = append(s.free, no)
@@ -207,7 +210,7 @@ type Stats struct {
 	Available   int   // segments that new data may still take, the reserve not counted
 	Live        int64 // bytes on disk that rows refer to
 	Reserved    int64 // bytes taken by writers that have not committed
-	Allocated   int64 // bytes that the files may occupy
+	Allocated   int64 // bytes that the files occupy, about
 	Lost        int   // segments with live data whose file is missing
 }
 
@@ -229,7 +232,7 @@ func (s *Store) Stats() Stats {
 			st.Lost++
 		}
 		if g.file {
-			st.Allocated += s.size - int64(g.punched.count())*UnitSize
+			st.Allocated += g.allocated()
 		}
 	}
 	return st

@@ -89,7 +89,7 @@ func (s *Store) removeOne() (bool, error) {
 		s.free = append(s.free, g.no)
 		return false, err
 	}
-	g.file = false
+	g.file, g.written = false, 0
 	s.born--
 	return true, nil
 }
