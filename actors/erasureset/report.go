@@ -39,7 +39,9 @@ type found struct {
 }
 
 func (s *Store) newReports(t *target, withShard bool) *reports {
-	return &reports{s: s, t: t, withShard: withShard, mach: quorum.NewRead(t.shape), arrived: make(chan int, maxSlots)}
+	r := &reports{s: s, t: t, withShard: withShard, mach: quorum.NewRead(t.shape), arrived: make(chan int, maxSlots)}
+	r.mach.Condemned = s.condemned
+	return r
 }
 
 // ask sends the request to slots.

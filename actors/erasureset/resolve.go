@@ -81,6 +81,7 @@ func (r *reports) all(ctx context.Context) error {
 
 // drop tells slots that an attempt is dead and returns how many left a mark.
 func (s *Store) drop(ctx context.Context, t *target, slots quorum.Slots, ref object.VersionRef) int {
+	s.doom(ref)
 	var wg sync.WaitGroup
 	var marked atomic.Int32
 	for i := range slots.All() {
@@ -229,4 +230,41 @@ func (s *Store) drives(topo *cluster.Topology) []drive.Drive {
 		}
 	}
 	return out
+}
+
+// maxDoomed bounds the memory of killed attempts. It holds those of the last minutes even when
+// every write fails; a kill that was given up arrives within its deadline or not at all.
+const maxDoomed = 64 << 10
+
+// doomed remembers the attempts that this store has begun to kill.
+type doomed struct {
+	mu   sync.Mutex
+	refs map[object.VersionRef]struct{} // guarded by mu
+	ring []object.VersionRef            // guarded by mu: the same in order of arrival
+}
+
+func (s *Store) doom(ref object.VersionRef) {
+	d := &s.doomed
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.refs == nil {
+		d.refs = map[object.VersionRef]struct{}{}
+	}
+	if _, ok := d.refs[ref]; ok {
+		return
+	}
+	if len(d.ring) >= maxDoomed {
+		delete(d.refs, d.ring[0])
+		d.ring = d.ring[1:]
+	}
+	d.refs[ref] = struct{}{}
+	d.ring = append(d.ring, ref)
+}
+
+// isDoomed is quorum.Read's Condemned.
+func (s *Store) isDoomed(ref object.VersionRef) bool {
+	s.doomed.mu.Lock()
+	defer s.doomed.mu.Unlock()
+	_, ok := s.doomed.refs[ref]
+	return ok
 }

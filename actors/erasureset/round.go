@@ -192,6 +192,9 @@ func (r *round) apply(eff quorum.WriteEffect) {
 		r.refs.Add(1)
 		go r.offer(i, r.attempt, req)
 	}
+	if eff.Kill != 0 {
+		r.s.doom(r.base.Ref)
+	}
 	for i := range eff.Kill.All() {
 		r.refs.Add(1)
 		go r.kill(i, r.attempt, r.base.Ref)

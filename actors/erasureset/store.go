@@ -93,7 +93,10 @@ type Store struct {
 	hashes  hashes
 	plans   planCache
 	uploads uploadCache
-	metrics *metrics
+	doomed  doomed
+
+	condemned func(object.VersionRef) bool // isDoomed, bound once
+	metrics   *metrics
 
 	background sync.WaitGroup // rounds, lanes and loops that outlive their operation
 	stop       context.CancelFunc
@@ -113,6 +116,7 @@ func New(opt Options) (*Store, error) {
 	}
 	s := &Store{opt: opt, log: opt.Logger, codec: codec, slabs: opt.Slabs}
 	s.clock.wall = opt.Clock
+	s.condemned = s.isDoomed
 	s.locks.init()
 	s.hashes.min = opt.MinSIMD
 	s.metrics = newMetrics(opt.Registry, s)

@@ -30,6 +30,11 @@ type Read struct {
 	unknown  Slots // erred: neither present nor absent (I15)
 	versions []tally
 	few      [4]tally // first home of versions
+
+	// Condemned says of an attempt that this coordinator has begun to kill it, on proof that it
+	// cannot reach W. It is never finished afterwards: a kill that was given up may still arrive
+	// (research on the protocol: "the kill belongs to its ballot", P5). Nil: none.
+	Condemned func(object.VersionRef) bool
 }
 
 // ReadEventKind says what happened.
@@ -159,8 +164,10 @@ func (r *Read) chosen(t *tally) bool { return t.stable != 0 || t.holders.Len() >
 // dead says that a version cannot have been acknowledged: even if all who are silent held it, they
 // would be fewer than W.
 func (r *Read) dead(t *tally) bool {
-	return t.holders.Len()+r.N-r.answered.Len() < r.W
+	return t.holders.Len()+r.N-r.answered.Len() < r.W || r.condemned(t)
 }
+
+func (r *Read) condemned(t *tally) bool { return r.Condemned != nil && r.Condemned(t.ref) }
 
 // Answered are the slots that gave evidence.
 func (r *Read) Answered() Slots { return r.answered }
@@ -206,7 +213,7 @@ func (r *Read) Plan(keep func(object.VersionRef) bool) []Action {
 		case r.chosen(t):
 			a.Kind = ActMark
 			return append(plan, a)
-		case r.dead(t) && !(finishable && keep(t.ref)):
+		case r.condemned(t), r.dead(t) && !(finishable && keep(t.ref)):
 			a.Kind = ActDrop
 			plan = append(plan, a)
 			continue
