@@ -38,36 +38,34 @@ func copyObject(c *call) error {
 	if err != nil {
 		return err
 	}
-	defer src.Close()
-	if src.info.Size > c.srv.limits.MaxPut {
-		return s3err.InvalidRequest.Msg("The specified copy source is larger than the maximum allowable size for a copy source: %d", c.srv.limits.MaxPut)
-	}
 	meta, err := c.copyMeta(src, src.bucket == bucket.ID && src.key == key)
 	if err != nil {
+		src.Close()
 		return err
 	}
 	if algo == 0 && len(src.info.Checksums) > 0 {
 		algo = src.info.Checksums[0].Algo
 	}
-	ctx, stop := c.whileConnected()
-	defer stop()
-	body, err := src.read(ctx, object.Range{End: src.info.Size}, algo)
-	if err != nil {
-		return err
-	}
-	v, err := c.srv.opts.Objects.Put(ctx, &erasureset.PutRequest{
-		Bucket: bucket, Key: key, Body: body, Size: src.info.Size, Meta: meta, If: cond,
-		Finish: func(v *erasureset.Info) error {
-			v.Checksums = body.checksums()
-			return nil
-		},
+	return c.patiently(func(ctx context.Context) ([]byte, error) {
+		defer src.Close()
+		body, err := src.read(ctx, object.Range{End: src.info.Size}, algo)
+		if err != nil {
+			return nil, err
+		}
+		v, err := c.srv.opts.Objects.Put(ctx, &erasureset.PutRequest{
+			Bucket: bucket, Key: key, Body: body, Size: src.info.Size, Meta: meta, If: cond,
+			Finish: func(v *erasureset.Info) error {
+				v.Checksums = body.checksums()
+				return nil
+			},
+		})
+		if err != nil {
+			return nil, c.noSuchKey(err, key)
+		}
+		doc := s3xml.CopyResult{ETag: v.ETag, LastModified: v.ModTime}
+		doc.Checksums, doc.ChecksumType = shownSums(v.Checksums, int(v.Parts))
+		return doc.AppendXML(nil), nil
 	})
-	if err != nil {
-		return c.noSuchKey(err, key)
-	}
-	doc := s3xml.CopyResult{ETag: v.ETag, LastModified: v.ModTime}
-	doc.Checksums, doc.ChecksumType = shownSums(v.Checksums, int(v.Parts))
-	return c.xml(doc.AppendXML(nil))
 }
 
 // wantedAlgo reads x-amz-checksum-algorithm.
@@ -88,6 +86,9 @@ func (c *call) copyMeta(src *source, self bool) (erasureset.Info, error) {
 	meta, err := c.metadata()
 	if err != nil {
 		return meta, err
+	}
+	if src.info.Size > c.srv.limits.MaxPut {
+		return meta, s3err.InvalidRequest.Msg("The specified copy source is larger than the maximum allowable size for a copy source: %d", c.srv.limits.MaxPut)
 	}
 	replace := false
 	switch d := c.req.get("x-amz-metadata-directive"); d {
@@ -278,42 +279,53 @@ func uploadPartCopy(c *call) error {
 	if err != nil {
 		return err
 	}
-	src, err := c.openSource()
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	r := object.Range{End: src.info.Size}
-	if header := c.req.get("x-amz-copy-source-range"); header != "" {
-		if r, err = parseCopyRange(header, src.info.Size); err != nil {
-			return err
-		}
-	}
-	if r.Len() > c.srv.limits.MaxPut {
-		return s3err.EntityTooLarge.With("ProposedSize", strconv.FormatInt(r.Len(), 10)).
-			With("MaxSizeAllowed", strconv.FormatInt(c.srv.limits.MaxPut, 10))
-	}
 	up, _, err := c.srv.opts.Objects.Upload(c.ctx, bucket, key, id)
 	if err != nil {
 		return err
 	}
-	ctx, stop := c.whileConnected()
-	defer stop()
-	body, err := src.read(ctx, r, up.Checksum)
+	src, err := c.openSource()
 	if err != nil {
 		return err
 	}
-	part, err := c.srv.opts.Objects.PutPart(ctx, &erasureset.PartRequest{
-		Bucket: bucket, Key: key, Upload: id, Number: number, Body: body, Size: r.Len(),
-		Finish: func(_ *ondisk.Upload, p *ondisk.Part) error {
-			p.Checksums = body.checksums()
-			return nil
-		},
+	r, err := c.copyRange(src.info.Size)
+	if err != nil {
+		src.Close()
+		return err
+	}
+	algo := up.Checksum
+	return c.patiently(func(ctx context.Context) ([]byte, error) {
+		defer src.Close()
+		body, err := src.read(ctx, r, algo)
+		if err != nil {
+			return nil, err
+		}
+		part, err := c.srv.opts.Objects.PutPart(ctx, &erasureset.PartRequest{
+			Bucket: bucket, Key: key, Upload: id, Number: number, Body: body, Size: r.Len(),
+			Finish: func(_ *ondisk.Upload, p *ondisk.Part) error {
+				p.Checksums = body.checksums()
+				return nil
+			},
+		})
+		if err != nil {
+			return nil, err
+		}
+		doc := s3xml.CopyResult{Part: true, ETag: part.ETag, LastModified: part.ModTime}
+		doc.Checksums, _ = shownSums(part.Checksums, 0)
+		return doc.AppendXML(nil), nil
 	})
-	if err != nil {
-		return err
+}
+
+// copyRange is the range of a source of the given size that a part is copied from.
+func (c *call) copyRange(size int64) (r object.Range, err error) {
+	r.End = size
+	if header := c.req.get("x-amz-copy-source-range"); header != "" {
+		if r, err = parseCopyRange(header, size); err != nil {
+			return r, err
+		}
 	}
-	doc := s3xml.CopyResult{Part: true, ETag: part.ETag, LastModified: part.ModTime}
-	doc.Checksums, _ = shownSums(part.Checksums, 0)
-	return c.xml(doc.AppendXML(nil))
+	if r.Len() > c.srv.limits.MaxPut {
+		return r, s3err.EntityTooLarge.With("ProposedSize", strconv.FormatInt(r.Len(), 10)).
+			With("MaxSizeAllowed", strconv.FormatInt(c.srv.limits.MaxPut, 10))
+	}
+	return r, nil
 }

@@ -307,7 +307,8 @@ func (c *client) receive(method string) reply {
 			break
 		}
 	}
-	resp, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(raw.Bytes()), c.br)), &http.Request{Method: method})
+	c.br = bufio.NewReader(io.MultiReader(bytes.NewReader(raw.Bytes()), c.br)) // it may read ahead into the next answer
+	resp, err := http.ReadResponse(c.br, &http.Request{Method: method})
 	if err != nil {
 		return reply{err: err, raw: raw.String()}
 	}

@@ -58,6 +58,7 @@ type memObjects struct {
 	putErr  error
 	panics  bool
 	hold    chan struct{} // Open waits for it, if not nil
+	putHold chan struct{} // Put waits for it, if not nil
 }
 
 type memObject struct {
@@ -88,11 +89,18 @@ func (m *memObjects) get(key object.Key) *erasureset.Info {
 	return nil
 }
 
-func (m *memObjects) Put(_ context.Context, q *erasureset.PutRequest) (*erasureset.Info, error) {
+func (m *memObjects) Put(ctx context.Context, q *erasureset.PutRequest) (*erasureset.Info, error) {
 	m.puts.Add(1)
 	defer m.puts.Add(-1)
 	if m.panics {
 		panic("boom " + testSecret[:6])
+	}
+	if m.putHold != nil {
+		select {
+		case <-m.putHold:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 	if m.putErr != nil {
 		return nil, m.putErr

@@ -18,9 +18,9 @@ type payload struct {
 	body *sigv4.Body
 	size int64 // plain bytes
 
-	md5    []byte // Content-MD5, or nil
-	sum    bodySum
-	opened bool
+	md5 []byte // Content-MD5, or nil
+	sum bodySum
+	big bool // a document that holds one of the few places for big ones
 }
 
 // openPayload checks what the head says about the body. Nothing is read yet.
@@ -58,7 +58,6 @@ func (c *call) openPayload() error {
 		}
 	}
 	p.body = auth.NewBody(&c.wire, length)
-	p.opened = true
 	return nil
 }
 
@@ -84,11 +83,23 @@ func (p *payload) verify(etag string) ([]ondisk.Checksum, error) {
 	return p.sum.verify(p.body)
 }
 
+// Documents are read whole, so only a few of the big ones may be in memory at the same time.
+const (
+	bigDocument  = 256 << 10
+	bigDocuments = 8
+)
+
 // readAll reads and verifies a body of at most limit bytes.
 func (c *call) readAll(limit int64) ([]byte, error) {
 	p := &c.load
 	if p.size > limit {
 		return nil, s3err.MaxMessageLengthExceeded.With("MaxMessageLengthBytes", strconv.FormatInt(limit, 10))
+	}
+	if p.size > bigDocument {
+		if !c.srv.documents.take(c.ctx) {
+			return nil, errOverload
+		}
+		p.big = true // until the call ends
 	}
 	body := make([]byte, p.size)
 	if _, err := io.ReadFull(p, body); err != nil {

@@ -18,6 +18,7 @@ type stash struct{}
 // serve is fasthttp's Handler: every request that was read passes here once, except those that
 // expect has refused.
 func (s *Server) serve(rc *fasthttp.RequestCtx) {
+	defer s.survive(rc)
 	c, ok := rc.UserValue(stash{}).(*call)
 	if ok {
 		rc.RemoveUserValue(stash{})
@@ -35,7 +36,9 @@ func (s *Server) serve(rc *fasthttp.RequestCtx) {
 
 // expect is fasthttp's ExpectHandler: it decides about the body of a request before the client
 // sends it. Everything that can be refused from the head alone is refused here.
-func (s *Server) expect(rc *fasthttp.RequestCtx) int {
+func (s *Server) expect(rc *fasthttp.RequestCtx) (status int) {
+	status = 500
+	defer s.survive(rc)
 	c := s.begin(rc)
 	c.guard(c.prepare)
 	if c.err == nil && c.route != &s.routes.own {
@@ -48,7 +51,7 @@ func (s *Server) expect(rc *fasthttp.RequestCtx) int {
 	if t := transport(rc.Conn()); t != nil {
 		t.unread.Store(true) // the client may have begun to send all the same
 	}
-	status := rc.Response.StatusCode()
+	status = rc.Response.StatusCode()
 	c.end()
 	return status
 }
@@ -56,6 +59,7 @@ func (s *Server) expect(rc *fasthttp.RequestCtx) int {
 // malformed is fasthttp's ErrorHandler: the message could not be read as HTTP. Nothing of it is
 // shown or logged, for it may hold credentials.
 func (s *Server) malformed(rc *fasthttp.RequestCtx, err error) {
+	defer s.survive(rc)
 	s.metrics.parse.Inc()
 	e := s3err.BadRequest.Because(nil)
 	var small *fasthttp.ErrSmallBuffer
@@ -242,6 +246,9 @@ func (c *call) finish() {
 	if c.counted {
 		s.slots.release()
 	}
+	if c.load.big {
+		s.documents.release()
+	}
 	took := time.Since(c.start)
 	s.metrics.inFlight.Add(-1)
 	s.metrics.answered(c.route.index, c.status, took, c.wire.got, c.sent)
@@ -281,6 +288,17 @@ func newRequestID() string {
 		n >>= 4
 	}
 	return string(b[:])
+}
+
+// survive keeps a panic of the pipeline itself from ending the process: fasthttp recovers none.
+func (s *Server) survive(rc *fasthttp.RequestCtx) {
+	if p := recover(); p != nil {
+		s.metrics.panics.Inc()
+		s.log.Error("pipeline panicked", "panic", p, "stack", string(debug.Stack()))
+		rc.Response.Reset()
+		rc.SetStatusCode(500)
+		rc.SetConnectionClose()
+	}
 }
 
 // recovered turns a panic of a goroutine into an error.

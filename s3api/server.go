@@ -46,6 +46,7 @@ type Limits struct {
 	BodyWindow  time.Duration // each full window of a body must bring BodyLeast bytes
 	BodyLeast   int64
 	Write       time.Duration // longest silence of a client that is being answered
+	Patience    time.Duration // how long a copy runs before its answer begins with blanks
 	Idle        time.Duration // longest rest between requests
 	MaxPut      int64         // bytes of one PUT or part
 	MinPart     int64         // bytes of every part but the last
@@ -56,7 +57,8 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Connections: 10_000, Requests: 512, Wait: 5 * time.Second, Header: 16 << 10,
-		ReadHead: 30 * time.Second, BodyIdle: 30 * time.Second, BodyWindow: time.Minute, BodyLeast: 60 << 10, Write: time.Minute, Idle: 2 * time.Minute,
+		ReadHead: 30 * time.Second, BodyIdle: 30 * time.Second, BodyWindow: time.Minute, BodyLeast: 60 << 10, Write: time.Minute,
+		Patience: 10 * time.Second, Idle: 2 * time.Minute,
 		MaxPut: 5 << 30, MinPart: 5 << 20, MaxParts: 10_000,
 	}
 }
@@ -72,6 +74,7 @@ func (l Limits) orDefault() Limits {
 	pick(&l.BodyWindow, d.BodyWindow)
 	pick(&l.BodyLeast, d.BodyLeast)
 	pick(&l.Write, d.Write)
+	pick(&l.Patience, d.Patience)
 	pick(&l.Idle, d.Idle)
 	pick(&l.MaxPut, d.MaxPut)
 	pick(&l.MinPart, d.MinPart)
@@ -88,19 +91,20 @@ func pick[T comparable](field *T, def T) {
 
 // Server is the S3 server. All methods are safe for concurrent use.
 type Server struct {
-	opts     Options
-	limits   Limits
-	log      *slog.Logger
-	http     *fasthttp.Server
-	routes   *router
-	errs     errorMap
-	pace     pace
-	metrics  *metrics
-	verifier *sigv4.Verifier
-	slots    *slots
-	conns    *connSet
-	calls    sync.Pool
-	hostID   string
+	opts      Options
+	limits    Limits
+	log       *slog.Logger
+	http      *fasthttp.Server
+	routes    *router
+	errs      errorMap
+	pace      pace
+	metrics   *metrics
+	verifier  *sigv4.Verifier
+	slots     *slots
+	documents *slots // for big request documents
+	conns     *connSet
+	calls     sync.Pool
+	hostID    string
 
 	base     context.Context // of every request; ends when a shutdown runs out of time
 	cancel   context.CancelFunc
@@ -124,6 +128,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.pace = newPace(s.limits)
 	s.slots = newSlots(s.limits.Requests, s.limits.Wait)
+	s.documents = newSlots(bigDocuments, s.limits.Wait)
 	s.metrics = newMetrics(o.Registry, s.routes.ops(), s.conns)
 	s.calls.New = func() any { return new(call) }
 	s.verifier = sigv4.NewVerifier(sigv4.Config{Region: region, Now: o.Clock}, func(accessKey string) (string, bool) {

@@ -1,19 +1,22 @@
 package s3api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"log/slog"
-
+	"holdfast/actors/object"
 	"holdfast/s3api/sigv4"
 )
 
@@ -379,5 +382,152 @@ func TestOverloadIsSlowDown(t *testing.T) {
 	close(m.hold)
 	if rep := c.receive("GET"); rep.body != "v" {
 		t.Errorf("the first request: %d %q", rep.status, rep.body)
+	}
+}
+
+func TestLongCopyKeepsItsClientWaiting(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"that succeeds", nil, "<CopyObjectResult"},
+		{"that fails", object.ErrWriteQuorum, "<Error><Code>ServiceUnavailable</Code>"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m := newMem()
+			r := newRig(t, m, func(o *Options) { o.Limits.Patience = 20 * time.Millisecond })
+			r.makeBucket("bucket")
+			r.ok(req{method: "PUT", target: "/bucket/src", body: "value"})
+			m.putHold, m.putErr = make(chan struct{}), tc.err
+			c := r.dial()
+			c.send(req{method: "PUT", target: "/bucket/dst", headers: []string{"x-amz-copy-source: /bucket/src"}}.text(t))
+			go func() {
+				time.Sleep(200 * time.Millisecond)
+				close(m.putHold)
+			}()
+			rep := c.receive("PUT")
+			if rep.err != nil || rep.status != 200 || !strings.HasPrefix(rep.body, "<?xml") || !strings.Contains(rep.body, "\n  ") || !strings.Contains(rep.body, tc.want) ||
+				strings.Count(rep.body, "<?xml") != 1 {
+				t.Errorf("%d %v %q", rep.status, rep.err, rep.body)
+			}
+			eventually(t, "everything is given back", func() bool { return m.open.Load() == 0 && r.srv.metrics.inFlight.Load() == 0 })
+		})
+	}
+}
+
+func TestCopyEndsWithItsClient(t *testing.T) {
+	for _, patience := range []time.Duration{time.Hour, 20 * time.Millisecond} {
+		m := newMem()
+		r := newRig(t, m, func(o *Options) { o.Limits.Patience = patience })
+		r.makeBucket("bucket")
+		r.ok(req{method: "PUT", target: "/bucket/src", body: "value"})
+		m.putHold = make(chan struct{}) // never opened
+		c := r.dial()
+		c.send(req{method: "PUT", target: "/bucket/dst", headers: []string{"x-amz-copy-source: /bucket/src"}}.text(t))
+		eventually(t, "the copy runs", func() bool { return m.puts.Load() == 1 })
+		c.conn.Close()
+		eventually(t, "the copy ends", func() bool { return m.puts.Load() == 0 && m.open.Load() == 0 && r.srv.metrics.inFlight.Load() == 0 })
+	}
+}
+
+func TestShutdownCutsWhatDoesNotEnd(t *testing.T) {
+	m := newMem()
+	r := newRig(t, m)
+	r.makeBucket("bucket")
+	text := req{method: "PUT", target: "/bucket/k", body: strings.Repeat("k", 100_000)}.text(t)
+	c := r.dial()
+	c.send(text[:len(text)-50_000])
+	eventually(t, "the upload begins", func() bool { return m.puts.Load() == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := r.srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if m.puts.Load() != 0 || r.srv.metrics.inFlight.Load() != 0 || r.srv.conns.len() != 0 {
+		t.Error("something runs behind Shutdown")
+	}
+}
+
+func TestSilentConnectionIsClosed(t *testing.T) {
+	r := newRig(t, newMem(), func(o *Options) { o.Limits.ReadHead, o.Limits.Idle = 100*time.Millisecond, 100*time.Millisecond })
+	silent, half, idle := r.dial(), r.dial(), r.dial()
+	half.send("GET / HTT")
+	idle.send(req{method: "GET", target: "/"}.text(t))
+	idle.receive("GET")
+	for _, c := range []*client{silent, half, idle} {
+		io.ReadAll(c.br) // ends when the server closes
+	}
+	eventually(t, "connections are gone", func() bool { return r.srv.conns.len() == 0 })
+}
+
+func TestSlowReaderIsServedAndStalledOneIsCut(t *testing.T) {
+	m := newMem()
+	r := newRig(t, m, func(o *Options) { o.Limits.Write = 400 * time.Millisecond })
+	r.makeBucket("bucket")
+	body := strings.Repeat("r", 24*mib)
+	r.ok(req{method: "PUT", target: "/bucket/big", body: body})
+	c := r.dial()
+	c.conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	c.send(req{method: "GET", target: "/bucket/big"}.text(t))
+	got := 0
+	buf := make([]byte, mib)
+	for got < len(body) {
+		n, err := io.ReadFull(c.br, buf)
+		got += n
+		if err != nil {
+			break
+		}
+		time.Sleep(40 * time.Millisecond)
+	}
+	if got < len(body) {
+		t.Errorf("a slow reader got %d of %d bytes", got, len(body))
+	}
+	c = r.dial()
+	c.conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	c.send(req{method: "GET", target: "/bucket/big"}.text(t))
+	eventually(t, "the stalled reader is cut", func() bool { return m.open.Load() == 0 && r.srv.metrics.inFlight.Load() == 0 })
+}
+
+func TestPipelinedRequests(t *testing.T) {
+	r := newRig(t, newMem())
+	r.makeBucket("bucket")
+	c := r.dial()
+	var all strings.Builder
+	for i := range 8 {
+		all.WriteString(req{method: "PUT", target: fmt.Sprintf("/bucket/%d", i), body: strings.Repeat(fmt.Sprint(i), 10_000)}.text(t))
+		all.WriteString(req{method: "GET", target: fmt.Sprintf("/bucket/%d", i)}.text(t))
+	}
+	go io.WriteString(c.conn, all.String())
+	for i := range 8 {
+		if rep := c.receive("PUT"); rep.status != 200 {
+			t.Fatalf("PUT %d: %d %v", i, rep.status, rep.err)
+		}
+		if rep := c.receive("GET"); rep.body != strings.Repeat(fmt.Sprint(i), 10_000) {
+			t.Fatalf("GET %d: %d, %d bytes", i, rep.status, len(rep.body))
+		}
+	}
+}
+
+// TestForbiddenParts keeps what DESIGN.md forbids out of the package: parts of fasthttp that decode,
+// buffer, normalise or hide errors.
+func TestForbiddenParts(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forbidden := regexp.MustCompile(`SetBodyStreamWriter|\.FormValue|\.MultipartForm|\.PostBody\(|\.PostArgs|\.QueryArgs|\.URI\(\)|rc\.Path\(|rc\.Host\(|rc\.RequestURI|` +
+		`Request\.RequestURI|Request\.Body\(|ListenAndServe|fasthttpadaptor|TimeoutHandler|ServeFile|CompressHandler|fasthttp\.FS|\.Hijack|ContinueHandler`)
+	for _, f := range files {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		src, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := forbidden.Find(src); m != nil {
+			t.Errorf("%s uses %s", f, m)
+		}
 	}
 }

@@ -6,7 +6,8 @@ import (
 )
 
 const (
-	declaration = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
+	// Declaration is how every document begins.
+	Declaration = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
 	namespace   = ` xmlns="http://s3.amazonaws.com/doc/2006-03-01/"`
 )
 
@@ -15,7 +16,7 @@ type writer struct{ b []byte }
 
 // root opens the document element.
 func (w *writer) root(name string) {
-	w.b = append(w.b, declaration+"<"...)
+	w.b = append(w.b, Declaration+"<"...)
 	w.b = append(w.b, name...)
 	w.b = append(w.b, namespace+">"...)
 }
