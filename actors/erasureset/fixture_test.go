@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type fixture struct {
 	byID   map[cluster.DriveID]*drivetest.Mem
 	topo   *cluster.Topology
 	slabs  *slab.Pool
+	off    sync.Map // drive id -> true: replaced by drive.Offline
 	bucket cluster.Bucket
 	opt    Options
 }
@@ -72,6 +74,14 @@ func (f *fixture) open() {
 		f.t.Fatal(err)
 	}
 	f.Store = s
+}
+
+func (f *fixture) setOffline(i int, on bool) {
+	if f.mems != nil {
+		f.mems[i].SetOffline(on)
+		return
+	}
+	f.off.Store(f.topo.Drives[i].ID, on)
 }
 
 // restart ends the coordinator, forgetting the marks it had not sent, and starts another.

@@ -39,7 +39,7 @@ var modelKeys = []string{
 func (m *model) key() string { return modelKeys[m.rng.IntN(len(modelKeys))] }
 
 func (m *model) data() []byte {
-	k := max(1, len(m.mems)&^1/2)
+	k := max(1, len(m.topo.Sets[0].Members)/2)
 	switch m.rng.IntN(12) {
 	case 0:
 		return pattern(m.rng.Uint64(), m.rng.IntN(k<<20)+1)
@@ -55,12 +55,12 @@ func (m *model) data() []byte {
 // is served and all others hold everything: nothing heals here.
 func (m *model) faults() {
 	for _, i := range m.down {
-		m.mems[i].SetOffline(false)
+		m.setOffline(i, false)
 	}
 	m.down = nil
 	for _, i := range m.flaky {
 		if m.rng.IntN(2) == 0 {
-			m.mems[i].SetOffline(true)
+			m.setOffline(i, true)
 			m.down = append(m.down, i)
 		}
 	}
@@ -314,6 +314,25 @@ func (m *model) listUploads(i int) {
 	}
 }
 
+// playModel runs random operations and compares every answer with a map's.
+func playModel(f *fixture, seed uint64, steps int) {
+	m := &model{fixture: f, rng: rand.New(rand.NewPCG(seed, 77)), objects: map[string][]byte{}, uploads: map[object.WriteID]*modelUpload{}}
+	m.flaky = m.rng.Perm(len(f.topo.Drives))[:max(0, len(f.topo.Sets[0].Members)/2-1)]
+	for i := range steps {
+		m.step(i)
+	}
+	for _, i := range m.down {
+		m.setOffline(i, false)
+	}
+	for _, key := range modelKeys {
+		if data, ok := m.objects[key]; ok {
+			m.mustGet(key, data)
+		} else {
+			m.mustMiss(key)
+		}
+	}
+}
+
 // The same random operations on any geometry, with drives coming and going and the coordinator
 // being restarted, must give the answers of a map.
 func TestAnyGeometryAnswersLikeAMap(t *testing.T) {
@@ -321,21 +340,7 @@ func TestAnyGeometryAnswersLikeAMap(t *testing.T) {
 		for seed := range uint64(3) {
 			t.Run(fmt.Sprintf("drives=%d/seed=%d", n, seed), func(t *testing.T) {
 				f := newFixture(t, n, nil)
-				m := &model{fixture: f, rng: rand.New(rand.NewPCG(seed, 77)), objects: map[string][]byte{}, uploads: map[object.WriteID]*modelUpload{}}
-				m.flaky = m.rng.Perm(n)[:max(0, len(f.topo.Sets[0].Members)/2-1)]
-				for i := range 250 {
-					m.step(i)
-				}
-				for _, i := range m.down {
-					m.mems[i].SetOffline(false)
-				}
-				for _, key := range modelKeys {
-					if data, ok := m.objects[key]; ok {
-						m.mustGet(key, data)
-					} else {
-						m.mustMiss(key)
-					}
-				}
+				playModel(f, seed, 250)
 			})
 		}
 	}
