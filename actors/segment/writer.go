@@ -250,7 +250,11 @@ func (w *Writer) trim(p *part) {
 	}
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
-	w.s.unreserve(p.g, units{p.units.first + keep, p.units.n - keep})
+	rest := units{p.units.first + keep, p.units.n - keep}
+	w.s.unreserve(p.g, rest)
+	if p.virgin {
+		p.g.virgin.setAll(rest)
+	}
 	p.units.n = keep
 	p.end = p.units.end()
 }
