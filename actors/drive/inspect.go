@@ -35,16 +35,18 @@ type Inspection struct {
 	InUse bool // a running process holds the drive: what follows may be torn
 	Label ondisk.Label
 
-	Rows     map[ondisk.RowKind]RowCount
-	Marks    ondisk.Marks
-	Control  *ondisk.ControlMeta // nil: no copy of the control state
-	Fences   map[cluster.BucketID]ondisk.Fence
-	Usage    map[cluster.BucketID]ondisk.Usage
-	Segments []SegmentReport
-	Versions []VersionReport // of the key asked for, newest first within a bucket
-	Uploads  []UploadReport  // of the key asked for
-	Damage   []string        // everything found wrong, at most maxDamage of them
-	Damaged  int             // how many there were
+	Rows    map[ondisk.RowKind]RowCount
+	Marks   ondisk.Marks
+	Control *ondisk.ControlMeta // nil: no copy of the control state
+	// ControlRows are the rows of that copy by name, for who can read them.
+	ControlRows map[string][]byte
+	Fences      map[cluster.BucketID]ondisk.Fence
+	Usage       map[cluster.BucketID]ondisk.Usage
+	Segments    []SegmentReport
+	Versions    []VersionReport // of the key asked for, newest first within a bucket
+	Uploads     []UploadReport  // of the key asked for
+	Damage      []string        // everything found wrong, at most maxDamage of them
+	Damaged     int             // how many there were
 }
 
 // RowCount counts the rows of one kind.
@@ -97,6 +99,7 @@ func Inspect(ctx context.Context, dir string, q InspectQuery) (*Inspection, erro
 	in := &inspector{ctx: ctx, q: q, dir: dir, fs: readOnlyFS{q.FS}, Inspection: Inspection{
 		Path: dir, Rows: map[ondisk.RowKind]RowCount{},
 		Fences: map[cluster.BucketID]ondisk.Fence{}, Usage: map[cluster.BucketID]ondisk.Usage{},
+		ControlRows: map[string][]byte{},
 	}, pending: map[object.VersionRef]bool{}, damagedFrames: map[object.OID]string{}}
 	if err := in.run(); err != nil {
 		return &in.Inspection, fmt.Errorf("inspect %s: %w", dir, err)
@@ -241,7 +244,9 @@ func (in *inspector) decode(kind ondisk.RowKind, key, value []byte) error {
 		name, err := ondisk.ParseControlKey(key)
 		if err != nil || name != "" {
 			if err == nil {
-				_, err = ondisk.DecodeControl(name, value)
+				var row []byte
+				row, err = ondisk.DecodeControl(name, value)
+				in.ControlRows[name] = slices.Clone(row)
 			}
 			return err
 		}

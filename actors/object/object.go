@@ -96,3 +96,9 @@ type Range struct{ Start, End int64 }
 
 // Len is the number of bytes in the range.
 func (r Range) Len() int64 { return r.End - r.Start }
+
+// MarshalText is String, for JSON.
+func (id WriteID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }
+
+// MarshalText is String, for JSON.
+func (id OID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }

@@ -37,7 +37,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w (see %s --help)", errUsage, err, cmd.CommandPath())
 	})
-	root.AddCommand(serverCommand(stdout, stderr), versionCommand(stdout))
+	root.AddCommand(serverCommand(stdout, stderr), driveCommand(stdout), versionCommand(stdout))
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:

@@ -134,3 +134,12 @@ func (c Credential) String() string { return fmt.Sprintf("access key %q", c.Acce
 
 // GoString never shows the secret.
 func (c Credential) GoString() string { return c.String() }
+
+// MarshalText is String, for JSON.
+func (id ID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }
+
+// MarshalText is String, for JSON.
+func (id DriveID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }
+
+// MarshalText is String, for JSON.
+func (id NodeID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }
