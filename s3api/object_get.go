@@ -6,6 +6,7 @@ import (
 	"holdfast/actors/erasureset"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/s3api/checksum"
 	"holdfast/s3api/s3err"
 	"holdfast/s3api/sigv4"
 )
@@ -159,6 +160,10 @@ func (c *call) viewHeaders(v *erasureset.Info, w *view) {
 		c.headerInt("x-amz-mp-parts-count", int64(w.parts))
 	}
 	c.checksumHeaders(w.sums, int(v.Parts))
+	if w.parts > 0 && len(w.sums) > 0 && len(v.Checksums) > 0 {
+		// The values are the part's, the type says how the object's own is made from them.
+		c.header("x-amz-checksum-type", checksum.TypeName(v.Checksums[0].Composite))
+	}
 }
 
 // noSuchKey adds the key to the error of an absent object.

@@ -39,7 +39,7 @@ OTHER_ARGUMENTS = """
 # A second user is another operation (users); so is a browser's POST form, and SSE-C by raw headers.
 OTHER_NAMES = {
     "get_alt_client": "users", "get_tenant_client": "users", "get_new_bucket_resource_alt": "users",
-    "post_object": "POST form", "_get_post_url": "POST form", "_cors_request_and_check": "CORS",
+    "post_object": "POST form", "_get_post_url": "POST form", "_cors_request_and_check": "CORS", "options": "CORS",
     "check_configure_versioning_retry": "versioning", "get_iam_client": "IAM",
     "_multipart_upload_enc": "encryption", "_test_encryption_sse_customer_write": "encryption",
 }
