@@ -120,6 +120,9 @@ func TestRecovery(t *testing.T) {
 		"raft directory on another drive": {func(t *testing.T, h *history) {
 			h.o.Dir, h.o.Copies = filepath.Join(t.TempDir(), "raft"), asCopies(h.copies[1:])
 		}, all, 0},
+		"founding cut off": {func(t *testing.T, h *history) {
+			os.Rename(h.o.Dir, h.o.Dir+".new")
+		}, all, 0},
 		"raft directory empty": {func(t *testing.T, h *history) {
 			os.RemoveAll(h.o.Dir)
 			os.Mkdir(h.o.Dir, 0o700)
@@ -484,8 +487,34 @@ func TestPartedHistories(t *testing.T) {
 
 	h.o.Dir = lost.o.Dir
 	n = openNode(t, h.o)
-	wantBuckets(t, n, "first", "kept", "second", "third")
+	createBucket(t, n, "zlast") // once raft has replayed what it holds
+	wantBuckets(t, n, "first", "kept", "second", "third", "zlast")
+}
+
+// TestDisagreement: a directory whose entry of the same term and index made another state than the
+// copies hold is not believed.
+func TestDisagreement(t *testing.T) {
+	h := live(t)
+	var made [2]history
+	for i, name := range []string{"kept", "lost"} {
+		made[i] = h.clone(t)
+		n := openNode(t, made[i].o)
+		createBucket(t, n, name)
+		made[i].state = n.State()
+		made[i].sync(t, n)
+		closeNode(t, n)
+	}
+	if a, b := made[0].state, made[1].state; a.Index() != b.Index() || a.Term() != b.Term() {
+		t.Fatalf("states %d/%d and %d/%d do not meet", a.Index(), a.Term(), b.Index(), b.Term())
+	}
+	o := made[0].o
+	o.Dir = made[1].o.Dir
+	n := openNode(t, o)
 	createBucket(t, n, "zlast")
+	wantBuckets(t, n, "first", "kept", "second", "third", "zlast")
+	if aside(t, o.Dir) != 1 {
+		t.Fatal("the directory was believed")
+	}
 }
 
 func TestOneDrive(t *testing.T) {
