@@ -1,6 +1,7 @@
 package raftfsm
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -477,6 +478,9 @@ func TestPartedHistories(t *testing.T) {
 	for i := range 5 {
 		createBucket(t, n, fmt.Sprintf("lost-%d", i))
 	}
+	if err := n.server.Load().raft.Snapshot().Error(); err != nil { // so that its entries cannot be compared
+		t.Fatal(err)
+	}
 	closeNode(t, n) // these copies are gone; the directory will be back
 
 	h.o.Dir = filepath.Join(t.TempDir(), "raft")
@@ -489,6 +493,41 @@ func TestPartedHistories(t *testing.T) {
 	n = openNode(t, h.o)
 	createBucket(t, n, "zlast") // once raft has replayed what it holds
 	wantBuckets(t, n, "first", "kept", "second", "third", "zlast")
+}
+
+// TestSnapshotDescription: raft believes meta.json, which has no checksum of its own.
+func TestSnapshotDescription(t *testing.T) {
+	h := live(t)
+	for field, value := range map[string]string{
+		"Index": "6", "Term": "1", "ConfigurationIndex": "2", "Version": "0", "ID": `"1-1-1"`, "Configuration": `{"Servers":[]}`,
+	} {
+		dir := cloneDir(t, h.o.Dir)
+		files, err := filepath.Glob(filepath.Join(dir, "snapshots/*/meta.json"))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("%v, %v", files, err)
+		}
+		raw, err := os.ReadFile(files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var meta map[string]json.RawMessage
+		if err := json.Unmarshal(raw, &meta); err != nil || meta[field] == nil || string(meta[field]) == value {
+			t.Fatalf("%s is %s, %v", field, meta[field], err)
+		}
+		meta[field] = json.RawMessage(value)
+		if raw, err = json.Marshal(meta); err == nil {
+			err = os.WriteFile(files[0], raw, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, err := openDirectory(dir, testCluster, raftLogger(h.o.Logger), func(*state.State) {}); !errors.Is(err, errDoubt) {
+			t.Errorf("%s changed to %s: %v", field, value, err)
+			if err == nil {
+				d.close()
+			}
+		}
+	}
 }
 
 // TestDisagreement: a directory whose entry of the same term and index made another state than the
