@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -534,24 +535,35 @@ func TestSnapshotDescription(t *testing.T) {
 // copies hold is not believed.
 func TestDisagreement(t *testing.T) {
 	h := live(t)
-	var made [2]history
-	for i, name := range []string{"kept", "lost"} {
-		made[i] = h.clone(t)
-		n := openNode(t, made[i].o)
-		createBucket(t, n, name)
-		made[i].state = n.State()
-		made[i].sync(t, n)
-		closeNode(t, n)
+	l, _, err := raftlog.Open(filepath.Join(h.o.Dir, logFile))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if a, b := made[0].state, made[1].state; a.Index() != b.Index() || a.Term() != b.Term() {
-		t.Fatalf("states %d/%d and %d/%d do not meet", a.Index(), a.Term(), b.Index(), b.Term())
+	last, _ := l.LastIndex()
+	var e raft.Log
+	if err := l.GetLog(last, &e); err != nil {
+		t.Fatal(err)
 	}
-	o := made[0].o
-	o.Dir = made[1].o.Dir
-	n := openNode(t, o)
+	create := func(name cluster.BucketName) command.Entry {
+		return command.Entry{Request: [16]byte{1}, Time: time.Unix(1, 0), Command: &command.CreateBucket{Name: name, Owner: "alice"}}
+	}
+	e = raft.Log{Index: last + 1, Term: e.Term, Type: raft.LogCommand, Data: command.Encode(create("lost"))}
+	if err := errors.Join(l.StoreLog(&e), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	kept, _, err := h.state.Apply(create("kept"), e.Index, e.Term)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range h.copies {
+		if err := replace(t.Context(), c, metaOf(kept, h.node), kept); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := openNode(t, h.o)
 	createBucket(t, n, "zlast")
 	wantBuckets(t, n, "first", "kept", "second", "third", "zlast")
-	if aside(t, o.Dir) != 1 {
+	if aside(t, h.o.Dir) != 1 {
 		t.Fatal("the directory was believed")
 	}
 }
