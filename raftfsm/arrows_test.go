@@ -27,6 +27,7 @@ type pkg struct {
 
 // TestArrows enforces which package may import which, over the whole module.
 func TestArrows(t *testing.T) {
+	t.Parallel()
 	const module = "holdfast/"
 	for _, p := range list(t) {
 		from := strings.TrimPrefix(p.ImportPath, module)
@@ -93,6 +94,7 @@ func list(t *testing.T) (all []pkg) {
 }
 
 func TestArrowsAreJudged(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		from, to string
 		want     bool

@@ -29,6 +29,7 @@ func newNode(t testing.TB) (*Node, []*memCopy, Options) {
 }
 
 func TestConcurrentCreates(t *testing.T) {
+	t.Parallel()
 	n, copies, _ := newNode(t)
 	before := copies[0].stores
 	var wg sync.WaitGroup
@@ -68,6 +69,7 @@ func TestConcurrentCreates(t *testing.T) {
 
 // TestInForceOnlyWhenDurable: nothing is shown before W drives hold it, so nothing that was seen can be lost.
 func TestInForceOnlyWhenDurable(t *testing.T) {
+	t.Parallel()
 	n, copies, _ := newNode(t)
 	block := make(chan struct{})
 	copies[1].setBlock(block)
@@ -105,6 +107,7 @@ func TestInForceOnlyWhenDurable(t *testing.T) {
 }
 
 func TestTooFewCopies(t *testing.T) {
+	t.Parallel()
 	n, copies, o := newNode(t)
 	createBucket(t, n, "first")
 	n.RemoveCopy(copies[0].id)
@@ -142,6 +145,7 @@ func TestTooFewCopies(t *testing.T) {
 // TestNewerCopyJoins: a node that was started with too few drives to know the newest state must not
 // overwrite it.
 func TestNewerCopyJoins(t *testing.T) {
+	t.Parallel()
 	h := live(t)
 	o := h.o
 	o.Copies, o.Dir = asCopies(h.oldCopies[:1]), h.oldDir
@@ -162,6 +166,7 @@ func TestNewerCopyJoins(t *testing.T) {
 }
 
 func TestFailingCopyIsBroughtUpToDate(t *testing.T) {
+	t.Parallel()
 	n, copies, _ := newNode(t)
 	copies[3].setFail(errors.New("input/output error"))
 	createBucket(t, n, "first")
@@ -182,6 +187,7 @@ func TestFailingCopyIsBroughtUpToDate(t *testing.T) {
 
 // TestUnreadableCopyIsNotCounted: a copy that can be written but not read back holds nothing.
 func TestUnreadableCopyIsNotCounted(t *testing.T) {
+	t.Parallel()
 	n, copies, _ := newNode(t)
 	createBucket(t, n, "first")
 	bad := copies[3]
@@ -201,6 +207,7 @@ func TestUnreadableCopyIsNotCounted(t *testing.T) {
 
 // TestSlowCopyHoldsNobodyUp: one drive that hangs is not waited for.
 func TestSlowCopyHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
 	n, copies, _ := newNode(t)
 	block := make(chan struct{})
 	copies[0].setBlock(block)
@@ -218,6 +225,7 @@ func TestSlowCopyHoldsNobodyUp(t *testing.T) {
 }
 
 func TestHooksSeeEachStepBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
 	n, _, _ := newNode(t)
 	var mu sync.Mutex
 	last := n.State()
@@ -240,6 +248,7 @@ func TestHooksSeeEachStepBeforeTheAnswer(t *testing.T) {
 }
 
 func TestDeletionOfABucket(t *testing.T) {
+	t.Parallel()
 	n, _, _ := newNode(t)
 	b := createBucket(t, n, "first")
 	sealed, err := n.SealBucket(t.Context(), b, 7, By{Who: "alice"})
@@ -267,6 +276,7 @@ func TestDeletionOfABucket(t *testing.T) {
 }
 
 func TestCredentialsDrivesAndLevel(t *testing.T) {
+	t.Parallel()
 	n, copies, o := newNode(t)
 	if err := n.PutCredential(t.Context(), "bob", "hunter2", By{Who: "root", Why: "new hire"}); err != nil {
 		t.Fatal(err)
@@ -324,6 +334,7 @@ func contains(b []byte, s string) bool {
 }
 
 func TestRotationOfTheRoot(t *testing.T) {
+	t.Parallel()
 	n, _, o := newNode(t)
 	if err := n.PutCredential(t.Context(), "bob", "hunter2", By{}); err != nil {
 		t.Fatal(err)
@@ -355,6 +366,7 @@ func TestRotationOfTheRoot(t *testing.T) {
 
 // TestRotationWaitsForDrives: with too few drives the old credentials stay in force beside the new.
 func TestRotationWaitsForDrives(t *testing.T) {
+	t.Parallel()
 	n, copies, o := newNode(t)
 	closeNode(t, n)
 	old := o.Root
@@ -368,6 +380,7 @@ func TestRotationWaitsForDrives(t *testing.T) {
 }
 
 func TestRepeatedRequest(t *testing.T) {
+	t.Parallel()
 	n, _, _ := newNode(t)
 	by := By{Who: "alice", Request: [16]byte{1}}
 	c := &command.CreateBucket{Name: "first", Owner: "alice"}
@@ -383,6 +396,7 @@ func TestRepeatedRequest(t *testing.T) {
 
 // TestRaftLogFails: the drive with the log goes away while the node runs, and there is no other.
 func TestRaftLogFails(t *testing.T) {
+	t.Parallel()
 	n, _, o := newNode(t)
 	createBucket(t, n, "first")
 	breakFile(t, filepath.Join(o.Dir, logFile))
@@ -407,6 +421,7 @@ func TestRaftLogFails(t *testing.T) {
 // TestRaftDirectoryMoves: the drive with the log goes away while the node runs, and others take over,
 // one after the other, without a restart.
 func TestRaftDirectoryMoves(t *testing.T) {
+	t.Parallel()
 	home := t.TempDir()
 	copies := newCopies(4)
 	o := testOptions(t, filepath.Join(home, "raft0"), copies)
@@ -467,6 +482,7 @@ func breakFile(t *testing.T, path string) {
 }
 
 func TestSnapshotAndCompaction(t *testing.T) {
+	t.Parallel()
 	n, _, o := newNode(t)
 	for i := range 20 {
 		createBucket(t, n, fmt.Sprintf("bucket-%d", i))
@@ -490,6 +506,7 @@ func TestSnapshotAndCompaction(t *testing.T) {
 }
 
 func TestClosedNode(t *testing.T) {
+	t.Parallel()
 	n, copies, _ := newNode(t)
 	createBucket(t, n, "first")
 	closeNode(t, n)
@@ -506,6 +523,7 @@ func TestClosedNode(t *testing.T) {
 }
 
 func TestMetricsAndStatus(t *testing.T) {
+	t.Parallel()
 	copies := newCopies(4)
 	o := testOptions(t, filepath.Join(t.TempDir(), "raft"), copies)
 	reg := prometheus.NewRegistry()

@@ -30,6 +30,7 @@ type trial struct {
 // TestAnyMisfortune: whatever happens to the raft directory, and to at most as many copies as may be
 // lost, what was answered holds, and what was refused did not happen.
 func TestAnyMisfortune(t *testing.T) {
+	t.Parallel()
 	for run := range 2 {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprint(run), func(t *testing.T) {

@@ -196,6 +196,7 @@ func wantBuckets(t testing.TB, n *Node, names ...string) {
 }
 
 func TestBirthCreateRestart(t *testing.T) {
+	t.Parallel()
 	copies := newCopies(4)
 	o := testOptions(t, filepath.Join(t.TempDir(), "raft"), copies)
 	n := openNode(t, o)

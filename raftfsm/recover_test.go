@@ -108,6 +108,7 @@ func aside(t testing.TB, dir string) int {
 // TestRecovery: whichever part is lost, damaged or old, everything that was answered is there, the
 // node keeps its identity and changes go on.
 func TestRecovery(t *testing.T) {
+	t.Parallel()
 	lived := live(t)
 	all := []string{"first", "second", "third"}
 	for name, c := range map[string]struct {
@@ -225,6 +226,7 @@ func TestRecovery(t *testing.T) {
 
 // TestRefusedStarts: what cannot be recovered is said, and nothing is made up.
 func TestRefusedStarts(t *testing.T) {
+	t.Parallel()
 	lived := live(t)
 	for name, c := range map[string]struct {
 		change func(t *testing.T, h *history)
@@ -298,6 +300,7 @@ func damageCopies(all []*memCopy) {
 // TestUnfinishedBirth: a crash before the first command was committed, or before any drive had a
 // copy of it, is no birth; asking again gives one.
 func TestUnfinishedBirth(t *testing.T) {
+	t.Parallel()
 	copies := newCopies(4)
 	o := testOptions(t, filepath.Join(t.TempDir(), "raft"), copies)
 	id := identity{cluster: testCluster, node: cluster.NodeID{1}, server: [16]byte{2}}
@@ -313,6 +316,7 @@ func TestUnfinishedBirth(t *testing.T) {
 
 // TestOldDirectoriesAreRemoved: a drive that is damaged again and again does not fill up.
 func TestOldDirectoriesAreRemoved(t *testing.T) {
+	t.Parallel()
 	h := live(t)
 	for range asideKept + 2 {
 		if err := os.Truncate(filepath.Join(h.o.Dir, logFile), 0); err != nil {
@@ -329,6 +333,7 @@ func TestOldDirectoriesAreRemoved(t *testing.T) {
 
 // TestDamageOfACopy flips every bit of one drive's copy, rows, keys and meta.
 func TestDamageOfACopy(t *testing.T) {
+	t.Parallel()
 	h := live(t)
 	c := h.copies[0]
 	verify := func(m CopyMeta, rows map[string][]byte) {
@@ -376,6 +381,7 @@ func TestDamageOfACopy(t *testing.T) {
 // TestDamageOfTheDirectory flips every bit (of small files; a sample of larger ones) and cuts at
 // sampled sizes: the directory is refused, or holds a state that it once had.
 func TestDamageOfTheDirectory(t *testing.T) {
+	t.Parallel()
 	h := live(t)
 	dir := cloneDir(t, h.o.Dir)
 	quiet := raftLogger(h.o.Logger)
@@ -441,6 +447,7 @@ func TestDamageOfTheDirectory(t *testing.T) {
 
 // TestDamagedDirectoryRecovers does the same end to end, for a few bits of each file.
 func TestDamagedDirectoryRecovers(t *testing.T) {
+	t.Parallel()
 	h := live(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -473,6 +480,7 @@ func TestDamagedDirectoryRecovers(t *testing.T) {
 // TestPartedHistories: a directory that comes back with entries that nobody was told of, and more of
 // them than were made since, loses to what was answered.
 func TestPartedHistories(t *testing.T) {
+	t.Parallel()
 	h := live(t)
 	lost := h.clone(t)
 	n := openNode(t, lost.o)
@@ -498,6 +506,7 @@ func TestPartedHistories(t *testing.T) {
 
 // TestSnapshotDescription: raft believes meta.json, which has no checksum of its own.
 func TestSnapshotDescription(t *testing.T) {
+	t.Parallel()
 	h := live(t)
 	for field, value := range map[string]string{
 		"Index": "6", "Term": "1", "ConfigurationIndex": "2", "Version": "0", "ID": `"1-1-1"`, "Configuration": `{"Servers":[]}`,
@@ -534,6 +543,7 @@ func TestSnapshotDescription(t *testing.T) {
 // TestDisagreement: a directory whose entry of the same term and index made another state than the
 // copies hold is not believed.
 func TestDisagreement(t *testing.T) {
+	t.Parallel()
 	h := live(t)
 	l, _, err := raftlog.Open(filepath.Join(h.o.Dir, logFile))
 	if err != nil {
@@ -569,6 +579,7 @@ func TestDisagreement(t *testing.T) {
 }
 
 func TestOneDrive(t *testing.T) {
+	t.Parallel()
 	copies := newCopies(1)
 	o := testOptions(t, filepath.Join(t.TempDir(), "raft"), copies)
 	o.W = 1
@@ -585,6 +596,7 @@ func TestOneDrive(t *testing.T) {
 
 // TestMissingDriveIsNotWritten: the directory's parent is never created.
 func TestMissingDriveIsNotWritten(t *testing.T) {
+	t.Parallel()
 	h := live(t)
 	gone := filepath.Join(t.TempDir(), "not-mounted")
 	h.o.Dir = filepath.Join(gone, "raft")
