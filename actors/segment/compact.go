@@ -26,8 +26,8 @@ const (
 )
 
 // Compact empties one pack segment by copying what is live in it, if there is one worth it: less
-// than 40 % live, or, when new data finds no segment any more, less than 90 %. It reports whether
-// there was one. It may be broken off at any time; what was moved stays moved.
+// than 40 % live, or, when new data finds no segment or no space any more, less than 90 %. It
+// reports whether there was one. It may be broken off at any time; what was moved stays moved.
 func (s *Store) Compact(ctx context.Context, m Mover) (bool, error) {
 	g := s.victim()
 	if g == nil {
@@ -49,10 +49,11 @@ func (s *Store) Compact(ctx context.Context, m Mover) (bool, error) {
 
 // victim picks the pack segment with the least live data and keeps others from using it.
 func (s *Store) victim() *seg {
+	tight := s.o.Tight()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	limit := int64(40)
-	if s.available() <= s.o.Reserve {
+	if tight || s.available() <= s.o.Reserve {
 		limit = 90
 	}
 	var best *seg

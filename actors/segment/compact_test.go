@@ -107,6 +107,36 @@ func TestCompactionOfAFullDrive(t *testing.T) {
 	r.check()
 }
 
+// A file system that is full is reason enough, however many segments there might be: half-dead
+// segments are copied and what they held goes back.
+func TestTightSpaceIsGivenBack(t *testing.T) {
+	tight := false
+	r := newRig(t, vfs.NewMem(), func(o *Options) { o.Limit = 50; o.Tight = func() bool { return tight } })
+	for i := range uint64(100) {
+		r.mustPut(i, 200_000)
+	}
+	for i := range uint64(100) {
+		if i%2 == 0 {
+			r.remove(i)
+		}
+	}
+	before := r.s.Stats()
+	if n := r.compactAll(); n != 0 {
+		t.Errorf("%d segments half live were compacted without need", n)
+	}
+	tight = true
+	if n := r.compactAll(); n == 0 {
+		t.Error("nothing was compacted")
+	}
+	if _, err := r.s.Trim(context.Background(), 100); err != nil {
+		t.Fatal(err)
+	}
+	if after := r.s.Stats(); after.Segments >= before.Segments || after.Free != 0 {
+		t.Errorf("%+v, then %+v", before, after)
+	}
+	r.check()
+}
+
 func TestCompactionPassesOverDamage(t *testing.T) {
 	mem := vfs.NewMem()
 	r := newRig(t, mem, func(o *Options) { o.Limit = 8 })

@@ -30,6 +30,10 @@ type Options struct {
 	// Pool is how many emptied files are kept for the next writer; more are removed. 0 is 1 % of
 	// Limit, at least 2.
 	Pool int
+	// Tight reports whether the file system is so full that the drive refuses new data: then
+	// nothing is kept back, and less is enough to make compaction worth it. nil is never. It is
+	// called by Trim and Compact only.
+	Tight func() bool
 	// OpenFiles bounds the descriptors kept without a user. 0 is 128.
 	OpenFiles int
 
@@ -90,6 +94,9 @@ func Open(o Options) (*Store, error) {
 	}
 	if o.OpenFiles == 0 {
 		o.OpenFiles = 128
+	}
+	if o.Tight == nil {
+		o.Tight = func() bool { return false }
 	}
 	s := &Store{
 		fs:      guardfs.Checked(o.FS, o.Health),

@@ -55,10 +55,15 @@ func (s *Store) punchHole(f vfs.File, name string, off, length int64) bool {
 
 // Trim does a little housekeeping and returns how many things it did, at most budget: it removes
 // emptied files beyond the pool, and punches units of run segments that nobody took since the Trim
-// before the last. The owner calls it from time to time, which is what bounds its rate.
+// before the last. When space is tight there is no pool and no waiting. The owner calls it from time
+// to time, which is what bounds its rate.
 func (s *Store) Trim(ctx context.Context, budget int) (done int, err error) {
+	pool, tight := s.o.Pool, s.o.Tight()
+	if tight {
+		pool = 0
+	}
 	for done < budget && ctx.Err() == nil {
-		did, err := s.removeOne()
+		did, err := s.removeOne(pool)
 		if err != nil {
 			return done, fmt.Errorf("trim segments: %w", err)
 		}
@@ -67,13 +72,13 @@ func (s *Store) Trim(ctx context.Context, budget int) (done int, err error) {
 		}
 		done++
 	}
-	return done + s.punchIdle(ctx, budget-done), ctx.Err()
+	return done + s.punchIdle(ctx, budget-done, tight), ctx.Err()
 }
 
-// removeOne removes the file that has been in the pool longest.
-func (s *Store) removeOne() (bool, error) {
+// removeOne removes the file that has been in the pool longest, if there are more than pool.
+func (s *Store) removeOne(pool int) (bool, error) {
 	s.mu.Lock()
-	if len(s.free) <= s.o.Pool {
+	if len(s.free) <= pool {
 		s.mu.Unlock()
 		return false, nil
 	}
@@ -94,8 +99,8 @@ func (s *Store) removeOne() (bool, error) {
 	return true, nil
 }
 
-// punchIdle punches runs of units that have been free for a while.
-func (s *Store) punchIdle(ctx context.Context, budget int) (done int) {
+// punchIdle punches runs of units that have been free for a while, or all at once.
+func (s *Store) punchIdle(ctx context.Context, budget int, all bool) (done int) {
 	type hole struct {
 		g *seg
 		r units
@@ -113,7 +118,9 @@ func (s *Store) punchIdle(ctx context.Context, budget int) (done int) {
 			}
 			if !g.idle.has(i) {
 				g.idle.set(i)
-				continue
+				if !all {
+					continue
+				}
 			}
 			if g.punched.has(i) || len(holes) >= budget {
 				continue
