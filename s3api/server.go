@@ -11,6 +11,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -66,6 +67,9 @@ func DefaultLimits() Limits {
 func (l Limits) orDefault() Limits {
 	d := DefaultLimits()
 	pick(&l.Connections, d.Connections)
+	if n := descriptors(); n > 0 {
+		l.Connections = min(l.Connections, n*8/10) // the rest is for drives and peers
+	}
 	pick(&l.Requests, d.Requests)
 	pick(&l.Wait, d.Wait)
 	pick(&l.Header, d.Header)
@@ -80,6 +84,15 @@ func (l Limits) orDefault() Limits {
 	pick(&l.MinPart, d.MinPart)
 	pick(&l.MaxParts, d.MaxParts)
 	return l
+}
+
+// descriptors is how many the process may have open, 0 if unknown.
+func descriptors() int {
+	var lim syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim) != nil {
+		return 0
+	}
+	return int(min(lim.Cur, 1<<30))
 }
 
 func pick[T comparable](field *T, def T) {

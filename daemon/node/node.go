@@ -35,6 +35,8 @@ const (
 	openLimit   = 60 * time.Second // opening one drive, log replay included
 	joinLimit   = 30 * time.Second // bringing a returning drive's control state up to date
 	certRefresh = 10 * time.Second // how often the certificate files are looked at
+
+	connectionMemory = 64 << 10 // what one client connection may take of the memory budget, buffers and stacks
 )
 
 // Face is how the node meets the outside besides its listener.
@@ -319,6 +321,7 @@ func (n *Node) serve(face Face) (err error) {
 		Objects: n.store, Control: n.control, Health: &probe{n.fleet, n.raft}, Logger: n.log,
 		Registry: n.registry, Gatherer: n.registry,
 		Region: n.cfg.Region, Domains: n.cfg.Domains, Version: face.Version,
+		Limits: s3api.Limits{Connections: int(n.memory.Total / connectionMemory)},
 	})
 	if err != nil {
 		return err
