@@ -13,7 +13,7 @@ import (
 // is resident. What is left over is for connections, the raft store and the garbage collector.
 type memoryPlan struct {
 	Total    int64
-	Cache    int64 // one block cache shared by all drives
+	Cache    int64 // blocks in the one cache shared by all drives
 	MemTable int64 // one memtable of one drive; a drive has at most a few at a time
 	Slabs    int64 // frames of bodies in flight, both ways
 }
@@ -25,6 +25,11 @@ const (
 	memTableMin    = 1 << 20
 	memTableMax    = 32 << 20
 	slabsMin       = 16 << 20
+	liveMemTables  = 2 // of a drive under load: one takes writes, one is flushed
+	// gcPercent lets the heap, which is small beside the budget, grow between two collections. At the
+	// runtime's 100 a fifth of the processor time of a small GET was collection; the memory limit
+	// still bounds it.
+	gcPercent = 300
 )
 
 // planMemory divides budget (0 = the default) among drives.
@@ -37,10 +42,16 @@ func planMemory(budget int64, drives int) memoryPlan {
 	}
 	p := memoryPlan{Total: budget}
 	p.Cache = budget / 8
-	// Two memtables of each drive fill a quarter of the budget: one taking writes, one flushing.
-	p.MemTable = min(max(budget/4/2/int64(drives), memTableMin), memTableMax)
+	// The memtables of all drives fill a quarter of the budget.
+	p.MemTable = min(max(budget/4/liveMemTables/int64(drives), memTableMin), memTableMax)
 	p.Slabs = max(budget/3, slabsMin)
 	return p
+}
+
+// cacheSize is what the block cache must be told: the index counts its memtables against it, and a
+// cache of no more than their size holds no blocks at all while the drives are written to.
+func (p memoryPlan) cacheSize(drives int) int64 {
+	return p.Cache + liveMemTables*p.MemTable*int64(drives)
 }
 
 // apply tells the runtime. A blocking fdatasync holds its P until the system monitor takes it away,
@@ -48,6 +59,10 @@ func planMemory(budget int64, drives int) memoryPlan {
 // degenerates to one operation per sync; one P more per drive cures it.
 func (p memoryPlan) apply(drives int) (undo func()) {
 	limit := debug.SetMemoryLimit(p.Total - p.Slabs) // slabs lie outside of the heap
+	percent := 0
+	if os.Getenv("GOGC") == "" {
+		percent = debug.SetGCPercent(gcPercent)
+	}
 	procs := runtime.GOMAXPROCS(0)
 	if os.Getenv("GOMAXPROCS") == "" {
 		cores := runtime.NumCPU()
@@ -55,6 +70,9 @@ func (p memoryPlan) apply(drives int) (undo func()) {
 	}
 	return func() {
 		debug.SetMemoryLimit(limit)
+		if percent != 0 {
+			debug.SetGCPercent(percent)
+		}
 		runtime.GOMAXPROCS(procs)
 	}
 }

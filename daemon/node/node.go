@@ -120,7 +120,7 @@ func Start(ctx context.Context, cfg config.Config, face Face) (_ *Node, err erro
 	}
 	n.memory = planMemory(int64(cfg.Memory), len(paths))
 	n.undo = n.memory.apply(len(paths))
-	n.cache = pebble.NewCache(n.memory.Cache)
+	n.cache = pebble.NewCache(n.memory.cacheSize(len(paths)))
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := n.openControl(ctx, &adm, paths); err != nil {
 		return nil, err
