@@ -286,15 +286,23 @@ func (a *Actor) Failed() <-chan struct{} { return a.health.Failed() }
 
 // usable is asked before every operation.
 func (a *Actor) usable() error {
-	select {
-	case <-a.health.Failed():
+	switch {
+	case isClosed(a.health.Failed()):
 		return a.wrap(fmt.Errorf("%w: %w", ErrFailed, a.health.Err()))
-	case <-a.closing:
+	case isClosed(a.closing):
 		return a.wrap(ErrOffline)
-	case <-a.ended: // a failed assertion, which is about to fail the drive
+	case isClosed(a.ended): // a failed assertion, which is about to fail the drive
 		return a.wrap(ErrFailed)
+	}
+	return nil
+}
+
+func isClosed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
 	default:
-		return nil
+		return false
 	}
 }
 

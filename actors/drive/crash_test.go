@@ -359,7 +359,7 @@ func crashLabel() ondisk.Label {
 // TestCrashAtEveryCall stops the world before each call that changes the file system, drops what
 // was not synced wholly or partly, and opens what is left.
 func TestCrashAtEveryCall(t *testing.T) {
-	every := 3
+	every := 5
 	if testing.Short() {
 		every = 29
 	}

@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"context"
 	"path"
 	"strconv"
 
@@ -38,3 +39,16 @@ func (a *Actor) Place(oid object.OID, off int64) (file string, at int64, err err
 
 // Flush writes the memtable to a table.
 func (a *Actor) Flush() error { return a.db.Flush() }
+
+// panicMsg is an assertion that fails in the loop.
+type panicMsg struct{ reply }
+
+func (*panicMsg) isMsg()             {}
+func (*panicMsg) weight() int        { return 0 }
+func (*panicMsg) apply(*batch) error { panic("assertion") }
+
+// Panic lets the loop panic.
+func (a *Actor) Panic(ctx context.Context) error {
+	_, err := a.do(ctx, &panicMsg{reply: newReply()})
+	return err
+}

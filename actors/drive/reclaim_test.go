@@ -68,7 +68,7 @@ func (r *rig) putParts(name string, n, size int) *drive.Commit {
 // TestDeleteOf10000PartsAnswersAtOnceAndGoesOnAfterACrash: the answer does not wait for the space,
 // and the space comes back although the power fails half way.
 func TestDeleteOf10000PartsAnswersAtOnceAndGoesOnAfterACrash(t *testing.T) {
-	parts := 10_000
+	parts := 10_000 // as many as S3 allows
 	if testing.Short() {
 		parts = 1000
 	}

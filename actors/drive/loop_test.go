@@ -1,0 +1,225 @@
+package drive_test
+
+import (
+	"context"
+	"errors"
+	"path"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"holdfast/actors/drive"
+	"holdfast/raftfsm/cluster"
+)
+
+// slowLog holds back syncs of the index's log while it is shut.
+type slowLog struct {
+	mu   sync.Mutex
+	gate chan struct{} // guarded by mu: nil = open
+	met  chan struct{} // gets a token for each sync that is held back
+}
+
+func (*slowLog) String() string { return "slow log" }
+
+func (s *slowLog) MaybeError(op errorfs.Op) error {
+	sync := op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncTo
+	if !sync || path.Ext(op.Path) != ".log" {
+		return nil
+	}
+	s.mu.Lock()
+	gate := s.gate
+	s.mu.Unlock()
+	if gate != nil {
+		s.met <- struct{}{}
+		<-gate
+	}
+	return nil
+}
+
+func (s *slowLog) shut() (open func()) {
+	gate := make(chan struct{})
+	s.mu.Lock()
+	s.gate = gate
+	s.mu.Unlock()
+	return func() {
+		s.mu.Lock()
+		s.gate = nil
+		s.mu.Unlock()
+		close(gate)
+	}
+}
+
+// TestNothingIsVisibleBeforeItIsDurable: a reader that meets a row whose batch is not synced waits.
+func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
+	s := &slowLog{met: make(chan struct{}, 16)}
+	r := newRig(t, errorfs.Wrap(vfs.NewMem(), s), "/d")
+	ctx := context.Background()
+	old := r.version("k", "old")
+	r.commit(old)
+	r.mark(old)
+	open := s.shut()
+	answered := make(chan error, 1)
+	c := r.version("k", "new")
+	go func() {
+		_, err := r.a.Commit(ctx, c)
+		answered <- err
+	}()
+	<-s.met // the batch is applied, its sync is held back
+	short, cancel := context.WithTimeout(ctx, 30*time.Millisecond)
+	defer cancel()
+	req := &drive.ReportRequest{Set: testSet, Epoch: 1, Key: key("k")}
+	if rep, err := r.a.Report(short, req); err == nil {
+		t.Fatalf("a report before the sync: %+v", rep)
+	} else if !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-answered:
+		t.Fatalf("the commit was answered before the sync: %v", err)
+	default:
+	}
+	reported := make(chan drive.Report, 1)
+	go func() {
+		rep, _ := r.a.Report(ctx, req)
+		reported <- rep
+	}()
+	open()
+	if err := <-answered; err != nil {
+		t.Fatal(err)
+	}
+	if rep := <-reported; len(rep.Versions) != 2 || rep.Versions[0].Version.TS != c.Ref.TS {
+		t.Fatalf("report after the sync: %+v", rep)
+	}
+}
+
+func TestCallersKeepTheirDeadlineWhenTheDiskHangs(t *testing.T) {
+	s := &slowLog{met: make(chan struct{}, 16)}
+	r := newRig(t, errorfs.Wrap(vfs.NewMem(), s), "/d")
+	open := s.shut()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
+	defer cancel()
+	if _, err := r.a.Commit(ctx, r.version("k", "x")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("commit on a disk that hangs: %v", err)
+	}
+	var busy error
+	for range 5000 { // the mailbox is bounded, and the refusal says so
+		ctx, cancel := context.WithTimeout(context.Background(), time.Microsecond)
+		_, busy = r.a.Commit(ctx, r.version("k", "x"))
+		cancel()
+		if errors.Is(busy, drive.ErrBusy) {
+			break
+		}
+	}
+	if !errors.Is(busy, drive.ErrBusy) {
+		t.Fatalf("a full mailbox: %v", busy)
+	}
+	if h := r.a.Health(); h.Queue == 0 || h.State != drive.Online {
+		t.Fatalf("health %+v", h)
+	}
+	open()
+}
+
+func TestAFailedAssertionFailsTheDriveAlone(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), "/d")
+	ctx := context.Background()
+	if err := r.a.Panic(ctx); !errors.Is(err, drive.ErrFailed) {
+		t.Fatalf("the call whose assertion failed: %v", err)
+	}
+	waitFailed(t, r.a)
+	if _, err := r.a.Commit(ctx, r.version("k", "x")); !errors.Is(err, drive.ErrFailed) {
+		t.Fatalf("commit on a failed drive: %v", err)
+	}
+	if _, err := r.a.Report(ctx, &drive.ReportRequest{Key: key("k")}); !errors.Is(err, drive.ErrFailed) {
+		t.Fatalf("report from a failed drive: %v", err)
+	}
+	if h := r.a.Health(); !strings.Contains(h.Err.Error(), "assertion") {
+		t.Fatalf("health %+v", h)
+	}
+}
+
+func TestCallsOnAClosedDriveFail(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), "/d")
+	ctx := context.Background()
+	var wg sync.WaitGroup
+	for i := range 16 {
+		cs := make([]*drive.Commit, 50)
+		for j := range cs {
+			cs[j] = r.version(string(rune('a'+i)), "x")
+		}
+		wg.Go(func() {
+			for _, c := range cs {
+				if _, err := r.a.Commit(ctx, c); err != nil && !errors.Is(err, drive.ErrOffline) {
+					t.Errorf("commit while the drive closes: %v", err)
+				}
+				if _, err := r.a.Report(ctx, &drive.ReportRequest{Epoch: 1, Key: c.Key}); err != nil && !errors.Is(err, drive.ErrOffline) {
+					t.Errorf("report while the drive closes: %v", err)
+				}
+			}
+		})
+	}
+	if err := r.a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	if err := r.a.Mark(nil); !errors.Is(err, drive.ErrOffline) {
+		t.Fatalf("mark on a closed drive: %v", err)
+	}
+	if h := r.a.Health(); h.State != drive.Absent {
+		t.Fatalf("health %+v", h)
+	}
+}
+
+func TestMetricsFollowTheDriveOffTheRegistry(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	mem := vfs.NewMem()
+	if err := drive.FormatOn(mem, "/d", testLabel()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		r := &rig{t: t, o: drive.Options{Path: "/d", FS: mem, Label: testLabel(), Registry: registry}}
+		r.open()
+		r.commit(r.version("k", "x"))
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]bool{}
+		for _, f := range families {
+			seen[f.GetName()] = true
+			for _, m := range f.GetMetric() {
+				if len(m.GetLabel()) < 2 || m.GetLabel()[0].GetValue() != testLabel().Drive.String() {
+					t.Errorf("%s: labels %v", f.GetName(), m.GetLabel())
+				}
+			}
+		}
+		for _, name := range []string{"mailbox_depth", "batch_operations", "sync_seconds", "written_bytes_total", "up"} {
+			if !seen["holdfast_drive_"+name] {
+				t.Errorf("no metric %s in %v", name, seen)
+			}
+		}
+		if err := r.a.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if families, _ := registry.Gather(); len(families) != 0 {
+			t.Fatalf("%d metrics stay after close", len(families))
+		}
+	}
+}
+
+func TestWatermarksSurvive(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), "/d")
+	peer := cluster.DriveID{5}
+	c := r.version("k", "x")
+	c.Peers = map[cluster.DriveID]uint64{peer: 9}
+	reply := r.commit(c)
+	r.reopen()
+	own, peers := r.a.Watermarks()
+	if own < reply.Batch || peers[peer] != 9 || r.a.Highest() < c.Ref.TS {
+		t.Fatalf("own %d peers %v highest %d", own, peers, r.a.Highest())
+	}
+}
