@@ -1,22 +1,31 @@
 #!/usr/bin/env python3
 """Compare a junit report with the exceptions: judge.py REPORT EXCEPTIONS OUTPUT-OF-PYTEST."""
 
+import re
 import sys
 import xml.etree.ElementTree as tree
 
+import botocore
+
 
 def exceptions(path):
-    """Lines of "name: reason"; the reason may not be empty."""
+    """Lines of "name: reason", or "name [botocore<1.36]: reason" for a test that an old client cannot run."""
     out = {}
     for line in open(path):
         line = line.strip()
         if not line or line.startswith("#"):
             continue
-        name, _, reason = line.partition(":")
-        if not reason.strip():
-            sys.exit(f"{path}: {name} has no reason")
-        out[name] = reason.strip()
+        m = re.fullmatch(r"(\w+)(?: \[botocore<([\d.]+)\])?: (.+)", line)
+        if not m:
+            sys.exit(f"{path}: want a name, a colon and a reason: {line}")
+        name, below, reason = m.groups()
+        if below is None or version(botocore.__version__) < version(below):
+            out[name] = reason
     return out
+
+
+def version(text):
+    return [int(n) for n in text.split(".")[:2]]
 
 
 def main():
