@@ -287,6 +287,10 @@ func TestCredentialsDrivesAndLevel(t *testing.T) {
 	if err := n.UpdateDrive(t.Context(), copies[2].id, "/mnt/elsewhere", By{}); err != nil {
 		t.Fatal(err)
 	}
+	at := n.State().Index()
+	if err := n.UpdateDrive(t.Context(), copies[2].id, "/mnt/elsewhere", By{}); err != nil || n.State().Index() != at {
+		t.Fatalf("the same again: %v", err)
+	}
 	if err := n.SetFeatureLevel(t.Context(), 2, By{}); err != nil {
 		t.Fatal(err)
 	}

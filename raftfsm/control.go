@@ -101,8 +101,13 @@ func (n *Node) RemoveCredential(ctx context.Context, accessKey string, by By) er
 	return err
 }
 
-// UpdateDrive records where a drive of this node was found.
+// UpdateDrive records where a drive of this node was found, if that is news.
 func (n *Node) UpdateDrive(ctx context.Context, id cluster.DriveID, path string, by By) error {
+	for _, d := range n.Topology().Drives {
+		if d == (cluster.Drive{ID: id, Node: n.id.node, Path: path}) {
+			return nil
+		}
+	}
 	_, err := n.Apply(ctx, &command.UpdateDrive{Drive: cluster.Drive{ID: id, Node: n.id.node, Path: path}}, by)
 	return err
 }
