@@ -158,5 +158,13 @@ func (n *Node) join(ctx context.Context, a *drive.Actor) error {
 		n.raft.RemoveCopy(a.ID())
 		return err
 	}
+	n.locate(ctx, a)
 	return a.Confirm()
+}
+
+// locate records where a drive was found, for people. Nothing depends on it.
+func (n *Node) locate(ctx context.Context, a *drive.Actor) {
+	if err := n.raft.UpdateDrive(ctx, a.ID(), a.Path(), raftfsm.By{Who: "server", Why: "found there"}); err != nil {
+		n.log.Warn("place of a drive not recorded", keyDrive, a.ID(), keyPath, a.Path(), keyErr, err)
+	}
 }

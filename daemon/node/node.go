@@ -298,6 +298,7 @@ func (n *Node) openData(ctx context.Context, adm admission, paths []string) (err
 		if err := n.fleet.admit(a, a.Path()); err != nil {
 			return err
 		}
+		n.locate(ctx, a)
 		n.actors = n.actors[1:]
 	}
 	n.raft.OnApply(n.applied)
