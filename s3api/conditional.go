@@ -48,6 +48,17 @@ func (c *conditions) forRead(v *erasureset.Info) error {
 	return nil
 }
 
+// rangeHolds judges If-Range: a range is asked for only if the object is still the one it belongs to.
+func rangeHolds(ifRange string, v *erasureset.Info) bool {
+	if ifRange == "" {
+		return true
+	}
+	if at, ok := parseHTTPTime(ifRange); ok {
+		return time.Unix(0, v.ModTime).Unix() == at.Unix()
+	}
+	return !strings.HasPrefix(ifRange, "W/") && trimQuotes(ifRange) == v.ETag
+}
+
 // forCopySource judges the source of a copy: what would be 304 for a read is 412 here.
 func (c *conditions) forCopySource(v *erasureset.Info) error {
 	if c.forRead(v) != nil {

@@ -343,10 +343,10 @@ func pageOfParts(parts []ondisk.Part, marker, limit int) (page []ondisk.Part, tr
 	for len(parts) > 0 && int(parts[0].Number) <= marker {
 		parts = parts[1:]
 	}
-	if len(parts) > limit {
-		return parts[:limit], true
+	if len(parts) <= limit {
+		return parts, false
 	}
-	return parts, false
+	return parts[:limit], limit > 0 // nobody could go on behind an empty page
 }
 
 // listUploads serves ListMultipartUploads.
@@ -381,7 +381,10 @@ func listUploads(c *call) error {
 		Delimiter: p.delimiter, MaxUploads: p.limit, IsTruncated: page.Truncated, CommonPrefixes: page.Prefixes,
 	}
 	if page.Truncated {
-		doc.NextKeyMarker, doc.NextUploadIDMarker = page.NextKey, page.NextID.String()
+		doc.NextKeyMarker = page.NextKey
+		if page.NextID != (object.WriteID{}) { // zero behind a common prefix
+			doc.NextUploadIDMarker = page.NextID.String()
+		}
 	}
 	for i := range page.Uploads {
 		up := &page.Uploads[i].Upload

@@ -140,6 +140,7 @@ func (c *call) prepare() error {
 // foresee looks up what would make the handler refuse the request after its body was sent.
 func (c *call) foresee() error {
 	if c.srv.slots.full() {
+		c.srv.metrics.rejected.Inc()
 		return errOverload
 	}
 	if c.route.op == "CreateBucket" {
@@ -156,6 +157,7 @@ func (c *call) foresee() error {
 // run takes a slot and calls the handler.
 func (c *call) run() error {
 	if !c.srv.slots.take(c.srv.base) {
+		c.srv.metrics.rejected.Inc()
 		return errOverload
 	}
 	c.counted = true

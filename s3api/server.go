@@ -115,6 +115,7 @@ type Server struct {
 	verifier  *sigv4.Verifier
 	slots     *slots
 	documents *slots // for big request documents
+	faults    throttle
 	conns     *connSet
 	calls     sync.Pool
 	hostID    string

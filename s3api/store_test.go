@@ -119,6 +119,13 @@ func TestObjectsOfAllSizesAndRanges(t *testing.T) {
 				t.Errorf("size %d, range %s: %d, %d bytes, %s", size, rg.spec, rep.status, len(rep.body), rep.header.Get("Content-Range"))
 			}
 		}
+		for ifRange, status := range map[string]int{
+			`"` + etagOf(body) + `"`: 206, `"other"`: 200, get.header.Get("Last-Modified"): 206, "Tue, 01 Dec 2015 00:00:00 GMT": 200,
+		} {
+			if rep := r.ok(req{method: "GET", target: target, headers: []string{"Range: bytes=0-9", "If-Range: " + ifRange}}); rep.status != status {
+				t.Errorf("size %d, If-Range %s: %d", size, ifRange, rep.status)
+			}
+		}
 		rep := r.ok(req{method: "HEAD", target: target, headers: []string{"Range: bytes=0-9"}})
 		if rep.status != 206 || rep.header.Get("Content-Length") != "10" {
 			t.Errorf("HEAD of a range: %d %v", rep.status, rep.header)

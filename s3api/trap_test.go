@@ -531,3 +531,16 @@ func TestForbiddenParts(t *testing.T) {
 		}
 	}
 }
+
+func TestFaultLinesAreBounded(t *testing.T) {
+	m := newMem()
+	r := newRig(t, m)
+	r.makeBucket("bucket")
+	m.openErr = object.ErrReadQuorum
+	for range 3 * faultBurst {
+		r.want(503, "ServiceUnavailable", req{method: "GET", target: "/bucket/k"})
+	}
+	if n := strings.Count(r.log.String(), "request failed"); n < faultBurst || n > 2*faultBurst {
+		t.Errorf("%d lines about %d failures", n, 3*faultBurst)
+	}
+}
