@@ -93,11 +93,7 @@ func (b *batch) rows(prefix []byte) *keyRows {
 	if k := b.keys[string(prefix)]; k != nil {
 		return k
 	}
-	k := &keyRows{}
-	if b.keys == nil {
-		b.keys = make(map[string]*keyRows)
-	}
-	b.keys[string(prefix)] = k
+	k := b.note(prefix)
 	it := b.iterator()
 	if it == nil {
 		return k
@@ -111,6 +107,16 @@ func (b *batch) rows(prefix []byte) *keyRows {
 		k.heads = append(k.heads, rowHead{ref, rev})
 	}
 	b.fail(it.Error())
+	return k
+}
+
+// note begins the account of a key that the batch has not met, without rows.
+func (b *batch) note(prefix []byte) *keyRows {
+	if b.keys == nil {
+		b.keys = make(map[string]*keyRows)
+	}
+	k := &keyRows{}
+	b.keys[string(prefix)] = k
 	return k
 }
 

@@ -51,27 +51,40 @@ func (a *Actor) Collect(ctx context.Context, tombs []Tomb) error {
 // them would take what they wrote.
 func (*collectMsg) first() {}
 
+// rangeRun is how many neighbouring tombstones go by one range deletion. Fewer go one by one: the
+// index rebuilds its set of range deletions for the first reader after each change, so thousands
+// of them, one per key, cost more than all they would save.
+const rangeRun = 16
+
 // apply implements message. A tombstone goes only if it is all that the key has left: anything
-// newer makes it an older version, which that one's mark reclaims. Runs of keys that have nothing
-// else between them go by one range deletion, which a list then skips in one step however many
-// there were.
+// newer makes it an older version, which that one's mark reclaims. Long runs of keys that have
+// nothing else between them go by one range deletion, which a list then skips in one step however
+// many there were.
 func (m *collectMsg) apply(b *batch) error {
 	floors := make(map[cluster.SetID]object.Stamp)
 	for i := 0; i < len(m.tombs) && b.err == nil; {
-		n, end := b.collectRun(m.tombs[i:])
-		for _, t := range m.tombs[i : i+n] {
+		run := b.collectRun(m.tombs[i:])
+		for _, t := range m.tombs[i : i+run.n] {
 			// The promise and the floor go with the row, so the set's floor takes their place (P4).
 			state := b.a.keyState(t.Key)
 			floors[t.Set] = max(floors[t.Set], t.Ref.TS, state.Promise, state.Floor)
-			b.rows(t.prefix).remove(t.Ref)
+			rows := b.keys[string(t.prefix)]
+			if rows == nil {
+				rows = b.note(t.prefix) // the run has seen that nothing else is left
+			}
+			rows.remove(t.Ref)
 			if !state.Empty() {
 				b.setKeyState(t.Key, ondisk.KeyState{})
 			}
 		}
-		if n > 0 {
-			b.fail(b.pb.DeleteRange(m.tombs[i].prefix, end, nil))
+		if run.n >= rangeRun {
+			b.fail(b.pb.DeleteRange(m.tombs[i].prefix, run.end, nil))
+		} else {
+			for _, key := range run.rows {
+				b.delete(key)
+			}
 		}
-		i += max(n, 1) // the first of them is in use: leave it
+		i += max(run.n, 1) // the first of them is in use: leave it
 	}
 	for id, ts := range floors {
 		if row := b.a.set(id); ts > row.GCFloor {
@@ -82,46 +95,65 @@ func (m *collectMsg) apply(b *batch) error {
 	return b.err
 }
 
-// collectRun counts the tombstones at the head of tombs that may go and whose rows follow each
-// other in the index with nothing between; end is a key above them and not above any row that stays.
-func (b *batch) collectRun(tombs []tomb) (n int, end []byte) {
-	for i := range tombs {
-		b.rows(tombs[i].prefix) // before the iterator is placed: both use the same one
-	}
+// tombRun is a run of tombstones that may go and whose rows follow each other in the index with
+// nothing between.
+type tombRun struct {
+	n    int
+	end  []byte   // a key above them and not above any row that stays
+	rows [][]byte // their rows, if the run is short
+}
+
+// collectRun finds the run at the head of tombs.
+func (b *batch) collectRun(tombs []tomb) (run tombRun) {
 	it := b.iterator()
 	if it == nil {
-		return 0, nil
+		return run
 	}
 	ok := it.SeekGE(tombs[0].prefix)
-	for ; n < len(tombs) && b.err == nil; n++ {
-		t := &tombs[n]
+	for ; run.n < len(tombs) && b.err == nil; run.n++ {
+		t := &tombs[run.n]
 		if ok && bytes.Compare(it.Key(), t.prefix) < 0 {
 			break // something lies between
 		}
-		rows := b.keys[string(t.prefix)]
+		rows, kept := b.keys[string(t.prefix)], len(run.rows)
 		for ; ok && bytes.HasPrefix(it.Key(), t.prefix); ok = it.Next() {
-			if !b.collectable(t, rows, it.Key(), it.Value()) {
-				return n, t.prefix
+			if b.isGone(rows, it.Key()) {
+				continue
+			}
+			if !b.collectable(t, it.Key(), it.Value()) {
+				run.end, run.rows = t.prefix, run.rows[:kept]
+				return run
+			}
+			if run.n < rangeRun {
+				run.rows = append(run.rows, slices.Clone(it.Key()))
 			}
 		}
 	}
 	b.fail(it.Error())
 	if ok {
-		return n, slices.Clone(it.Key())
+		run.end = slices.Clone(it.Key())
+	} else {
+		run.end = ondisk.AppendKindAfter(nil, ondisk.RowVersion)
 	}
-	return n, ondisk.AppendKindAfter(nil, ondisk.RowVersion)
+	return run
 }
 
-// collectable says whether a row of a tombstone's key may go: the stable tombstone itself, or what
-// its mark removes in this very batch.
-func (b *batch) collectable(t *tomb, rows *keyRows, key, value []byte) bool {
+// isGone says whether a row was removed in this very batch, by the mark of a newer one.
+func (b *batch) isGone(rows *keyRows, key []byte) bool {
+	if rows == nil {
+		return false
+	}
+	_, _, ref, _, err := ondisk.SplitVersionKey(key)
+	b.fail(err)
+	return err == nil && rows.isGone(ref)
+}
+
+// collectable says whether a row of a tombstone's key may go: the stable tombstone itself may.
+func (b *batch) collectable(t *tomb, key, value []byte) bool {
 	_, _, ref, _, err := ondisk.SplitVersionKey(key)
 	if err != nil {
 		b.fail(err)
 		return false
-	}
-	if rows.isGone(ref) {
-		return true
 	}
 	if ref != t.Ref || b.a.unstable(ref) != nil {
 		return false

@@ -123,7 +123,11 @@ func (b *batch) hint(p *pending, missed uint16) {
 // the newest stable one of its key.
 func (b *batch) supersede(m *Mark) (newest bool) {
 	prefix := ondisk.AppendVersionPrefix(nil, m.Key)
-	rows := b.rows(prefix)
+	rows := b.keys[string(prefix)]
+	known := rows != nil
+	if !known {
+		rows = b.note(prefix)
+	}
 	it := b.iterator()
 	if it == nil {
 		return false
@@ -131,10 +135,13 @@ func (b *batch) supersede(m *Mark) (newest bool) {
 	newest = true
 	var kept []object.OID // data that newer versions refer to as well
 	for ok := it.SeekPrefixGE(prefix); ok && b.err == nil; ok = it.Next() {
-		_, _, ref, _, err := ondisk.SplitVersionKey(it.Key())
+		_, _, ref, rev, err := ondisk.SplitVersionKey(it.Key())
 		if err != nil {
 			b.fail(err)
 			return false
+		}
+		if !known && len(rows.heads) < maxHeads {
+			rows.heads = append(rows.heads, rowHead{ref, rev}) // what b.rows would have found
 		}
 		if rows.isGone(ref) {
 			continue
