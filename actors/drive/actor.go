@@ -69,6 +69,7 @@ type Actor struct {
 var (
 	_ Drive        = (*Actor)(nil)
 	_ ControlStore = (*Actor)(nil)
+	_ Watermarker  = (*Actor)(nil)
 )
 
 // pending is one accepted version that is not known stable: a P row in memory.

@@ -128,7 +128,6 @@ func (m *commitMsg) apply(b *batch) error {
 		return err
 	}
 	rows.add(rowHead{req.Ref, req.Rev})
-	a.heard(req.Peers)
 	a.accepted(req.Ref, &pending{
 		Pending: ondisk.Pending{
 			Key: req.Key, Ref: req.Ref, Rev: req.Rev, Epoch: req.Epoch, Bytes: int64(len(m.inline)),
@@ -207,11 +206,8 @@ func (a *Actor) settle(ref object.VersionRef) {
 	a.mu.Unlock()
 }
 
-// heard raises the watermarks of other drives.
-func (a *Actor) heard(peers map[cluster.DriveID]uint64) {
-	if len(peers) == 0 {
-		return
-	}
+// Heard implements Watermarker.
+func (a *Actor) Heard(peers map[cluster.DriveID]uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for id, n := range peers {

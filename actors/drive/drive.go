@@ -118,8 +118,6 @@ type Commit struct {
 	Upload object.WriteID // upload completed by this commit; zero: none
 	// Versioned keeps older versions when this one becomes stable.
 	Versioned bool
-	// Peers carries the highest acknowledged batch of other drives, for their watermarks.
-	Peers map[cluster.DriveID]uint64
 }
 
 // CommitReply answers a Commit.
@@ -282,6 +280,15 @@ type ControlStore interface {
 	LoadControl(ctx context.Context) (ondisk.ControlMeta, map[string][]byte, error)
 	// StoreControl replaces meta, sets the rows in put and removes those in del, in one durable batch.
 	StoreControl(ctx context.Context, meta ondisk.ControlMeta, put map[string][]byte, del []string) error
+}
+
+// Watermarker keeps what others must not forget. It is an optional power: local drives have it.
+type Watermarker interface {
+	// Heard tells which batches of other drives were part of acknowledged writes. It is kept with a
+	// later batch: a drive that opens with less has lost what it promised (I15).
+	Heard(peers map[cluster.DriveID]uint64)
+	// Watermarks returns the drive's own last durable batch and what it heard of others.
+	Watermarks() (own uint64, peers map[cluster.DriveID]uint64)
 }
 
 // State is what a drive can be used for.

@@ -82,7 +82,11 @@ func (m *marker) flush() {
 		}
 	}
 	m.mu.Unlock()
+	heard := m.s.watermarks.take()
 	for _, b := range batch {
+		if w, ok := b.d.(drive.Watermarker); ok && heard != nil {
+			w.Heard(heard) // before the marks, whose batch keeps it
+		}
 		err := b.d.Mark(b.marks)
 		if errors.Is(err, drive.ErrBusy) {
 			m.again(b)

@@ -224,6 +224,7 @@ func (r *round) offer(slot, attempt int, req *drive.Commit) {
 		}
 	case reply.Accepted:
 		ev.Kind = quorum.WriteAccepted
+		r.s.watermarks.note(r.t.set.Members[slot], reply.Batch)
 	default:
 		ev.Kind, ev.Highest = quorum.WriteRefused, reply.Highest
 	}

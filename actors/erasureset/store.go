@@ -81,19 +81,20 @@ func (o *Options) setDefaults() {
 
 // Store coordinates the objects of all erasure sets of one topology.
 type Store struct {
-	opt     Options
-	log     *slog.Logger
-	codec   *erasure.Codec
-	slabs   *slab.Pool
-	clock   clock
-	locks   keyLocks
-	rounds  sync.Pool // of *round
-	marks   *marker
-	tombs   *collector
-	hashes  hashes
-	plans   planCache
-	uploads uploadCache
-	doomed  doomed
+	opt        Options
+	log        *slog.Logger
+	codec      *erasure.Codec
+	slabs      *slab.Pool
+	clock      clock
+	locks      keyLocks
+	watermarks watermarks
+	rounds     sync.Pool // of *round
+	marks      *marker
+	tombs      *collector
+	hashes     hashes
+	plans      planCache
+	uploads    uploadCache
+	doomed     doomed
 
 	condemned func(object.VersionRef) bool // isDoomed, bound once
 	metrics   *metrics

@@ -183,7 +183,23 @@ func (n *Node) openPresent(ctx context.Context, adm *admission) error {
 		}
 	}
 	adm.present = present
+	n.leaveOutForgetful(adm)
 	return inUse
+}
+
+// leaveOutForgetful closes drives that lack acknowledged writes; they are absent from now on.
+func (n *Node) leaveOutForgetful(adm *admission) {
+	all := n.actors
+	n.actors = nil
+	for _, a := range all {
+		err := amnesia(a, all)
+		if err == nil {
+			n.actors = append(n.actors, a)
+			continue
+		}
+		n.log.Error("drive left out", keyDrive, a.ID(), keyPath, a.Path(), keyErr, err)
+		adm.absent = append(adm.absent, absentDrive{a.Path(), errors.Join(err, a.Close())})
+	}
 }
 
 // openControl opens drives and control plane, giving birth to the store if there is none.

@@ -203,7 +203,7 @@ func (m *Mem) commit(req *drive.Commit) (drive.CommitReply, error) {
 	v := &memVersion{commit: *req, accepted: time.Now(), batch: m.batch}
 	v.commit.Row = slices.Clone(req.Row)
 	v.commit.Parts = slices.Clone(req.Parts)
-	v.commit.Inline, v.commit.Peers = nil, nil
+	v.commit.Inline = nil
 	if req.Inline != nil {
 		m.shards[req.OID] = inlineShard(req.Inline)
 	}
