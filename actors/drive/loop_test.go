@@ -215,7 +215,7 @@ func TestWatermarksSurvive(t *testing.T) {
 	r := newRig(t, vfs.NewMem(), "/d")
 	peer := cluster.DriveID{5}
 	c := r.version("k", "x")
-	c.Peers = map[cluster.DriveID]uint64{peer: 9}
+	r.a.Heard(map[cluster.DriveID]uint64{peer: 9})
 	reply := r.commit(c)
 	r.reopen()
 	own, peers := r.a.Watermarks()
