@@ -1,8 +1,6 @@
 package s3api
 
 import (
-	"errors"
-
 	"holdfast/s3api/s3err"
 	"holdfast/s3api/sigv4"
 )
@@ -43,6 +41,3 @@ func (c *call) signed() bool {
 	_, presigned := c.req.Param("X-Amz-Signature")
 	return presigned || c.req.has("authorization")
 }
-
-// anonymous says whether err means that a request carries no signature at all.
-func anonymous(err error) bool { return errors.Is(err, sigv4.ErrAnonymous) }

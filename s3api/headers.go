@@ -217,6 +217,3 @@ func httpDate(nanos int64) string {
 	var b [len(httpTime)]byte
 	return string(time.Unix(0, nanos).UTC().AppendFormat(b[:0], httpTime))
 }
-
-// xmlDate is a time as S3's documents show it.
-func xmlDate(nanos int64) string { return time.Unix(0, nanos).UTC().Format("2006-01-02T15:04:05.000Z") }

@@ -152,26 +152,6 @@ func (r *request) count(name string) int {
 	return n
 }
 
-// param returns the first value of a query parameter.
-func (r *request) param(name string) string {
-	for i := range r.Params {
-		if r.Params[i].Name == name {
-			return r.Params[i].Value
-		}
-	}
-	return ""
-}
-
-// hasParam says whether a query parameter is present, with or without a value.
-func (r *request) hasParam(name string) bool {
-	for i := range r.Params {
-		if r.Params[i].Name == name {
-			return true
-		}
-	}
-	return false
-}
-
 // method returns the name of a method without allocating for the usual ones.
 func method(b []byte) string {
 	for _, m := range []string{"GET", "PUT", "HEAD", "POST", "DELETE", "OPTIONS"} {

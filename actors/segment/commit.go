@@ -92,9 +92,7 @@ func (s *Store) Free(extents []ondisk.Extent) *Release {
 		}
 		g.live -= e.Length
 		g.stuck = false
-		k := slices.Index(rel.segs, g)
-		if k < 0 {
-			k = len(rel.segs)
+		if !slices.Contains(rel.segs, g) {
 			rel.segs = append(rel.segs, g)
 			g.pend = append(g.pend, pending{rel: rel})
 		}
