@@ -166,6 +166,9 @@ func completeUpload(c *call) error {
 func completedParts(list []s3xml.CompletePart) ([]erasureset.CompletedPart, error) {
 	parts := make([]erasureset.CompletedPart, len(list))
 	for i := range list {
+		if i > 0 && list[i].Number <= list[i-1].Number {
+			return nil, s3err.InvalidPartOrder
+		}
 		parts[i] = erasureset.CompletedPart{Number: list[i].Number, ETag: list[i].ETag}
 		for _, s := range list[i].Checksums {
 			algo, ok := checksum.Parse(s.Algo)

@@ -85,6 +85,7 @@ func TestMultipart(t *testing.T) {
 	r.want(400, "InvalidPart", complete(partList(e1, e3, e2)))
 	r.want(400, "InvalidPart", complete(partList(e1, e2, e1)))
 	r.want(400, "InvalidPartOrder", complete("<CompleteMultipartUpload><Part><PartNumber>2</PartNumber><ETag>"+e2+"</ETag></Part><Part><PartNumber>1</PartNumber><ETag>"+e1+"</ETag></Part></CompleteMultipartUpload>"))
+	r.want(400, "InvalidPartOrder", complete("<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>x</ETag></Part><Part><PartNumber>1</PartNumber><ETag>"+e1+"</ETag></Part></CompleteMultipartUpload>"))
 	r.want(400, "MalformedXML", complete(""))
 	r.want(400, "MalformedXML", complete("<CompleteMultipartUpload></CompleteMultipartUpload>"))
 	r.want(400, "InvalidRequest", complete(partList(e1, e2, e3), "x-amz-mp-object-size: 5"))
