@@ -164,6 +164,8 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 	if err := a.space.init(a); err != nil {
 		return nil, err
 	}
+	// A batch above half a memtable takes a detour through a table of its own.
+	a.o.Limits.BatchBytes = min(a.o.Limits.BatchBytes, int(a.space.memTable/2))
 	opts := indexOptions(guardfs.Parking(o.FS, h), o, a.space.memTable, h)
 	if a.db, err = pebble.Open(path.Join(o.Path, indexDir), opts); err != nil {
 		return nil, fmt.Errorf("index: %w", err)

@@ -57,6 +57,9 @@ func (a *Actor) Commit(ctx context.Context, req *Commit) (CommitReply, error) {
 		return CommitReply{}, err
 	}
 	out := m.out
+	// A repetition wrote nothing: the number of a batch that was never written must not become
+	// somebody's watermark of this drive.
+	out.Batch = min(out.Batch, a.gate.durable.Load())
 	m.recycle()
 	a.commits.Put(m)
 	return out, err

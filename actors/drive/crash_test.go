@@ -430,3 +430,46 @@ func crashesOf(mem *vfs.MemFS, n int, f func(vfs.FS) error) (clones []*vfs.MemFS
 	}
 	return clones
 }
+
+// TestCrashWhileRecovering stops the world again at every call of the open that follows a crash.
+func TestCrashWhileRecovering(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	if err := drive.FormatOn(mem, "/d", crashLabel()); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, o: drive.Options{Path: "/d", FS: mem, Label: crashLabel(), MemTable: 1 << 20}}
+	r.open()
+	m := &model{keys: map[string]string{}, uploads: map[string]int{}}
+	for _, s := range crashScript() {
+		if err := s.do(r); err != nil {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+		s.then(m)
+	}
+	if err := r.a.Mark(nil); err != nil {
+		t.Fatal(err)
+	}
+	first := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rand.New(rand.NewPCG(3, 4))})
+	r.a.Close()
+	for n := 1; ; n += 3 {
+		again := first.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(5, 6))})
+		clones := crashesOf(again, n, func(fs vfs.FS) error {
+			a, err := drive.Open(context.Background(), drive.Options{Path: "/d", FS: fs, Label: crashLabel(), MemTable: 1 << 20})
+			if err != nil {
+				return err
+			}
+			return a.Close()
+		})
+		if clones == nil {
+			if n < 20 {
+				t.Fatalf("only %d calls", n)
+			}
+			return
+		}
+		for i, clone := range clones {
+			if err := checkCrash(clone, m, m); err != nil {
+				t.Fatalf("crash before call %d of the recovery, clone %d: %v", n, i, err)
+			}
+		}
+	}
+}

@@ -82,6 +82,11 @@ func (a *Actor) loadPending(key, value []byte) error {
 	p := &pending{Pending: row, set: k.Set, since: row.Ref.TS.Time()}
 	vkey := ondisk.AppendVersionKey(nil, row.Key, row.Ref, row.Rev)
 	version, closer, err := a.db.Get(vkey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		// Both are written and removed in one batch, so this is damage. It concerns one version only.
+		a.log.Error("pending row without its version", "write", row.Ref.Write.String())
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("version row of pending %s: %w", row.Ref.Write, err)
 	}

@@ -30,6 +30,9 @@ func (a *Actor) Scan(ctx context.Context, req *ScanRequest) (ScanReply, error) {
 	if s.limit <= 0 || s.limit > maxScan {
 		s.limit = maxScan
 	}
+	if req.Delimiter == "" {
+		s.reply.Entries = make([]Entry, 0, min(s.limit, 1000))
+	}
 	if err := s.run(ctx); err != nil {
 		return ScanReply{}, a.wrap(fmt.Errorf("scan: %w", damaged(err)))
 	}
@@ -93,12 +96,12 @@ func (s *scan) visit() (common string, done bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	row, err := ondisk.ViewVersion(shared)
+	kind, err := ondisk.KindOfVersion(shared)
 	if err != nil {
 		return "", false, err
 	}
 	unstable := s.a.unstable(ref) != nil
-	if !unstable && row.Kind != ondisk.KindObject && !(s.req.Tombstones && row.Kind == ondisk.KindTombstone) {
+	if !unstable && kind != ondisk.KindObject && !(s.req.Tombstones && kind == ondisk.KindTombstone) {
 		return "", false, nil
 	}
 	if s.name, err = ondisk.AppendName(s.name[:0], escaped); err != nil {
@@ -110,9 +113,9 @@ func (s *scan) visit() (common string, done bool, err error) {
 	if !full && !hasSet(s.req.Witness, set) {
 		return "", false, nil
 	}
-	e := Entry{Name: name, Set: set, Ref: ref, Rev: rev, Kind: row.Kind, Unstable: unstable}
+	e := Entry{Name: name, Set: set, Ref: ref, Rev: rev, Kind: kind, Unstable: unstable}
 	if at := s.delimiter(name); at >= 0 {
-		if !unstable && row.Kind != ondisk.KindObject {
+		if !unstable && kind != ondisk.KindObject {
 			return "", false, nil // a tombstone proves no prefix
 		}
 		e.Name, e.Common, e.Example = name[:at], true, name
@@ -188,7 +191,7 @@ func (a *Actor) noRows(ctx context.Context, kind ondisk.RowKind, bucket cluster.
 		if err != nil {
 			return false, damaged(err)
 		}
-		if row, err := ondisk.ViewVersion(shared); err != nil || row.Kind != ondisk.KindTombstone {
+		if kind, err := ondisk.KindOfVersion(shared); err != nil || kind != ondisk.KindTombstone {
 			return false, damaged(err)
 		}
 		if n++; n%scanCheck == 0 && ctx.Err() != nil {

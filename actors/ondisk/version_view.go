@@ -72,6 +72,17 @@ func ViewVersion(shared []byte) (VersionView, error) {
 	return v, d.done(v.Kind)
 }
 
+// KindOfVersion reads only the kind from the shared part of a version row: what a walk over many
+// rows asks first.
+func KindOfVersion(shared []byte) (VersionKind, error) {
+	const tag = byte(vKind<<3 | 0) // a varint, and the first field that AppendVersion writes
+	if len(shared) > 2 && shared[0] == rowFormat && shared[1] == tag && shared[2] >= 1 && VersionKind(shared[2]) <= KindTombstone {
+		return VersionKind(shared[2]), nil
+	}
+	v, err := ViewVersion(shared)
+	return v.Kind, err
+}
+
 // AppendETag appends the ETag, without quotes.
 func (v *VersionView) AppendETag(dst []byte) []byte {
 	if v.etagMD5 == nil {
