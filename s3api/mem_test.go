@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -112,6 +113,9 @@ func (m *memObjects) Put(ctx context.Context, q *erasureset.PutRequest) (*erasur
 	}
 	v := q.Meta
 	sum := md5.Sum(data)
+	if q.SHA256 != nil {
+		*q.SHA256 = sha256.Sum256(data)
+	}
 	v.ETag, v.Size, v.ModTime = hex.EncodeToString(sum[:]), q.Size, time.Now().UnixNano()
 	if q.Finish != nil {
 		if err := q.Finish(&v); err != nil {

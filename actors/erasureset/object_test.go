@@ -2,6 +2,9 @@ package erasureset
 
 import (
 	"bytes"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -108,6 +111,32 @@ func TestOverwriteDeleteAndAbsence(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Finish sees the ETag and, if it was asked for, the SHA-256 of bodies of every size.
+func TestDigestsOfEverySize(t *testing.T) {
+	f := newFixture(t, 4, nil)
+	for _, size := range sizes(4) {
+		data := pattern(9, size)
+		etag := md5.Sum(data)
+		for _, sum := range []*[sha256.Size]byte{nil, new([sha256.Size]byte)} {
+			_, err := f.Put(f.ctx(), &PutRequest{
+				Bucket: f.bucket, Key: "k", Body: bytes.NewReader(data), Size: int64(size), SHA256: sum,
+				Finish: func(v *Info) error {
+					if v.ETag != hex.EncodeToString(etag[:]) {
+						t.Errorf("%d bytes: ETag %s", size, v.ETag)
+					}
+					if sum != nil && *sum != sha256.Sum256(data) {
+						t.Errorf("%d bytes: SHA-256 %x", size, *sum)
+					}
+					return nil
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 func TestBrokenBodiesLeaveNothing(t *testing.T) {

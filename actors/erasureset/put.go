@@ -3,6 +3,7 @@ package erasureset
 import (
 	"context"
 	"crypto/md5"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -113,6 +114,9 @@ func (p *put) inline() error {
 	}
 	sum := md5.Sum(buf[:size])
 	p.info.ETag = hex.EncodeToString(sum[:])
+	if p.req.SHA256 != nil {
+		*p.req.SHA256 = sha256.Sum256(buf[:size])
+	}
 	if size == 0 {
 		return nil
 	}
@@ -131,14 +135,19 @@ func (p *put) inline() error {
 func (p *put) stream(ctx context.Context, slots quorum.Slots) (quorum.Slots, error) {
 	oid := object.NewOID(p.s.clock.next())
 	p.info.Refs = []ondisk.Ref{{Set: p.t.id, OID: oid, Length: p.req.Size}}
-	sum := p.s.hashes.get(p.req.Size)
-	defer sum.done()
+	sum := p.s.digests.MD5()
+	if p.req.SHA256 != nil {
+		sum = p.s.digests.MD5SHA256()
+	}
 	p.st = p.s.newStaging(p.t, p.geo, p.req.Size, oid, p.write, slots)
 	p.r.cleanup = p.st.abort
-	err := p.st.copy(ctx, p.req.Body, sum)
+	h := &hasher{sum: sum, st: p.st}
+	err := p.st.copy(ctx, p.req.Body, h)
 	if err == nil {
 		err = bodyEnd(p.req.Body, make([]byte, 1))
 	}
+	p.st.end(err == nil)
+	h.wait() // while the drives sync
 	staged, syncErr := p.st.finish(ctx, err == nil, p.t.shape.W)
 	if errors.Is(err, errTooFewLanes) {
 		return 0, p.st.failure()
@@ -149,7 +158,11 @@ func (p *put) stream(ctx context.Context, slots quorum.Slots) (quorum.Slots, err
 	if syncErr != nil {
 		return 0, syncErr
 	}
-	p.info.ETag = hex.EncodeToString(sum.Sum(nil))
+	etag := sum.MD5()
+	p.info.ETag = hex.EncodeToString(etag[:])
+	if p.req.SHA256 != nil {
+		*p.req.SHA256 = sum.SHA256()
+	}
 	return staged, nil
 }
 

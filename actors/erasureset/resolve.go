@@ -152,7 +152,10 @@ func (s *Store) recode(ctx context.Context, t *target, info *Info, holders, othe
 	body := src.stream(ctx, object.Range{Start: 0, End: info.Size})
 	defer body.Close()
 	st := s.newStaging(t, src.geo, info.Size, info.Refs[0].OID, info.Write, others)
-	err := st.copy(ctx, body, nil)
+	h := &hasher{st: st}
+	err := st.copy(ctx, body, h)
+	st.end(err == nil)
+	h.wait()
 	staged, syncErr := st.finish(ctx, err == nil, min(1, others.Len()))
 	rd.cleanup = st.abort
 	if err = errors.Join(err, syncErr); err != nil {

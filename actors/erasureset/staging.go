@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"sync/atomic"
 	"time"
 
+	"holdfast/actors/digest"
 	"holdfast/actors/drive"
 	"holdfast/actors/erasure"
 	"holdfast/actors/object"
@@ -73,18 +73,16 @@ func (s *Store) newStaging(t *target, geo erasure.Geometry, size int64, oid obje
 }
 
 // copy reads the body row by row straight into data frames, adds parity and hands the rows to the
-// lanes and to sum. It does not look beyond the last byte.
-func (st *staging) copy(ctx context.Context, body io.Reader, sum hash.Hash) error {
+// lanes and to h. It does not look beyond the last byte. end, h.wait and finish follow, in any case.
+func (st *staging) copy(ctx context.Context, body io.Reader, h *hasher) error {
 	for i := range st.slots.All() {
 		l := &lane{st: st, slot: i, rows: make(chan *row, 1)}
 		st.lanes[i] = l
 		st.s.background.Go(func() { l.run(ctx) })
 	}
 	rows := st.geo.Rows(st.size)
-	h := &hasher{sum: sum, st: st}
-	if sum != nil && rows > 1 { // a single row is hashed here, while the lanes write it
+	if rows > 1 {
 		h.start()
-		defer h.wait()
 	}
 	for i := range rows {
 		r, err := st.read(ctx, body, i)
@@ -95,7 +93,7 @@ func (st *staging) copy(ctx context.Context, body io.Reader, sum hash.Hash) erro
 			r.release()
 			return err
 		}
-		h.add(r, i)
+		h.add(r)
 	}
 	return nil
 }
@@ -197,12 +195,14 @@ func (st *staging) giveUp(l *lane, r *row, alive quorum.Slots) quorum.Slots {
 	return alive &^ quorum.Slot(l.slot)
 }
 
-// hasher computes the digest of rows in their own order, beside the lanes.
+// hasher computes the digests of rows in their own order, beside the lanes: of several in a
+// goroutine, of a single one in wait.
 type hasher struct {
 	st   *staging
-	sum  hash.Hash
-	rows chan *row
+	sum  *digest.Hash // nil: nothing is hashed
+	rows chan *row    // nil unless started
 	done chan struct{}
+	last *row // the single one
 }
 
 func (h *hasher) start() {
@@ -219,26 +219,31 @@ func (h *hasher) start() {
 
 func (h *hasher) hash(r *row, i int) {
 	for _, p := range h.st.geo.Pieces(nil, h.st.size, i, 0, h.st.size) {
-		h.sum.Write(r.bufs[p.Shard].Data()[p.Off : p.Off+p.Len])
+		if h.sum == nil {
+			break
+		}
+		_, _ = h.sum.Write(r.bufs[p.Shard].Data()[p.Off : p.Off+p.Len])
 	}
 	r.release()
 }
 
 // add takes over the caller's use of the row.
-func (h *hasher) add(r *row, i int) {
-	switch {
-	case h.rows != nil:
+func (h *hasher) add(r *row) {
+	if h.rows != nil {
 		h.rows <- r
-	case h.sum != nil:
-		h.hash(r, i)
-	default:
-		r.release()
+	} else {
+		h.last = r
 	}
 }
 
+// wait returns when all rows are hashed.
 func (h *hasher) wait() {
-	close(h.rows)
-	<-h.done
+	if h.rows != nil {
+		close(h.rows)
+		<-h.done
+	} else if h.last != nil {
+		h.hash(h.last, 0)
+	}
 }
 
 // run stages what comes until rows is closed, then syncs it.
@@ -287,16 +292,25 @@ func (l *lane) limited(ctx context.Context, fn func(context.Context) error) erro
 	return fn(ctx)
 }
 
-// finish ends the lanes and returns the slots whose shards are durable: all there are or, some time
-// after need of them, those that made it. With ok false everything is given back.
-func (st *staging) finish(ctx context.Context, ok bool, need int) (quorum.Slots, error) {
+// end tells the lanes that no more rows come: to sync what they have, or with ok false to give it
+// back.
+func (st *staging) end(ok bool) {
 	if !ok {
 		st.drop.Store(true)
 	}
-	started := quorum.Slots(0)
 	for i := range st.slots.All() {
 		if st.lanes[i] != nil {
 			close(st.lanes[i].rows)
+		}
+	}
+}
+
+// finish waits, after end, for the lanes and returns the slots whose shards are durable: all there
+// are or, some time after need of them, those that made it.
+func (st *staging) finish(ctx context.Context, ok bool, need int) (quorum.Slots, error) {
+	started := quorum.Slots(0)
+	for i := range st.slots.All() {
+		if st.lanes[i] != nil {
 			started |= quorum.Slot(i)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"holdfast/actors/digest"
 	"holdfast/actors/drive"
 	"holdfast/actors/erasure"
 	"holdfast/actors/object"
@@ -45,7 +46,6 @@ type Options struct {
 	CollectEvery   time.Duration    // period of tombstone collection; 1 s. Negative: it does not run
 	SweepEvery     time.Duration    // period of the sweep for forgotten tombstones; 1 h
 	InlineLimit    int              // largest shard that lies in the index; 2 KiB
-	MinSIMD        int              // streams from which MD5 is computed in lanes; 8
 }
 
 func (o *Options) setDefaults() {
@@ -71,9 +71,6 @@ func (o *Options) setDefaults() {
 	if o.InlineLimit == 0 {
 		o.InlineLimit = 2 << 10
 	}
-	if o.MinSIMD == 0 {
-		o.MinSIMD = 8
-	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -91,7 +88,7 @@ type Store struct {
 	rounds     sync.Pool // of *round
 	marks      *marker
 	tombs      *collector
-	hashes     hashes
+	digests    *digest.Pool
 	plans      planCache
 	uploads    uploadCache
 	doomed     doomed
@@ -115,11 +112,10 @@ func New(opt Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("erasureset: %w", err)
 	}
-	s := &Store{opt: opt, log: opt.Logger, codec: codec, slabs: opt.Slabs}
+	s := &Store{opt: opt, log: opt.Logger, codec: codec, slabs: opt.Slabs, digests: digest.New()}
 	s.clock.wall = opt.Clock
 	s.condemned = s.isDoomed
 	s.locks.init()
-	s.hashes.min = opt.MinSIMD
 	s.metrics = newMetrics(opt.Registry, s)
 	s.closing, s.stop = context.WithCancel(context.Background())
 	s.marks = newMarker(s)
@@ -144,7 +140,6 @@ func (s *Store) Close() error {
 		s.stop()
 		s.background.Wait()
 		s.marks.flush()
-		s.hashes.close()
 	})
 	return nil
 }

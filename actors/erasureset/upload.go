@@ -216,7 +216,7 @@ func (s *Store) PutPart(ctx context.Context, req *PartRequest) (*ondisk.Part, er
 	}
 	geo := erasure.ForSize(t.n(), t.shape.K, req.Size)
 	p := &put{s: s, t: t, geo: geo, r: s.newRound(t), write: object.NewWriteID(), info: new(Info),
-		req: &PutRequest{Body: req.Body, Size: req.Size}}
+		req: &PutRequest{Body: req.Body, Size: req.Size, SHA256: req.SHA256}}
 	if geo.ShardSize(req.Size) <= int64(s.opt.InlineLimit) {
 		err = p.inline()
 	} else {

@@ -24,8 +24,9 @@ type Body struct {
 	size      int64
 	err       error // what all further reads answer; io.EOF = the body is whole and good
 
-	sum  hash.Hash // digest of the whole body, or nil
-	want [sha256.Size]byte
+	sum   hash.Hash // digest of the whole body, or nil
+	want  [sha256.Size]byte
+	given *[sha256.Size]byte // from Delegate
 
 	chunks *chunkReader // nil for a plain body
 }
@@ -43,6 +44,18 @@ func (a *Auth) NewBody(src io.Reader, length int64) *Body {
 		b.sum, b.want = sha256.New(), a.SHA256
 	}
 	return b
+}
+
+// Delegate leaves the SHA-256 of a body signed as a whole to the reader, who may have to go through
+// the bytes anyway and must store it behind the pointer before Finish; nil when none is needed. It
+// is called before the first Read. Of such a body reading says nothing any more: Finish alone
+// tells whether it is good, and does not take a digest that was never stored for one.
+func (b *Body) Delegate() *[sha256.Size]byte {
+	if b.sum == nil {
+		return nil
+	}
+	b.sum, b.given = nil, new([sha256.Size]byte)
+	return b.given
 }
 
 // Size is the number of plain bytes, -1 when it is not known before the end.
@@ -103,14 +116,20 @@ func (b *Body) end() error {
 		}
 	}
 	if b.sum != nil {
-		got := b.sum.Sum(nil)
-		if subtle.ConstantTimeCompare(got, b.want[:]) != 1 {
-			return s3err.XAmzContentSHA256Mismatch.
-				With("ClientComputedContentSHA256", PayloadHash(b.want)).
-				With("S3ComputedContentSHA256", PayloadHash([sha256.Size]byte(got)))
+		if err := b.compare([sha256.Size]byte(b.sum.Sum(nil))); err != nil {
+			return err
 		}
 	}
 	return io.EOF
+}
+
+func (b *Body) compare(got [sha256.Size]byte) error {
+	if subtle.ConstantTimeCompare(got[:], b.want[:]) == 1 {
+		return nil
+	}
+	return s3err.XAmzContentSHA256Mismatch.
+		With("ClientComputedContentSHA256", PayloadHash(b.want)).
+		With("S3ComputedContentSHA256", PayloadHash(got))
 }
 
 // Finish returns nil when the whole body was read and found good. For a body of no bytes it reads
@@ -119,10 +138,12 @@ func (b *Body) Finish() error {
 	if b.err == nil && b.remaining == 0 {
 		b.err = b.end()
 	}
-	switch b.err {
-	case io.EOF:
+	switch {
+	case b.err == io.EOF && b.given != nil:
+		return b.compare(*b.given)
+	case b.err == io.EOF:
 		return nil
-	case nil:
+	case b.err == nil:
 		return fmt.Errorf("request body has %d bytes unread: %w", b.remaining, s3err.IncompleteBody)
 	}
 	return b.err

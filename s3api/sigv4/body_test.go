@@ -132,6 +132,55 @@ func TestBodyRoundTrip(t *testing.T) {
 	}
 }
 
+// With its digest delegated a body is good only once Finish has been given the right one.
+func TestDelegatedDigest(t *testing.T) {
+	v := testVerifier()
+	data := randomBytes(10_000)
+	open := func(form string) (*Body, *[sha256.Size]byte) {
+		w := upload(t, form, data, 4096, testTrailer)
+		a, err := v.Verify(w.req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := a.NewBody(bytes.NewReader(w.body), int64(len(w.body)))
+		sum := b.Delegate()
+		if _, err := io.Copy(io.Discard, b); err != nil {
+			t.Fatal(form, err)
+		}
+		return b, sum
+	}
+	good, other := sha256.Sum256(data), sha256.Sum256([]byte("other"))
+	for _, c := range []struct {
+		name             string
+		signed, computed [sha256.Size]byte
+		ok               bool
+	}{
+		{"right", good, good, true}, {"another body was signed", other, good, false},
+		{"nothing was computed", good, [sha256.Size]byte{}, false},
+	} {
+		b, sum := open(PayloadHash(c.signed))
+		*sum = c.computed
+		err := b.Finish()
+		if c.ok != (err == nil) || !c.ok && !errors.Is(err, s3err.XAmzContentSHA256Mismatch) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	for _, form := range payloadForms(data)[1:] {
+		if b, sum := open(form); sum != nil || b.Finish() != nil {
+			t.Errorf("%s: digest %v, %v", form, sum, b.Finish())
+		}
+	}
+	a, err := v.Verify(upload(t, PayloadHash(good), data, 0).req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := a.NewBody(bytes.NewReader(data), int64(len(data)))
+	*b.Delegate() = good
+	if _, err := b.Read(make([]byte, 10)); err != nil || b.Finish() == nil {
+		t.Errorf("a body read in part is finished: %v", err)
+	}
+}
+
 // A reader that stops at the declared length must have met every check.
 func TestLastByteComesAfterTheVerdict(t *testing.T) {
 	v := testVerifier()
