@@ -77,7 +77,7 @@ func TestEveryWorkloadRunsAgainstTheCeiling(t *testing.T) {
 		a:      side{url: "http://" + ln.Addr().String(), name: "one", pid: os.Getpid()},
 		b:      side{url: "http://" + ln.Addr().String(), name: "two"},
 		work:   []string{"small", "put-1m", "get-1m", "mixed"},
-		rounds: 1, duration: 20 * time.Millisecond, keep: true,
+		rounds: 1, duration: 20 * time.Millisecond, keep: true, payload: payloadStreaming,
 		jsonPath: filepath.Join(t.TempDir(), "out.json"),
 	}
 	if err := cfg.validate(); err != nil {
@@ -115,7 +115,7 @@ func TestEveryWorkloadRunsAgainstTheCeiling(t *testing.T) {
 }
 
 func TestUnknownWorkloadIsRefused(t *testing.T) {
-	cfg := &config{a: side{url: "http://x:1"}, work: []string{"nope"}, rounds: 1, duration: 1}
+	cfg := &config{a: side{url: "http://x:1"}, work: []string{"nope"}, rounds: 1, duration: 1, payload: payloadSigned}
 	if err := cfg.validate(); err == nil {
 		t.Fatal("accepted")
 	}

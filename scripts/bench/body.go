@@ -18,16 +18,24 @@ const (
 	variantStep = 4 << 10
 )
 
+// How bodies are signed: by their SHA-256 in the head, in signed chunks as SDKs do over plain HTTP, or not.
+const (
+	payloadSigned    = "signed"
+	payloadStreaming = "streaming"
+	payloadUnsigned  = "unsigned"
+)
+
 // body is a payload with everything that a request or a check needs precomputed.
 type body struct {
-	data []byte
-	hash string // x-amz-content-sha256
-	etag string // MD5, hex
+	data   []byte
+	hash   string          // x-amz-content-sha256
+	etag   string          // MD5, hex
+	stream *s3light.Stream // with --payload streaming
 }
 
 // bodies makes the payloads of one size. They follow from the size alone, so that the ceiling server
 // and a later run know them too.
-func bodies(size int, unsigned bool) []body {
+func bodies(size int, payload string) []body {
 	base := make([]byte, size+(variants-1)*variantStep)
 	fill(base, uint64(size))
 	n := variants
@@ -38,13 +46,21 @@ func bodies(size int, unsigned bool) []body {
 	for i := range out {
 		b := base[i*variantStep:][:size:size]
 		out[i] = body{data: b, hash: s3light.UnsignedPayload}
-		if !unsigned {
+		switch payload {
+		case payloadSigned:
 			out[i].hash = s3light.HashPayload(b)
+		case payloadStreaming:
+			out[i].stream = s3light.NewStream(b)
 		}
 		sum := md5.Sum(b)
 		out[i].etag = hex.EncodeToString(sum[:])
 	}
 	return out
+}
+
+// put is the request that writes b.
+func (b *body) put(bucket, key string) s3light.Request {
+	return s3light.Request{Method: "PUT", Bucket: bucket, Key: key, Body: b.data, PayloadHash: b.hash, Stream: b.stream}
 }
 
 // fill writes incompressible bytes.

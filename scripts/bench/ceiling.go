@@ -85,7 +85,7 @@ func (s *ceilingServer) of(size int) []body {
 	defer s.mu.Unlock()
 	b := s.bodies[size]
 	if b == nil {
-		b = bodies(size, true)
+		b = bodies(size, payloadUnsigned)
 		s.bodies[size] = b
 	}
 	return b

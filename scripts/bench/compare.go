@@ -26,7 +26,7 @@ type row struct {
 
 // newRun gives a workload its bodies and its keys on a target.
 func newRun(t *target, w *workload, cfg *config) *run {
-	return &run{t: t, w: w, cfg: cfg, body: bodies(w.size, cfg.unsigned), prefix: keyPrefix(w.size, w.name)}
+	return &run{t: t, w: w, cfg: cfg, body: bodies(w.size, cfg.payload), prefix: keyPrefix(w.size, w.name)}
 }
 
 // compare measures every workload on every target, in turn, and prints the result.
@@ -72,7 +72,7 @@ func compare(ctx context.Context, cfg *config, out, progress io.Writer) (err err
 func measure(ctx context.Context, cfg *config, w *workload, targets []*target, progress io.Writer) (*row, error) {
 	res := &row{w: w}
 	var runs []*run
-	body := bodies(w.size, cfg.unsigned)
+	body := bodies(w.size, cfg.payload)
 	for _, t := range targets {
 		runs = append(runs, &run{t: t, w: w, cfg: cfg, body: body, prefix: keyPrefix(w.size, w.name)})
 		res.cells = append(res.cells, &cell{})

@@ -19,7 +19,7 @@ type config struct {
 	warmup   time.Duration
 	conc     int
 	verify   bool
-	unsigned bool
+	payload  string
 	ceiling  bool
 	sync     bool
 	keep     bool
@@ -65,7 +65,7 @@ func newRunCommand() *cobra.Command {
 	f.DurationVar(&cfg.warmup, "warmup", time.Second, "load before each measurement that is not counted")
 	f.IntVar(&cfg.conc, "concurrency", 0, "connections, instead of each workload's own number")
 	f.BoolVar(&cfg.verify, "verify", false, "compare every byte read and every ETag with what was written")
-	f.BoolVar(&cfg.unsigned, "unsigned", false, "send UNSIGNED-PAYLOAD instead of the body's SHA-256")
+	f.StringVar(&cfg.payload, "payload", payloadSigned, "how bodies are signed: signed (SHA-256 in the head), streaming (signed chunks, as SDKs do), unsigned")
 	f.BoolVar(&cfg.ceiling, "ceiling", false, "measure also a server that answers at once")
 	f.BoolVar(&cfg.sync, "sync", true, "sync the file systems of this machine before each measurement")
 	f.BoolVar(&cfg.keep, "keep", false, "leave the objects in place at the end")
@@ -89,6 +89,9 @@ func (c *config) validate() error {
 	}
 	if c.rounds < 1 || c.duration <= 0 || c.warmup < 0 || c.conc < 0 {
 		return fmt.Errorf("rounds and duration must be above zero, warm-up and concurrency not below")
+	}
+	if c.payload != payloadSigned && c.payload != payloadStreaming && c.payload != payloadUnsigned {
+		return fmt.Errorf("--payload %q: want signed, streaming or unsigned", c.payload)
 	}
 	_, err := c.selected()
 	return err

@@ -234,10 +234,8 @@ func (r *run) prepare(ctx context.Context, n int) error {
 				b := &r.body[i%len(r.body)]
 				key := keyName(r.prefix, id, i, i%len(r.body))
 				r.keys[i] = key
-				err := conn.Do(&s3light.Request{
-					Method: "PUT", Bucket: r.t.bucket, Key: key, Body: b.data, PayloadHash: b.hash,
-				})
-				if err != nil {
+				req := b.put(r.t.bucket, key)
+				if err := conn.Do(&req); err != nil {
 					errs <- fmt.Errorf("prepare: %w", err)
 					return
 				}

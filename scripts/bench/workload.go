@@ -75,7 +75,7 @@ func opPut(r *run, w *worker) (outcome, error) {
 }
 
 func (r *run) put(w *worker, key string, b *body) error {
-	w.req = s3light.Request{Method: "PUT", Bucket: r.t.bucket, Key: key, Body: b.data, PayloadHash: b.hash}
+	w.req = b.put(r.t.bucket, key)
 	if err := w.conn.Do(&w.req); err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func opMultipart(r *run, w *worker) (outcome, error) {
 	sum := md5.New()
 	for i := range etags {
 		b := &r.body[i%len(r.body)]
-		if etags[i], err = w.conn.PutPart(r.t.bucket, key, id, i+1, b.data, b.hash); err != nil {
+		if etags[i], err = w.conn.PutPart(b.put(r.t.bucket, key), id, i+1); err != nil {
 			return outcome{}, err
 		}
 		raw, _ := hex.DecodeString(b.etag)

@@ -272,7 +272,7 @@ func (w *worker) multipart(e *entry) error {
 	}
 	etags := make([]string, v.parts)
 	for i := range etags {
-		if etags[i], err = w.conn.PutPart(bucket, e.key, id, i+1, v.part(body, i), ""); err != nil {
+		if etags[i], err = w.conn.PutPart(s3light.Request{Bucket: bucket, Key: e.key, Body: v.part(body, i)}, id, i+1); err != nil {
 			return err
 		}
 	}
@@ -291,7 +291,7 @@ func (w *worker) openUpload() error {
 	}
 	w.open = u
 	for i := range v.parts {
-		etag, err := w.conn.PutPart(bucket, u.key, u.id, i+1, v.part(body, i), "")
+		etag, err := w.conn.PutPart(s3light.Request{Bucket: bucket, Key: u.key, Body: v.part(body, i)}, u.id, i+1)
 		if err != nil {
 			return err
 		}

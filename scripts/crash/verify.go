@@ -116,7 +116,7 @@ func (w *worker) finishUpload() error {
 	}
 	body := u.want.bytes()
 	for i := len(u.etags); i < u.want.parts; i++ {
-		etag, err := w.conn.PutPart(bucket, u.key, u.id, i+1, u.want.part(body, i), "")
+		etag, err := w.conn.PutPart(s3light.Request{Bucket: bucket, Key: u.key, Body: u.want.part(body, i)}, u.id, i+1)
 		if err != nil {
 			return fmt.Errorf("part %d of an upload open over a kill: %w", i+1, err)
 		}

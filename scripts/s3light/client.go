@@ -68,6 +68,8 @@ type Request struct {
 	Query  string
 	Header []Header
 	Body   []byte
+	// Stream is sent instead of Body when it is not nil.
+	Stream *Stream
 	// PayloadHash is the hex SHA-256 of Body, or UnsignedPayload; empty means compute it.
 	PayloadHash string
 	// Want, if not nil, is compared with the answer's body while that is read.
@@ -83,6 +85,7 @@ type Conn struct {
 	nc       net.Conn
 	br       *bufio.Reader
 	head     []byte
+	chunks   []byte // framing of a Stream
 	path     []byte
 	buf      []byte
 	sign     signer
@@ -133,7 +136,7 @@ func (c *Conn) do(r *Request) error {
 		return err
 	}
 	c.buildHead(r)
-	if err := c.send(r.Body); err != nil {
+	if err := c.send(r); err != nil {
 		return fmt.Errorf("%s %s: send: %w", r.Method, c.path, err)
 	}
 	for {
@@ -190,7 +193,11 @@ func (c *Conn) ready() error {
 }
 
 func (c *Conn) buildHead(r *Request) {
-	payload := r.PayloadHash
+	payload, extra, length := r.PayloadHash, r.Header, int64(len(r.Body))
+	if r.Stream != nil {
+		payload, length = streamPayload, r.Stream.length
+		extra = append([]Header{{"x-amz-decoded-content-length", strconv.Itoa(len(r.Stream.data))}}, extra...)
+	}
 	if payload == "" {
 		payload = emptySHA256
 		if len(r.Body) > 0 {
@@ -212,22 +219,29 @@ func (c *Conn) buildHead(r *Request) {
 	h = append(h, c.sign.date...)
 	h = append(h, "\r\nX-Amz-Content-Sha256: "...)
 	h = append(h, payload...)
-	for _, x := range r.Header {
+	for _, x := range extra {
 		h = append(h, "\r\n"...)
 		h = append(h, x.Name...)
 		h = append(h, ": "...)
 		h = append(h, x.Value...)
 	}
 	h = append(h, "\r\nAuthorization: "...)
-	h = c.sign.appendAuth(h, r.Method, c.path, r.Query, c.ep.Host, payload, r.Header)
-	if len(r.Body) > 0 || r.Method == "PUT" || r.Method == "POST" {
+	h = c.sign.appendAuth(h, r.Method, c.path, r.Query, c.ep.Host, payload, extra)
+	if r.Stream != nil {
+		h = append(h, "\r\nContent-Encoding: aws-chunked"...)
+	}
+	if length > 0 || r.Method == "PUT" || r.Method == "POST" {
 		h = append(h, "\r\nContent-Length: "...)
-		h = strconv.AppendInt(h, int64(len(r.Body)), 10)
+		h = strconv.AppendInt(h, length, 10)
 	}
 	c.head = append(h, "\r\n\r\n"...)
 }
 
-func (c *Conn) send(body []byte) error {
+func (c *Conn) send(r *Request) error {
+	if r.Stream != nil {
+		return c.sendStream(r.Stream)
+	}
+	body := r.Body
 	if len(c.head)+len(body) <= joinLimit {
 		c.head = append(c.head, body...)
 		_, err := c.nc.Write(c.head)

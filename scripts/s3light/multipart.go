@@ -28,10 +28,10 @@ func (c *Conn) CreateUpload(bucket, key string) (string, error) {
 	return res.UploadID, nil
 }
 
-// PutPart uploads part number (from 1) and returns its ETag.
-func (c *Conn) PutPart(bucket, key, upload string, number int, body []byte, hash string) (string, error) {
-	q := "partNumber=" + strconv.Itoa(number) + "&uploadId=" + Escape(upload)
-	r := Request{Method: "PUT", Bucket: bucket, Key: key, Query: q, Body: body, PayloadHash: hash}
+// PutPart uploads part number (from 1) with the bucket, key and body of r, and returns its ETag.
+func (c *Conn) PutPart(r Request, upload string, number int) (string, error) {
+	r.Method = "PUT"
+	r.Query = "partNumber=" + strconv.Itoa(number) + "&uploadId=" + Escape(upload)
 	if err := c.Do(&r); err != nil {
 		return "", err
 	}

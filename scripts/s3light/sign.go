@@ -32,6 +32,7 @@ type signer struct {
 	mac    hash.Hash
 	canon  []byte
 	sum    [sha256.Size]byte
+	seed   [64]byte // the last signature, in hex
 }
 
 // at brings date and key to now; both change rarely, so the cost per request is one comparison.
@@ -110,7 +111,8 @@ func (s *signer) appendAuth(dst []byte, method string, path []byte, query, host,
 	dst = append(dst, ", SignedHeaders="...)
 	dst = append(dst, signed...)
 	dst = append(dst, ", Signature="...)
-	dst = hex.AppendEncode(dst, mac)
+	hex.Encode(s.seed[:], mac)
+	dst = append(dst, s.seed[:]...)
 	s.canon = c
 	return dst
 }
