@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"holdfast/actors/drive"
@@ -14,7 +15,8 @@ import (
 )
 
 // reports is one round of report requests for a key. Answers that come after it was closed give
-// their pins back themselves.
+// their pins back themselves. Like rounds they are reused, once their user and every call they
+// started are done with them.
 type reports struct {
 	s         *Store
 	t         *target
@@ -23,6 +25,10 @@ type reports struct {
 	seen      []quorum.Seen // scratch
 
 	arrived chan int // slots, capacity maxSlots
+	timer   *time.Timer
+	ctx     context.Context // of all its requests; nil: none was sent
+	req     drive.ReportRequest
+	refs    atomic.Int32 // its user and the requests under way
 
 	mu      sync.Mutex
 	closed  bool                   // guarded by mu
@@ -39,26 +45,43 @@ type found struct {
 }
 
 func (s *Store) newReports(t *target, withShard bool) *reports {
-	r := &reports{s: s, t: t, withShard: withShard, mach: quorum.NewRead(t.shape), arrived: make(chan int, maxSlots)}
+	r, _ := s.asks.Get().(*reports)
+	if r == nil {
+		r = &reports{s: s, arrived: make(chan int, maxSlots), timer: time.NewTimer(time.Hour)}
+	}
+	r.t, r.withShard, r.mach = t, withShard, quorum.NewRead(t.shape)
 	r.mach.Condemned = s.condemned
+	r.refs.Store(1)
 	return r
 }
 
-// ask sends the request to slots.
+// ask sends the request to slots. ctx is the same each time.
 func (r *reports) ask(ctx context.Context, slots quorum.Slots) {
 	if slots == 0 {
 		return
 	}
-	req := &drive.ReportRequest{Set: r.t.id, Epoch: r.t.set.Epoch, Key: r.t.key, WithShard: r.withShard}
+	if r.ctx == nil {
+		r.ctx = ctx
+		r.req = drive.ReportRequest{Set: r.t.id, Epoch: r.t.set.Epoch, Key: r.t.key, WithShard: r.withShard}
+	}
 	for i := range slots.All() {
+		r.refs.Add(1)
 		r.s.background.Add(1)
-		go r.one(ctx, i, req)
+		r.s.crew.run(r, i)
 	}
 }
 
-func (r *reports) one(ctx context.Context, slot int, req *drive.ReportRequest) {
-	defer r.s.background.Done()
-	rep, err := r.t.drives[slot].Report(ctx, req)
+// do implements doer: it asks one slot.
+func (r *reports) do(slot int) {
+	rep, err := r.t.drives[slot].Report(r.ctx, &r.req)
+	r.take(slot, rep, err)
+	s := r.s
+	r.done()
+	s.background.Done()
+}
+
+// take keeps an answer, unless it comes too late.
+func (r *reports) take(slot int, rep drive.Report, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -71,10 +94,26 @@ func (r *reports) one(ctx context.Context, slot int, req *drive.ReportRequest) {
 	r.arrived <- slot
 }
 
-// close gives back every pin but those of keep.
+// done gives up one use of the reports; the last makes them ready for another key.
+func (r *reports) done() {
+	if r.refs.Add(-1) != 0 {
+		return
+	}
+	for len(r.arrived) > 0 {
+		<-r.arrived
+	}
+	n := r.t.n()
+	clear(r.answers[:n])
+	clear(r.errs[:n])
+	clear(r.seen[:cap(r.seen)])
+	r.t, r.ctx, r.req, r.mach, r.closed = nil, nil, drive.ReportRequest{}, quorum.Read{}, false
+	r.s.asks.Put(r)
+}
+
+// close gives back every pin but those of keep, and the reports themselves: it is called once, and
+// nothing of them is used after it but the versions that they brought.
 func (r *reports) close(keep quorum.Slots) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.closed = true
 	for i := range r.answers {
 		if sh := r.answers[i].Shard; sh != nil && !keep.Has(i) {
@@ -82,6 +121,8 @@ func (r *reports) close(keep quorum.Slots) {
 			r.answers[i].Shard = nil
 		}
 	}
+	r.mu.Unlock()
+	r.done()
 }
 
 // event turns an arrived answer into one for the machine.
@@ -107,7 +148,8 @@ func (r *reports) event(slot int) quorum.ReadEvent {
 // run steps the machine to an outcome, asking further slots when answers are late.
 func (r *reports) run(ctx context.Context) (quorum.ReadEffect, error) {
 	eff := r.mach.Step(quorum.ReadEvent{Kind: quorum.ReadBegin, Slots: r.t.online()})
-	slow := time.NewTimer(r.s.opt.HedgeAfter)
+	slow := r.timer
+	slow.Reset(r.s.opt.HedgeAfter)
 	defer slow.Stop()
 	for {
 		r.ask(ctx, eff.Ask)
@@ -154,8 +196,9 @@ func (s *Store) read(ctx context.Context, t *target, withShard, locked bool) (fo
 	case quorum.Absent:
 		return found{rep: r}, nil
 	case quorum.NoQuorum:
+		err := t.readQuorum(r.mach.Answered(), "")
 		r.close(0)
-		return found{}, t.readQuorum(r.mach.Answered(), "")
+		return found{}, err
 	case quorum.Found:
 		info, row := r.version(eff.Ref, eff.Holders)
 		return found{info: info, row: row, holders: eff.Holders, rep: r}, nil

@@ -183,13 +183,14 @@ func (r *round) wait(wake time.Time) quorum.WriteEvent {
 // apply carries out what the machine wants.
 func (r *round) apply(eff quorum.WriteEffect) {
 	for i := range eff.Offer.All() {
-		req := &r.reqs[i]
-		if r.attempt > 0 { // the call of an earlier attempt may still read its request
-			req = new(drive.Commit)
-		}
-		*req = r.base
-		req.Slot, req.Inline = uint8(i), r.shards[i]
 		r.refs.Add(1)
+		if r.attempt == 0 {
+			r.fill(&r.reqs[i], i)
+			r.s.crew.run(r, i)
+			continue
+		}
+		req := new(drive.Commit) // the call of an earlier attempt may still read its request
+		r.fill(req, i)
 		go r.offer(i, r.attempt, req)
 	}
 	if eff.Kill != 0 {
@@ -211,6 +212,15 @@ func (r *round) apply(eff quorum.WriteEffect) {
 		}
 	}
 }
+
+// fill makes the request of one slot.
+func (r *round) fill(req *drive.Commit, slot int) {
+	*req = r.base
+	req.Slot, req.Inline = uint8(slot), r.shards[slot]
+}
+
+// do implements doer: the offer of the first attempt to a slot.
+func (r *round) do(slot int) { r.offer(slot, 0, &r.reqs[slot]) }
 
 func (r *round) offer(slot, attempt int, req *drive.Commit) {
 	defer r.done()

@@ -86,6 +86,8 @@ type Store struct {
 	locks      keyLocks
 	watermarks watermarks
 	rounds     sync.Pool // of *round
+	asks       sync.Pool // of *reports
+	crew       crew
 	marks      *marker
 	tombs      *collector
 	digests    *digest.Pool
@@ -139,6 +141,7 @@ func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.stop()
 		s.background.Wait()
+		s.crew.close()
 		s.marks.flush()
 	})
 	return nil
