@@ -113,6 +113,27 @@ func TestNothingIsServedUnsigned(t *testing.T) {
 				req{method: row.method, target: targetOf(row), headers: headersOf(row)})
 		}
 	}
+	for i := range r.srv.routes.rows {
+		row := &r.srv.routes.rows[i]
+		good := presign(t, row, time.Now(), time.Hour)
+		last := good[len(good)-1]
+		for name, target := range map[string]string{
+			"one bit off": good[:len(good)-1] + string(last^1),
+			"expired":     presign(t, row, time.Now().Add(-2*time.Hour), time.Hour),
+			"no expiry":   strings.Replace(good, "X-Amz-Expires", "X-Amz-Expired", 1),
+			"V2":          addQuery(targetOf(row), "AWSAccessKeyId="+testKey+"&Signature=abc&Expires=9999999999"),
+		} {
+			if target == good {
+				t.Fatalf("%s changes nothing", name)
+			}
+			if rep := r.do(req{method: row.method, target: target, headers: headersOf(row), key: "-"}); rep.status != 403 && rep.status != 400 {
+				t.Errorf("%s %s, presigned, %s: %d %s", row.method, targetOf(row), name, rep.status, rep.code())
+			}
+		}
+		if rep := r.do(req{method: row.method, target: good, headers: headersOf(row)}); rep.status != 400 { // header and query
+			t.Errorf("%s %s, signed twice: %d %s", row.method, targetOf(row), rep.status, rep.code())
+		}
+	}
 	// One bit of the signature off, and headers or parameters added behind its back.
 	good := req{method: "PUT", target: "/bucket/key", body: "v"}.text(t)
 	sig := between(good, "Signature=", "\r\n")
@@ -142,6 +163,28 @@ func TestNothingIsServedUnsigned(t *testing.T) {
 	if ran != 1 {
 		t.Error("the probe does not work")
 	}
+}
+
+// presign returns the target of a presigned request for a route.
+func presign(t *testing.T, row *route, at time.Time, expires time.Duration) string {
+	t.Helper()
+	path, query, _ := strings.Cut(targetOf(row), "?")
+	q := sigv4.Request{Method: row.method, RawPath: path, RawQuery: query, Host: testHost}
+	for _, h := range headersOf(row) {
+		name, value, _ := strings.Cut(h, ": ")
+		q.Headers = append(q.Headers, sigv4.Header{Name: name, Value: value})
+	}
+	if err := sigv4.NewSigner(testKey, testSecret, "us-east-1").Presign(&q, at, expires); err != nil {
+		t.Fatal(err)
+	}
+	return path + "?" + q.RawQuery
+}
+
+func addQuery(target, query string) string {
+	if strings.Contains(target, "?") {
+		return target + "&" + query
+	}
+	return target + "?" + query
 }
 
 func TestUnknownRequests(t *testing.T) {

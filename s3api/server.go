@@ -151,6 +151,9 @@ func New(o Options) (*Server, error) {
 	})
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.http = s.newHTTP()
+	o.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "holdfast", Subsystem: "s3",
+		Name: "connections_refused_total", Help: "Connections refused because too many were open."},
+		func() float64 { return float64(s.http.GetRejectedConnectionsCount()) }))
 	fasthttp.SetBodySizePoolLimit(64<<10, 1<<20) // else a grown body buffer is kept for ever
 	return s, nil
 }

@@ -27,6 +27,19 @@ import (
 // newStoreRig starts a server over the real coordinator and four drives in memory.
 func newStoreRig(t testing.TB, change ...func(*Options)) *rig {
 	t.Helper()
+	store := newStore(t)
+	r := newRig(t, store, change...)
+	r.control.empty = func(b cluster.Bucket) bool {
+		page, err := store.List(context.Background(), &erasureset.ListRequest{Bucket: b, Limit: 1})
+		return err == nil && len(page.Entries) == 0
+	}
+	r.makeBucket("bucket")
+	return r
+}
+
+// newStore returns the real coordinator over four drives in memory.
+func newStore(t testing.TB) *erasureset.Store {
+	t.Helper()
 	mems := make(map[cluster.DriveID]*drivetest.Mem)
 	list := make([]cluster.Drive, 4)
 	for i := range list {
@@ -58,13 +71,7 @@ func newStoreRig(t testing.TB, change ...func(*Options)) *rig {
 			}
 		}
 	})
-	r := newRig(t, store, change...)
-	r.control.empty = func(b cluster.Bucket) bool {
-		page, err := store.List(context.Background(), &erasureset.ListRequest{Bucket: b, Limit: 1})
-		return err == nil && len(page.Entries) == 0
-	}
-	r.makeBucket("bucket")
-	return r
+	return store
 }
 
 // sample is n bytes that repeat with no period of a power of two.

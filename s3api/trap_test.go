@@ -451,12 +451,33 @@ func TestShutdownCutsWhatDoesNotEnd(t *testing.T) {
 
 func TestSilentConnectionIsClosed(t *testing.T) {
 	r := newRig(t, newMem(), func(o *Options) { o.Limits.ReadHead, o.Limits.Idle = 100*time.Millisecond, 100*time.Millisecond })
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writeCert(t, certFile, keyFile, "one.test")
+	certs, err := LoadCertificates(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- r.srv.ServeTLS(inner, certs) }()
+	plain := r.addr
+	r.addr = inner.Addr().String()
+	handshake := r.dial() // never begins its handshake
+	r.addr = plain
 	silent, half, idle := r.dial(), r.dial(), r.dial()
 	half.send("GET / HTT")
 	idle.send(req{method: "GET", target: "/"}.text(t))
 	idle.receive("GET")
-	for _, c := range []*client{silent, half, idle} {
+	for _, c := range []*client{silent, half, idle, handshake} {
 		io.ReadAll(c.br) // ends when the server closes
+	}
+	inner.Close()
+	if err := <-served; err != nil {
+		t.Errorf("ServeTLS: %v", err)
 	}
 	eventually(t, "connections are gone", func() bool { return r.srv.conns.len() == 0 })
 }
