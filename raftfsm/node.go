@@ -48,6 +48,9 @@ type Options struct {
 	// W is the number of copies that must hold a change before it is answered: n/2+1 of the n local
 	// drives, present or not.
 	W int
+	// Accept judges the topology of a state that exists, before anything is written; its error ends
+	// Open. nil = any will do.
+	Accept func(*cluster.Topology) error
 	// Birth makes a new cluster if there is no state. Without it a missing state is ErrNoState.
 	Birth *Birth
 	// Root are the root credentials; OldRoot those of before, if they changed.
@@ -169,6 +172,9 @@ func (n *Node) prepare(all []found) (d *directory, first *state.State, err error
 			damaged = errors.Join(damaged, f.err)
 		}
 	}
+	if err := n.accept(best.state); err != nil {
+		return nil, nil, err
+	}
 	for _, path := range n.places() {
 		if d, err = n.directory(path, best, damaged); !errors.Is(err, ErrDirectory) {
 			break
@@ -178,12 +184,24 @@ func (n *Node) prepare(all []found) (d *directory, first *state.State, err error
 	if err != nil {
 		return nil, nil, err
 	}
-	n.id = d.id
 	if first = best.state; first == nil {
 		first = d.state
+		if err := n.accept(first); err != nil {
+			d.close() // the first error is the one that tells
+			return nil, nil, err
+		}
 	}
+	n.id = d.id
 	n.complete = whole > 0 && whole+n.o.W > len(first.Topology().Drives)
 	return d, first, nil
+}
+
+// accept asks the caller whether it can work with a state; one that is not born yet always will do.
+func (n *Node) accept(s *state.State) error {
+	if n.o.Accept == nil || s == nil || !s.Born() {
+		return nil
+	}
+	return n.o.Accept(s.Topology())
 }
 
 // places lists where the raft directory may be, without repetition.

@@ -43,9 +43,6 @@ type absentDrive struct {
 // admit decides over the given drives without writing anything. What can only be a mistake of the
 // caller is refused; what may be a broken or unmounted drive is absent, once a store exists.
 func admit(cands []candidate) (admission, error) {
-	if n := len(cands); n == 2 || n == 3 {
-		return admission{}, fmt.Errorf("%w: %d given; erasure sets need 4 drives and more (half of them may be lost), and 1 drive works without redundancy, but %d drives could neither vote nor heal", ErrDriveCount, n, n)
-	}
 	var paths []string
 	var found []drive.Found
 	for _, c := range cands {
@@ -55,6 +52,9 @@ func admit(cands []candidate) (admission, error) {
 		return admission{}, fmt.Errorf("%w: %w", ErrDriveRefused, err)
 	}
 	born := slices.ContainsFunc(cands, func(c candidate) bool { return c.found.Kind == drive.FoundStore && !c.found.Label.Provisional })
+	if n := len(cands); !born && (n == 2 || n == 3) {
+		return admission{}, fmt.Errorf("%w: %d given; erasure sets need 4 drives and more (half of them may be lost), and 1 drive works without redundancy, but %d drives could neither vote nor heal", ErrDriveCount, n, n)
+	}
 	if !born {
 		return admitBirth(cands)
 	}
@@ -112,6 +112,19 @@ func describeVotes(votes map[cluster.ID][]string) string {
 		_, groups[i], _ = strings.Cut(g, "\x00")
 	}
 	return strings.Join(groups, "; ")
+}
+
+// sameCount refuses to work with another number of drives than the store has. With fewer, a majority
+// of those given is none of the store's: what it answers may be old, and a change that it takes is
+// forgotten when the others are started without it.
+func sameCount(given, born int) error {
+	switch {
+	case given > born:
+		return fmt.Errorf("%w: %d given, the store was born on %d; adding drives comes with a later release", ErrDriveCount, given, born)
+	case given < born:
+		return fmt.Errorf("%w: %d given, the store was born on %d: give them all, those that are gone too", ErrDriveCount, given, born)
+	}
+	return nil
 }
 
 // controlQuorum is the number of drives whose copy of the control state makes a change durable:

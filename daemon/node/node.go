@@ -246,6 +246,7 @@ func (n *Node) openRaft(ctx context.Context, id cluster.ID, birth *raftfsm.Birth
 	o := raftfsm.Options{
 		Cluster: id, Dir: n.raftDir(), W: controlQuorum(known), Birth: birth,
 		Root: n.root.inForce(), Logger: n.log, Metrics: n.registry, Elsewhere: raftDirs(slices.Clone(n.actors)),
+		Accept: func(t *cluster.Topology) error { return sameCount(known, len(t.Drives)) },
 	}
 	for _, a := range n.actors {
 		o.Copies = append(o.Copies, controlCopy{a})
@@ -296,11 +297,7 @@ func (n *Node) actorPaths() []string {
 
 // openData puts the drives in service and starts the coordinator above them.
 func (n *Node) openData(ctx context.Context, adm admission, paths []string) (err error) {
-	topology := n.raft.Topology()
-	if len(paths) > len(topology.Drives) {
-		return fmt.Errorf("%w: %d drives are given, the store was born on %d; adding drives comes with a later release", ErrDriveCount, len(paths), len(topology.Drives))
-	}
-	n.fleet = newFleet(topology.Drives, paths, n.raft.Cluster(), n.log)
+	n.fleet = newFleet(n.raft.Topology().Drives, paths, n.raft.Cluster(), n.log)
 	n.fleet.open, n.fleet.joined, n.fleet.left = n.openDrive, n.join, n.raft.RemoveCopy
 	for _, absent := range adm.absent {
 		n.fleet.setAbsent(absent.path, absent.why)

@@ -160,6 +160,29 @@ func TestRefusedStartWritesNothing(t *testing.T) {
 	}
 }
 
+// TestOtherNumberOfDrivesIsRefused: a majority of fewer drives is none of the store's, so a bucket made
+// on one drive of four would be forgotten by the other three.
+func TestOtherNumberOfDrivesIsRefused(t *testing.T) {
+	nd := nodetest.New(t, 5)
+	nd.MustStart()
+	nd.Stop()
+	all := nd.Dirs
+	for given := range 7 {
+		nd.Dirs = append(slices.Clone(all), all[0]+"-new")[:given]
+		if given == 0 || given == len(all) {
+			continue
+		}
+		err := nd.Start()
+		if !errors.Is(err, node.ErrDriveCount) || !strings.Contains(err.Error(), fmt.Sprintf("%d given, the store was born on 5", given)) {
+			t.Fatalf("start on %d drives: %v; want ErrDriveCount that tells both numbers", given, err)
+		}
+	}
+	nd.Dirs = slices.Clone(all)
+	nd.Dirs[0] = filepath.Join(t.TempDir(), "gone") // one that is gone is still named
+	nd.MustStart()
+	nd.Want(200, http.MethodPut, "/first", nil)
+}
+
 func TestGeneratedRootAndItsReplacement(t *testing.T) {
 	nd := nodetest.New(t, 4)
 	nd.Config.Root = config.Root{}
