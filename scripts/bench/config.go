@@ -18,6 +18,7 @@ type config struct {
 	duration time.Duration
 	warmup   time.Duration
 	conc     int
+	many     int
 	verify   bool
 	payload  string
 	ceiling  bool
@@ -64,6 +65,7 @@ func newRunCommand() *cobra.Command {
 	f.DurationVar(&cfg.duration, "duration", 5*time.Second, "length of one measurement")
 	f.DurationVar(&cfg.warmup, "warmup", time.Second, "load before each measurement that is not counted")
 	f.IntVar(&cfg.conc, "concurrency", 0, "connections, instead of each workload's own number")
+	f.IntVar(&cfg.many, "many", 1_000_000, "keys of list-first and list-deleted, which are in no group but listing")
 	f.BoolVar(&cfg.verify, "verify", false, "compare every byte read and every ETag with what was written")
 	f.StringVar(&cfg.payload, "payload", payloadSigned, "how bodies are signed: signed (SHA-256 in the head), streaming (signed chunks, as SDKs do), unsigned")
 	f.BoolVar(&cfg.ceiling, "ceiling", false, "measure also a server that answers at once")

@@ -216,30 +216,34 @@ func (r *run) background(ctx context.Context) (stop func()) {
 	}
 }
 
-// prepare writes n objects with 16 connections and keeps their keys.
+// prepare writes n objects and keeps their keys.
 func (r *run) prepare(ctx context.Context, n int) error {
 	r.keys = make([]string, n)
 	var next atomic.Int64
+	return parallel(func(id int, conn *s3light.Conn) error {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= n || ctx.Err() != nil {
+				return ctx.Err()
+			}
+			b := &r.body[i%len(r.body)]
+			r.keys[i] = keyName(r.prefix, id, i, i%len(r.body))
+			req := b.put(r.t.bucket, r.keys[i])
+			if err := conn.Do(&req); err != nil {
+				return fmt.Errorf("prepare: %w", err)
+			}
+		}
+	}, r.t)
+}
+
+// parallel runs fn on 16 connections and returns the first error.
+func parallel(fn func(id int, conn *s3light.Conn) error, t *target) error {
 	errs := make(chan error, 16)
 	for id := range cap(errs) {
 		go func() {
-			conn := s3light.NewConn(r.t.ep)
+			conn := s3light.NewConn(t.ep)
 			defer conn.Close()
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= n || ctx.Err() != nil {
-					errs <- ctx.Err()
-					return
-				}
-				b := &r.body[i%len(r.body)]
-				key := keyName(r.prefix, id, i, i%len(r.body))
-				r.keys[i] = key
-				req := b.put(r.t.bucket, key)
-				if err := conn.Do(&req); err != nil {
-					errs <- fmt.Errorf("prepare: %w", err)
-					return
-				}
-			}
+			errs <- fn(id, conn)
 		}()
 	}
 	var first error

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html"
 	"strconv"
+	"sync/atomic"
 
 	"holdfast/scripts/s3light"
 )
@@ -31,7 +32,9 @@ type workload struct {
 	finite     bool // ends when the objects are used up; no warm-up
 	writes     bool // leaves objects behind that are deleted after every measurement
 	op         func(*run, *worker) (outcome, error)
-	background *workload // runs beside op
+	background *workload        // runs beside op
+	many       bool             // objects is --many
+	prepared   func(*run) error // once, after the objects are written
 }
 
 // workloads are all rows in the order they run.
@@ -51,6 +54,9 @@ func workloads() []*workload {
 		{name: "multipart", help: "multipart upload of four parts of 5 MiB, one by one", size: multipartSize, conc: 4, op: opMultipart, writes: true},
 		{name: "mixed", help: "256 KiB: 45 % GET, 30 % HEAD, 15 % PUT, 10 % DELETE", size: 256 * kib, conc: 16, objects: 500,
 			op: opMixed, writes: true},
+		{name: "list-first", help: "first page of a flat listing of --many keys", conc: 1, many: true, op: opFirstPage(listPage)},
+		{name: "list-deleted", help: "first page when --many keys before the only one were just deleted", conc: 1, many: true,
+			prepared: deleteAll, op: opFirstPage(1)},
 		{name: "put-4k-beside", help: "put-4k while four 64 MiB PUT streams run", size: 4 * kib, conc: 16, op: opPut, writes: true, background: bg},
 		{name: "get-4k-beside", help: "get-4k while four 64 MiB PUT streams run", size: 4 * kib, conc: 16, objects: 2000, op: opGet, background: bg},
 	}
@@ -63,6 +69,7 @@ func groups() map[string][]string {
 			"multipart", "mixed", "put-4k-beside", "get-4k-beside"},
 		"small":        {"put-4k", "get-4k", "stat-4k", "delete", "list"},
 		"large":        {"put-1m", "get-1m", "put-64m", "get-64m", "multipart"},
+		"listing":      {"list", "list-first", "list-deleted"},
 		"interference": {"put-4k", "put-4k-beside", "get-4k", "get-4k-beside"},
 	}
 }
@@ -162,6 +169,43 @@ func opList(r *run, w *worker) (outcome, error) {
 	return outcome{bytes: w.conn.Length, items: int64(n)}, nil
 }
 
+// opFirstPage reads the first page of all the workload's keys, which must hold want of them.
+func opFirstPage(want int) func(*run, *worker) (outcome, error) {
+	return func(r *run, w *worker) (outcome, error) {
+		w.req = *s3light.ListRequest(r.t.bucket, r.prefix, "", listPage)
+		if err := w.conn.Do(&w.req); err != nil {
+			return outcome{}, err
+		}
+		if n := bytes.Count(w.conn.Body, []byte("<Key>")); n != want && !r.t.forget {
+			return outcome{}, fmt.Errorf("first page: %d keys, want %d: %w", n, want, s3light.ErrMismatch)
+		}
+		return outcome{bytes: w.conn.Length}, nil
+	}
+}
+
+// deleteAll deletes every prepared object and writes one behind them.
+func deleteAll(r *run) error {
+	var next atomic.Int64
+	err := parallel(func(_ int, conn *s3light.Conn) error {
+		for {
+			at := (int(next.Add(1)) - 1) * 1000
+			if at >= len(r.keys) {
+				return nil
+			}
+			if err := conn.DeleteKeys(r.t.bucket, r.keys[at:min(at+1000, len(r.keys))]); err != nil {
+				return err
+			}
+		}
+	}, r.t)
+	if err != nil {
+		return err
+	}
+	conn := s3light.NewConn(r.t.ep)
+	defer conn.Close()
+	req := r.body[0].put(r.t.bucket, r.prefix+"~last.0")
+	return conn.Do(&req)
+}
+
 func opMultipart(r *run, w *worker) (outcome, error) {
 	key := keyName(r.prefix, r.measure*1000+w.id, w.seq, 0)
 	w.seq++
@@ -214,9 +258,18 @@ func opMixed(r *run, w *worker) (outcome, error) {
 // one prepares the workload on a target and measures it once.
 func (r *run) one(ctx context.Context) (*sample, error) {
 	r.measure++
-	if r.w.objects > 0 && (r.keys == nil || r.w.perRound) {
-		if err := r.prepare(ctx, r.w.objects); err != nil {
+	objects := r.w.objects
+	if r.w.many {
+		objects = r.cfg.many
+	}
+	if objects > 0 && (r.keys == nil || r.w.perRound) {
+		if err := r.prepare(ctx, objects); err != nil {
 			return nil, err
+		}
+		if r.w.prepared != nil {
+			if err := r.w.prepared(r); err != nil {
+				return nil, fmt.Errorf("prepare: %w", err)
+			}
 		}
 		r.next.Store(0)
 	}
