@@ -191,6 +191,10 @@ func (c *call) finishUpload(up *ondisk.Upload, v *erasureset.Info, want []erasur
 			return s3err.InvalidPart.With("PartNumber", strconv.Itoa(want[i].Number))
 		}
 	}
+	if limit := c.srv.limits.MaxObject; v.Size > limit {
+		return s3err.EntityTooLarge.With("ProposedSize", strconv.FormatInt(v.Size, 10)).
+			With("MaxSizeAllowed", strconv.FormatInt(limit, 10))
+	}
 	if s := c.req.get("x-amz-mp-object-size"); s != "" {
 		if n, ok := parseDigits(s); !ok || n != v.Size {
 			return s3err.InvalidRequest.Msg("The provided 'x-amz-mp-object-size' header value %s does not match what was computed: %d", s, v.Size)

@@ -147,6 +147,15 @@ func TestMultipartLimits(t *testing.T) {
 	r.want(400, "EntityTooLarge", req{method: "PUT", target: target + "?partNumber=1&uploadId=" + id, length: "5368709121", payload: "UNSIGNED-PAYLOAD", headers: expect})
 }
 
+func TestLargestObject(t *testing.T) {
+	r := newStoreRig(t, func(o *Options) { o.Limits.MinPart, o.Limits.MaxObject = 1, 13 })
+	const target = "/bucket/multi"
+	id := r.begin(target)
+	e1, e2, e3 := r.part(target, id, 1, "1234567"), r.part(target, id, 2, "890123"), r.part(target, id, 3, "4")
+	r.want(400, "EntityTooLarge", req{method: "POST", target: target + "?uploadId=" + id, body: partList(e1, e2, e3)})
+	r.want(200, "", req{method: "POST", target: target + "?uploadId=" + id, body: partList(e1, e2)})
+}
+
 func TestMultipartChecksums(t *testing.T) {
 	r := newStoreRig(t)
 	p1, p2 := sample(5*mib), sample(1000)

@@ -50,6 +50,7 @@ type Limits struct {
 	Patience    time.Duration // how long a copy runs before its answer begins with blanks
 	Idle        time.Duration // longest rest between requests
 	MaxPut      int64         // bytes of one PUT or part
+	MaxObject   int64         // bytes of an object of many parts
 	MinPart     int64         // bytes of every part but the last
 	MaxParts    int
 }
@@ -60,7 +61,7 @@ func DefaultLimits() Limits {
 		Connections: 10_000, Requests: 512, Wait: 5 * time.Second, Header: 16 << 10,
 		ReadHead: 30 * time.Second, BodyIdle: 30 * time.Second, BodyWindow: time.Minute, BodyLeast: 60 << 10, Write: time.Minute,
 		Patience: 10 * time.Second, Idle: 2 * time.Minute,
-		MaxPut: 5 << 30, MinPart: 5 << 20, MaxParts: 10_000,
+		MaxPut: 5 << 30, MaxObject: 5 << 40, MinPart: 5 << 20, MaxParts: 10_000,
 	}
 }
 
@@ -81,6 +82,7 @@ func (l Limits) orDefault() Limits {
 	pick(&l.Patience, d.Patience)
 	pick(&l.Idle, d.Idle)
 	pick(&l.MaxPut, d.MaxPut)
+	pick(&l.MaxObject, d.MaxObject)
 	pick(&l.MinPart, d.MinPart)
 	pick(&l.MaxParts, d.MaxParts)
 	return l

@@ -32,8 +32,10 @@ func ParseBucketName(s string) (BucketName, error) {
 	if strings.Contains(s, ".-") || strings.Contains(s, "-.") {
 		return "", fmt.Errorf("%w: %q has a period beside a hyphen, which no host name may have", ErrBucketName, s)
 	}
-	if _, err := netip.ParseAddr(s); err == nil {
-		return "", fmt.Errorf("%w: %q is shaped like an IP address", ErrBucketName, s)
+	if strings.Trim(s, "0123456789.") == "" { // else the parser would make an error for every good name
+		if _, err := netip.ParseAddr(s); err == nil {
+			return "", fmt.Errorf("%w: %q is shaped like an IP address", ErrBucketName, s)
+		}
 	}
 	for _, p := range []string{"xn--", "sthree-", "amzn-s3-demo-"} {
 		if strings.HasPrefix(s, p) {
