@@ -223,3 +223,32 @@ func TestWatermarksSurvive(t *testing.T) {
 		t.Fatalf("own %d peers %v highest %d", own, peers, r.a.Highest())
 	}
 }
+
+// TestMarksReachTheDiskOfAnIdleDrive: nothing comes after them, and they are durable all the same.
+func TestMarksReachTheDiskOfAnIdleDrive(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	r := newRig(t, mem, "/d")
+	c := r.version("k", "x")
+	before := r.commit(c).Batch
+	if err := r.a.Mark([]drive.Mark{{Key: c.Key, Set: c.Set, Ref: c.Ref, Missed: 1 << 3}}); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	for r.a.Health().Durable == before {
+		if time.Since(start) > 5*time.Second {
+			t.Fatal("the mark is not durable after 5 s")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	after := &rig{t: t, o: r.o}
+	after.o.FS = mem.CrashClone(vfs.CrashCloneCfg{})
+	after.open()
+	defer func() { after.a.Close() }()
+	if rep := after.report("k"); len(rep.Versions) != 1 || !rep.Versions[0].Stable {
+		t.Fatalf("after a power cut: %+v", rep.Versions)
+	}
+	in, err := drive.Inspect(context.Background(), "/d", drive.InspectQuery{FS: after.o.FS.(*vfs.MemFS).CrashClone(vfs.CrashCloneCfg{})})
+	if err != nil || in.Rows['H'].Rows != 1 || in.Rows['P'].Rows != 0 {
+		t.Fatalf("rows %+v, %v", in.Rows, err)
+	}
+}

@@ -17,7 +17,7 @@ type metrics struct {
 	read       *prometheus.CounterVec
 	errors     *prometheus.CounterVec
 	writeBytes struct{ index, data prometheus.Counter }
-	readBytes  struct{ data prometheus.Counter }
+	readBytes  struct{ index, data prometheus.Counter }
 }
 
 func newMetrics(a *Actor) *metrics {
@@ -40,12 +40,15 @@ func newMetrics(a *Actor) *metrics {
 	m.read = vec("holdfast_drive_read_bytes_total", "Shard bytes read, by where they lie.", "from")
 	m.errors = vec("holdfast_drive_errors_total", "Errors and refusals, by kind.", "kind")
 	m.writeBytes.index, m.writeBytes.data = m.written.WithLabelValues("index"), m.written.WithLabelValues("segments")
-	m.readBytes.data = m.read.WithLabelValues("segments")
+	m.readBytes.index, m.readBytes.data = m.read.WithLabelValues("index"), m.read.WithLabelValues("segments")
 	gauge := func(name, help string, f func() float64) {
 		m.all = append(m.all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, f))
 	}
 	gauge("holdfast_drive_mailbox_depth", "Messages waiting for the writer loop.", func() float64 { return float64(a.mail.Depth()) })
-	gauge("holdfast_drive_mailbox_refused_total", "Messages refused because the mailbox was full.", func() float64 { return float64(a.mail.Refused()) })
+	counter := func(name, help string, f func() float64) {
+		m.all = append(m.all, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}, f))
+	}
+	counter("holdfast_drive_mailbox_refused_total", "Messages refused because the mailbox was full.", func() float64 { return float64(a.mail.Refused()) })
 	gauge("holdfast_drive_working_ratio", "Part of recent time that the writer loop worked.", a.sat.Fraction)
 	gauge("holdfast_drive_readers", "Reads that run now.", func() float64 { return float64(len(a.readers)) })
 	gauge("holdfast_drive_unstable_versions", "Versions accepted and not known stable.", func() float64 {
@@ -56,7 +59,7 @@ func newMetrics(a *Actor) *metrics {
 	gauge("holdfast_drive_capacity_bytes", "Size of the drive's file system.", func() float64 { return float64(a.space.capacity.Load()) })
 	gauge("holdfast_drive_free_bytes", "Free bytes of the drive's file system.", func() float64 { return float64(a.space.left()) })
 	gauge("holdfast_drive_used_bytes", "Bytes of Holdfast's own files.", func() float64 { return float64(a.space.used.Load()) })
-	gauge("holdfast_drive_read_errors_total", "Reads that the system answered with an error.", func() float64 { return float64(a.health.ReadErrors()) })
+	counter("holdfast_drive_read_errors_total", "Reads that the system answered with an error.", func() float64 { return float64(a.health.ReadErrors()) })
 	gauge("holdfast_drive_up", "1 while the drive is in service.", func() float64 {
 		if a.health.Err() != nil {
 			return 0

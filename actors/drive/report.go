@@ -92,6 +92,7 @@ func (a *Actor) report(ctx context.Context, req *ReportRequest) (r Report, shard
 	case v.Refs[0].Inline:
 		// From the same state of the index: nothing can have been reclaimed between.
 		r.Inline, shard = readInline(it, v.Refs[0].OID)
+		a.m.readBytes.index.Add(float64(len(r.Inline)))
 	default:
 		r.Shard, shard = a.openShard(v.Refs[0].OID)
 	}
