@@ -22,6 +22,7 @@ type collectMsg struct {
 type tomb struct {
 	Tomb
 	prefix []byte
+	held   bool // its row was found: one that is not held is passed over
 }
 
 // maxCollect is how many tombstones one message drops.
@@ -65,6 +66,9 @@ func (m *collectMsg) apply(b *batch) error {
 	for i := 0; i < len(m.tombs) && b.err == nil; {
 		run := b.collectRun(m.tombs[i:])
 		for _, t := range m.tombs[i : i+run.n] {
+			if !t.held {
+				continue
+			}
 			// The promise and the floor go with the row, so the set's floor takes their place (P4).
 			state := b.a.keyState(t.Key)
 			floors[t.Set] = max(floors[t.Set], t.Ref.TS, state.Promise, state.Floor)
@@ -124,6 +128,7 @@ func (b *batch) collectRun(tombs []tomb) (run tombRun) {
 				run.end, run.rows = t.prefix, run.rows[:kept]
 				return run
 			}
+			t.held = true
 			if run.n < rangeRun {
 				run.rows = append(run.rows, slices.Clone(it.Key()))
 			}
