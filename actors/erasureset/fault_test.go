@@ -40,8 +40,8 @@ func held(m *drivetest.Mem, which drivetest.Op) (release func()) {
 func TestHungDriveIsReadAndWrittenAround(t *testing.T) {
 	for _, size := range []int{100, 100_000, 9 << 20} {
 		f := newFixture(t, 4, func(o *Options) {
-			o.HedgeAfter, o.StragglerLimit, o.StallLimit, o.FrameLimit = 5*time.Millisecond, 5*time.Millisecond, 20*time.Millisecond, 100*time.Millisecond
-			o.CommitLimit = 200 * time.Millisecond
+			o.HedgeAfter, o.StragglerLimit, o.StallLimit, o.FrameLimit = 5*time.Millisecond, 5*time.Millisecond, 50*time.Millisecond, time.Second
+			o.CommitLimit = time.Second
 		})
 		old, data := pattern(1, size), pattern(2, size)
 		f.mustPut("k", old)

@@ -24,8 +24,8 @@ type source struct {
 	geo  erasure.Geometry
 
 	mu     sync.Mutex
-	slots  [maxSlots]shardSource // guarded by mu
-	closed bool                  // guarded by mu
+	slots  []shardSource // guarded by mu; inline is set before the source is shared
+	closed bool          // guarded by mu
 }
 
 // shardSource is one slot's shard.
@@ -40,7 +40,7 @@ type shardSource struct {
 // newSource reads an object's data. Its shards are opened when first needed, holders' first.
 func (s *Store) newSource(t *target, info *Info, holders quorum.Slots) *source {
 	src := &source{
-		s: s, t: t, size: info.Stored, oid: info.Refs[0].OID,
+		s: s, t: t, size: info.Stored, oid: info.Refs[0].OID, slots: make([]shardSource, t.n()),
 		geo: erasure.Geometry{N: int(info.N), K: int(info.K), Unit: int(info.Unit), Frame: int(info.Frame)},
 	}
 	for i := range t.n() {
@@ -52,7 +52,7 @@ func (s *Store) newSource(t *target, info *Info, holders quorum.Slots) *source {
 }
 
 func (s *Store) partSource(t *target, up *ondisk.Part, geo erasure.Geometry) *source {
-	return &source{s: s, t: t, size: up.Stored, oid: up.Ref.OID, geo: geo}
+	return &source{s: s, t: t, size: up.Stored, oid: up.Ref.OID, geo: geo, slots: make([]shardSource, t.n())}
 }
 
 // valid says whether the geometry, which came from a drive, fits the set.
@@ -252,6 +252,7 @@ func (r *rowData) release() {
 // fetch is one row on its way from the drives.
 type fetch struct {
 	src      *source
+	ctx      context.Context // of the reads; ends with the row
 	row      int
 	iv       erasure.Interval
 	whole    bool // iv is the whole frame
@@ -260,7 +261,9 @@ type fetch struct {
 	launched quorum.Slots
 	ok       quorum.Slots
 	bad      quorum.Slots
+	late     quorum.Slots // still awaited, but not counted on
 	data     [maxSlots][]byte
+	bufs     [maxSlots]*slab.Buf // of launched reads
 
 	results chan fetched
 
@@ -278,11 +281,15 @@ type fetched struct {
 // readRow reads the bytes of a job from k shards, by other shards where some fail, are damaged or
 // slow. All shards are read over one interval, the hull of what is needed of each.
 func (src *source) readRow(ctx context.Context, j job, wait patience) (*rowData, error) {
+	geo := src.geo
+	var few [4]erasure.Piece
+	pieces := geo.Pieces(few[:0], src.size, j.row, j.from, j.to)
+	if row := src.inlineRow(pieces); row != nil {
+		return row, nil
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends reads that were overtaken
-	geo := src.geo
-	f := &fetch{src: src, row: j.row, results: make(chan fetched, maxSlots)}
-	pieces := geo.Pieces(nil, src.size, j.row, j.from, j.to)
+	f := &fetch{src: src, ctx: ctx, row: j.row, results: make(chan fetched, geo.N)}
 	for _, p := range pieces {
 		f.iv = f.iv.Hull(erasure.Interval{From: p.Off, To: p.Off + p.Len})
 		f.want |= quorum.Slot(p.Shard)
@@ -306,6 +313,20 @@ func (src *source) readRow(ctx context.Context, j job, wait patience) (*rowData,
 		out.pieces[i] = f.data[p.Shard][p.Off-f.iv.From:][:p.Len]
 	}
 	return out, nil
+}
+
+// inlineRow is the row if all its pieces came with the reports.
+func (src *source) inlineRow(pieces []erasure.Piece) *rowData {
+	for _, p := range pieces {
+		if src.slots[p.Shard].inline == nil {
+			return nil
+		}
+	}
+	row := &rowData{pieces: make([][]byte, len(pieces))}
+	for i, p := range pieces {
+		row.pieces[i] = src.slots[p.Shard].inline[p.Off:][:p.Len]
+	}
+	return row
 }
 
 // choose picks the slots to begin with: the wanted data shards if all can be read, else any k.
@@ -353,28 +374,32 @@ func (f *fetch) start(ctx context.Context, first quorum.Slots, wait patience, ou
 			continue
 		}
 		need--
-		f.launch(ctx, i, bufs[need])
+		f.launch(i, bufs[need])
 	}
 	return nil
 }
 
 // launch starts reading a shard; buf nil means memory of its own, for the rare late-comers.
-func (f *fetch) launch(ctx context.Context, slot int, buf *slab.Buf) {
+func (f *fetch) launch(slot int, buf *slab.Buf) {
 	f.launched |= quorum.Slot(slot)
-	f.src.s.background.Go(func() {
-		r := fetched{slot: slot, buf: buf}
-		r.data, r.err = f.read(ctx, slot, buf)
-		f.src.put(slot, r.err)
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if f.over {
-			if buf != nil {
-				buf.Release()
-			}
-			return
+	f.bufs[slot] = buf
+	f.src.s.crew.run(f, slot)
+}
+
+// do reads one shard; it runs in the crew.
+func (f *fetch) do(slot int) {
+	r := fetched{slot: slot, buf: f.bufs[slot]}
+	r.data, r.err = f.read(f.ctx, slot, r.buf)
+	f.src.put(slot, r.err)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over {
+		if r.buf != nil {
+			r.buf.Release()
 		}
-		f.results <- r
-	})
+		return
+	}
+	f.results <- r
 }
 
 func (f *fetch) read(ctx context.Context, slot int, buf *slab.Buf) ([]byte, error) {
@@ -406,12 +431,8 @@ func (f *fetch) read(ctx context.Context, slot int, buf *slab.Buf) ([]byte, erro
 // collect waits until the wanted shards are there or can be reconstructed.
 func (f *fetch) collect(ctx context.Context, out *rowData) error {
 	defer f.end(out)
-	var slow <-chan time.Time
-	if f.ok != f.launched {
-		timer := time.NewTimer(f.src.s.opt.HedgeAfter)
-		defer timer.Stop()
-		slow = timer.C
-	}
+	slow := time.NewTimer(f.src.s.opt.HedgeAfter)
+	defer slow.Stop()
 	for {
 		if f.want&^f.ok == 0 {
 			return nil
@@ -428,22 +449,24 @@ func (f *fetch) collect(ctx context.Context, out *rowData) error {
 				out.bufs = append(out.bufs, r.buf)
 			}
 			if r.err != nil {
-				f.failed(ctx, r)
+				f.failed(r)
 				continue
 			}
 			f.ok |= quorum.Slot(r.slot)
 			f.data[r.slot] = r.data
-		case <-slow:
+		case <-slow.C:
 			f.src.s.metrics.hedges.Inc()
-			f.src.setSlow(f.launched &^ f.ok &^ f.bad)
-			f.more(ctx, f.ok)
+			f.late = f.launched &^ f.ok &^ f.bad
+			f.src.setSlow(f.late)
+			f.more()
+			slow.Reset(f.src.s.opt.HedgeAfter)
 		case <-ctx.Done():
 			return fmt.Errorf("read: %w", ctx.Err())
 		}
 	}
 }
 
-func (f *fetch) failed(ctx context.Context, r fetched) {
+func (f *fetch) failed(r fetched) {
 	f.bad |= quorum.Slot(r.slot)
 	if errors.Is(r.err, drive.ErrDamaged) || errors.Is(r.err, drive.ErrNoShard) {
 		f.src.s.metrics.damaged.Inc()
@@ -451,13 +474,14 @@ func (f *fetch) failed(ctx context.Context, r fetched) {
 	if !errors.Is(r.err, context.Canceled) && !errors.Is(r.err, drive.ErrOffline) {
 		f.src.s.log.Warn("shard is read around", "drive", f.src.t.set.Members[r.slot], "set", f.src.t.id, "oid", f.src.oid.String(), "err", r.err)
 	}
-	f.more(ctx, f.launched&^f.bad)
+	f.more()
 }
 
 // more launches further slots until, with those counted on, k can be had.
-func (f *fetch) more(ctx context.Context, count quorum.Slots) {
+func (f *fetch) more() {
+	count := f.launched &^ f.bad &^ f.late
 	for i := range (f.src.usable() &^ f.launched).First(f.src.geo.K - count.Len()).All() {
-		f.launch(ctx, i, nil)
+		f.launch(i, nil)
 	}
 }
 

@@ -39,7 +39,7 @@ type Options struct {
 	MarkInterval   time.Duration    // marks are sent together at most so late; 10 ms
 	CommitLimit    time.Duration    // deadline of a commit round; 15 s
 	FrameLimit     time.Duration    // deadline of one frame's write, and of a sync; 20 s
-	StallLimit     time.Duration    // a drive a row behind for so long is left out of a write; 2 s
+	StallLimit     time.Duration    // a drive a row behind for so long is left out of a write; 10 s
 	HedgeAfter     time.Duration    // an answer later than this is asked for elsewhere too; 60 ms
 	ResolveEvery   time.Duration    // period of the resolver; 2 s. Negative: it does not run
 	ResolveAge     time.Duration    // age at which an unfinished version is resolved; 2 s
@@ -59,7 +59,7 @@ func (o *Options) setDefaults() {
 	def(&o.MarkInterval, 10*time.Millisecond)
 	def(&o.CommitLimit, 15*time.Second)
 	def(&o.FrameLimit, 20*time.Second)
-	def(&o.StallLimit, 2*time.Second)
+	def(&o.StallLimit, 10*time.Second)
 	def(&o.HedgeAfter, 60*time.Millisecond)
 	def(&o.ResolveEvery, 2*time.Second)
 	def(&o.ResolveAge, 2*time.Second)
