@@ -25,14 +25,14 @@ type call struct {
 	addr  address
 	route *route
 	who   Principal
-	wire  wireBody
-	load  payload
+	load  *payload // nil: the request has no body, or none that its route wants
 
 	counted  bool // in the in-flight gauge, holding a slot
 	streamed bool // the answer is a stream: the call ends when that is closed
 	answer   answer
 	status   int
 	sent     int64
+	received int64
 	err      *s3err.Error
 
 	errHeaders []sigv4.Header // headers of the error answer

@@ -55,7 +55,7 @@ func (s *Server) logCall(c *call, took time.Duration) {
 	attrs := []slog.Attr{
 		slog.String("request", c.id), slog.String("operation", c.route.op), slog.String("method", c.req.Method),
 		slog.String("bucket", c.addr.bucket), slog.String("key", c.addr.key), slog.Int("status", c.status),
-		slog.Duration("took", took), slog.Int64("in", c.wire.got), slog.Int64("out", c.sent),
+		slog.Duration("took", took), slog.Int64("in", c.received), slog.Int64("out", c.sent),
 	}
 	if c.err != nil {
 		attrs = append(attrs, slog.String("code", c.err.Code.String()))

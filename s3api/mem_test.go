@@ -55,6 +55,7 @@ type memObjects struct {
 	puts    atomic.Int64 // Put calls running
 	aborted atomic.Int64 // Put calls that ended with an error of the body
 	breakAt int64        // streams fail behind this many bytes; 0 = never
+	shortBy int          // streams end this many bytes early, without an error
 	openErr error
 	putErr  error
 	panics  bool
@@ -224,7 +225,7 @@ func (h *memHandle) Info() *erasureset.Info                       { return h.inf
 func (h *memHandle) Parts(context.Context) ([]ondisk.Part, error) { return nil, nil }
 func (h *memHandle) Read(_ context.Context, r object.Range) (erasureset.Stream, error) {
 	h.m.open.Add(1)
-	return &memStream{m: h.m, data: h.data[r.Start:r.End]}, nil
+	return &memStream{m: h.m, data: h.data[r.Start : int(r.End)-h.m.shortBy]}, nil
 }
 
 func (h *memHandle) Close() error {

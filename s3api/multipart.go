@@ -89,7 +89,7 @@ func uploadPart(c *call) error {
 		return err
 	}
 	part, err := c.srv.opts.Objects.PutPart(c.ctx, &erasureset.PartRequest{
-		Bucket: bucket, Key: key, Upload: id, Number: number, Body: &c.load, Size: c.load.size,
+		Bucket: bucket, Key: key, Upload: id, Number: number, Body: c.load, Size: c.load.size,
 		SHA256: c.load.body.Delegate(),
 		Finish: func(up *ondisk.Upload, p *ondisk.Part) error {
 			if err := sameAlgo(up, c.load.sum.want.Algo); err != nil {

@@ -23,7 +23,7 @@ func putObject(c *call) error {
 		return err
 	}
 	v, err := c.srv.opts.Objects.Put(c.ctx, &erasureset.PutRequest{
-		Bucket: bucket, Key: key, Body: &c.load, Size: c.load.size, SHA256: c.load.body.Delegate(),
+		Bucket: bucket, Key: key, Body: c.load, Size: c.load.size, SHA256: c.load.body.Delegate(),
 		Meta: meta, If: cond,
 		Finish: func(v *erasureset.Info) error {
 			v.Checksums, err = c.load.verify(v.ETag)

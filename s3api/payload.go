@@ -13,8 +13,10 @@ import (
 )
 
 // payload is the body of a request without its framing, and everything the client said about it
-// that has to prove true before the body may become an object.
+// that has to prove true before the body may become an object. It is not used again after its
+// request, unlike the call: a reader that outlives its handler must not meet another body.
 type payload struct {
+	wire wireBody
 	body *sigv4.Body
 	size int64 // plain bytes
 
@@ -35,8 +37,7 @@ func (c *call) openPayload() error {
 	case length == lengthMissing, length == lengthChunked && !auth.Payload.Chunked():
 		return s3err.MissingContentLength
 	}
-	p := &c.load
-	p.size = length
+	p := &payload{size: length}
 	if auth.Payload.Chunked() {
 		p.size = auth.DecodedLength
 	}
@@ -57,11 +58,11 @@ func (c *call) openPayload() error {
 			return err
 		}
 	}
-	p.body = auth.NewBody(&c.wire, length)
+	p.wire.attach(c.rc, c.req.length, c.srv.pace, c.start)
+	p.body = auth.NewBody(&p.wire, length)
+	c.load = p
 	return nil
 }
-
-func (p *payload) reset() { *p = payload{} }
 
 // Read reads plain bytes. A body that is not what its signature or its framing said ends in an
 // error instead of io.EOF.
@@ -91,7 +92,7 @@ const (
 
 // readAll reads and verifies a body of at most limit bytes.
 func (c *call) readAll(limit int64) ([]byte, error) {
-	p := &c.load
+	p := c.load
 	if p.size > limit {
 		return nil, s3err.MaxMessageLengthExceeded.With("MaxMessageLengthBytes", strconv.FormatInt(limit, 10))
 	}

@@ -22,7 +22,9 @@ func (s *Server) serve(rc *fasthttp.RequestCtx) {
 	c, ok := rc.UserValue(stash{}).(*call)
 	if ok {
 		rc.RemoveUserValue(stash{})
-		c.wire.attach(rc, c.req.length, s.pace, time.Now()) // the body begins only now
+		if c.load != nil { // the body begins only now
+			c.load.wire.attach(rc, c.req.length, s.pace, time.Now())
+		}
 	} else {
 		c = s.begin(rc)
 		if c.guard(c.prepare); c.err != nil || c.route == &s.routes.own {
@@ -100,12 +102,11 @@ func (s *Server) begin(rc *fasthttp.RequestCtx) *call {
 // asks for what, and whether that is allowed. Nothing is looked up in the store.
 func (c *call) prepare() error {
 	s := c.srv
-	err := c.req.parse(&c.rc.Request.Header)
-	c.wire.attach(c.rc, c.req.length, s.pace, c.start)
-	if err != nil {
+	if err := c.req.parse(&c.rc.Request.Header); err != nil {
 		c.rc.SetConnectionClose()
 		return err
 	}
+	var err error
 	if c.addr, err = splitAddress(c.req.Path, c.req.Host, s.opts.Domains); err != nil {
 		return err
 	}
@@ -228,10 +229,15 @@ func (c *call) dropAnswer() {
 
 // end finishes the call, now or, for a streamed answer, when that has been sent.
 func (c *call) end() {
-	if c.wire.failed {
-		c.rc.SetConnectionClose()
+	unread := c.rc.RequestBodyStream() != nil && c.req.length != 0
+	if c.load != nil {
+		unread = c.load.wire.detach()
+		c.received = c.load.wire.got
+		if c.load.wire.failed {
+			c.rc.SetConnectionClose()
+		}
 	}
-	if c.wire.detach() {
+	if unread {
 		if t := transport(c.rc.Conn()); t != nil {
 			t.unread.Store(true)
 		}
@@ -248,12 +254,12 @@ func (c *call) finish() {
 	if c.counted {
 		s.slots.release()
 	}
-	if c.load.big {
+	if c.load != nil && c.load.big {
 		s.documents.release()
 	}
 	took := time.Since(c.start)
 	s.metrics.inFlight.Add(-1)
-	s.metrics.answered(c.route.index, c.status, took, c.wire.got, c.sent)
+	s.metrics.answered(c.route.index, c.status, took, c.received, c.sent)
 	if c.err != nil {
 		s.metrics.errors.WithLabelValues(c.err.Code.String()).Inc()
 	}
@@ -272,11 +278,10 @@ func (c *call) Close() error {
 // reset makes the call ready for another request.
 func (c *call) reset() {
 	c.req.reset()
-	c.load.reset()
-	c.wire.rc, c.wire.r = nil, nil
+	c.load = nil
 	c.rc, c.ctx, c.route, c.id = nil, nil, nil, ""
 	c.addr, c.who, c.errHeaders = address{}, Principal{}, nil
-	c.counted, c.streamed, c.status, c.sent, c.err = false, false, 0, 0, nil
+	c.counted, c.streamed, c.status, c.sent, c.received, c.err = false, false, 0, 0, 0, nil
 	c.answer = answer{}
 }
 
