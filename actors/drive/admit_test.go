@@ -161,6 +161,20 @@ func TestFormatRefusesAStoreAndForeignFiles(t *testing.T) {
 	}
 }
 
+// TestAFormattedDriveSurvivesAPowerCut, its place in directories that were made for it included.
+func TestAFormattedDriveSurvivesAPowerCut(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	if err := drive.FormatOn(mem, "/srv/holdfast/d", testLabel()); err != nil {
+		t.Fatal(err)
+	}
+	clone := mem.CrashClone(vfs.CrashCloneCfg{})
+	a, err := drive.Open(context.Background(), drive.Options{Path: "/srv/holdfast/d", FS: clone, Label: testLabel()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Close()
+}
+
 // TestFormatSurvivesACrashAtEveryCall: what is left is either no drive yet, and may be formatted, or
 // a whole one.
 func TestFormatSurvivesACrashAtEveryCall(t *testing.T) {

@@ -42,7 +42,7 @@ func FormatOn(fsys vfs.FS, dir string, label ondisk.Label) error {
 }
 
 func format(fsys vfs.FS, dir string, label ondisk.Label) error {
-	if err := fsys.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(fsys, dir); err != nil {
 		return err
 	}
 	lock, err := lockDir(fsys, dir)
@@ -64,8 +64,28 @@ func format(fsys vfs.FS, dir string, label ondisk.Label) error {
 	if err := writeLabel(fsys, dir, label); err != nil {
 		return err
 	}
-	// The directory's own entry, for the case that it was created here.
+	// The directory's own entry: whoever made it may not have synced it.
 	return syncDir(fsys, path.Dir(path.Clean(dir)))
+}
+
+// makeDir creates a directory and what is missing above it, durably.
+func makeDir(fsys vfs.FS, dir string) error {
+	var made []string
+	for p := path.Clean(dir); p != path.Dir(p); p = path.Dir(p) {
+		if _, err := fsys.Stat(p); err == nil {
+			break
+		}
+		made = append(made, p)
+	}
+	if err := fsys.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, p := range made {
+		if err := syncDir(fsys, path.Dir(p)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mayFormat refuses a directory that is, or may be, somebody's.
