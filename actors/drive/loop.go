@@ -2,6 +2,7 @@ package drive
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -84,7 +85,11 @@ func (a *Actor) finish(msgs []message) error {
 func (a *Actor) write(msgs []message, sync bool) error {
 	b := a.newBatch()
 	defer b.close()
-	b.applyMarks()
+	marks := maxMarks
+	if slices.ContainsFunc(msgs, goesFirst) {
+		marks = a.o.Limits.Marks
+	}
+	b.applyMarks(marks)
 	b.apply(msgs)
 	if b.err != nil {
 		return fmt.Errorf("batch %d: %w", b.num, b.err)
@@ -105,12 +110,18 @@ func (a *Actor) write(msgs []message, sync bool) error {
 func (b *batch) apply(msgs []message) {
 	for pass := range 2 {
 		for _, m := range msgs {
-			if _, first := m.(interface{ first() }); first != (pass == 0) || b.err != nil {
+			if goesFirst(m) != (pass == 0) || b.err != nil {
 				continue
 			}
 			m.answer().err = m.apply(b)
 		}
 	}
+}
+
+// goesFirst tells collections from other messages.
+func goesFirst(m message) bool {
+	_, first := m.(interface{ first() })
+	return first
 }
 
 // commit writes the batch and, if sync, waits until it and all before it are durable.

@@ -8,6 +8,10 @@ import (
 	"holdfast/actors/ondisk"
 )
 
+// maxMarks bounds the marks of one batch, so that commits do not wait long behind those of many
+// overwrites. A batch with a collection takes all: it answers for the marks before it.
+const maxMarks = 4096
+
 // markQueue holds stable marks until a batch takes them. They have no mailbox of their own places:
 // thousands may ride with one batch, and nobody waits for them.
 type markQueue struct {
@@ -33,20 +37,32 @@ func (q *markQueue) put(marks []Mark) bool {
 	}
 	q.marks = append(q.marks, marks...)
 	q.mu.Unlock()
+	q.signal()
+	return true
+}
+
+// take returns the oldest marks, at most limit of them; the slice is valid until the next take.
+func (q *markQueue) take(limit int) []Mark {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.marks) <= limit {
+		marks := q.marks
+		q.marks, q.spare = q.spare[:0], marks
+		return marks
+	}
+	q.spare = append(q.spare[:0], q.marks[:limit]...)
+	rest := copy(q.marks, q.marks[limit:])
+	clear(q.marks[rest:])
+	q.marks = q.marks[:rest]
+	q.signal()
+	return q.spare
+}
+
+func (q *markQueue) signal() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
-	return true
-}
-
-// take returns all that is queued; the slice is valid until the next take.
-func (q *markQueue) take() []Mark {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	marks := q.marks
-	q.marks, q.spare = q.spare[:0], marks
-	return marks
 }
 
 func (q *markQueue) len() int {
@@ -68,8 +84,8 @@ func (a *Actor) Mark(marks []Mark) error {
 
 // applyMarks writes what the queued marks say, before the operations of the batch: they speak of
 // versions of earlier ones.
-func (b *batch) applyMarks() {
-	marks := b.a.marks.take()
+func (b *batch) applyMarks(limit int) {
+	marks := b.a.marks.take(limit)
 	for i := range marks {
 		b.mark(&marks[i])
 		if b.err != nil {
