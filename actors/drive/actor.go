@@ -78,6 +78,7 @@ type pending struct {
 	set   cluster.SetID
 	since time.Time // when it was accepted, or the time of its stamp after a restart
 	fresh bool      // the key had no other rows when it was accepted, so none can be superseded
+	old   *oldRow   // owned by loop: the only other row of the key, stable, until a newer one came
 	kind  ondisk.VersionKind
 	size  int64
 	data  data // where the version's data lies

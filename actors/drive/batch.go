@@ -37,6 +37,13 @@ type batch struct {
 type keyRows struct {
 	heads []rowHead           // newest first, at most maxHeads
 	gone  []object.VersionRef // rows of the index that this batch deletes
+	sole  *oldRow             // the only row, if there is one and the batch has not changed it
+}
+
+// oldRow is what reclaiming a version takes to know of its row.
+type oldRow struct {
+	rowHead
+	row ondisk.VersionView // refers to no memory of the index
 }
 
 // rowHead is one version row without what it says.
@@ -105,9 +112,28 @@ func (b *batch) rows(prefix []byte) *keyRows {
 			return k
 		}
 		k.heads = append(k.heads, rowHead{ref, rev})
+		if len(k.heads) > 1 {
+			k.sole = nil
+		} else if k.sole, err = soleRow(k.heads[0], it.Value()); err != nil {
+			b.fail(err)
+			return k
+		}
 	}
 	b.fail(it.Error())
 	return k
+}
+
+// soleRow keeps what matters of a row.
+func soleRow(head rowHead, value []byte) (*oldRow, error) {
+	_, _, shared, err := ondisk.SplitVersionValue(value)
+	if err != nil {
+		return nil, err
+	}
+	v, err := ondisk.ViewVersion(shared)
+	if err != nil {
+		return nil, err
+	}
+	return &oldRow{head, ondisk.VersionView{Kind: v.Kind, Size: v.Size, Refs: v.Refs, Ref: v.Ref, Parts: v.Parts}}, nil
 }
 
 // note begins the account of a key that the batch has not met, without rows.
@@ -144,12 +170,12 @@ func (k *keyRows) add(h rowHead) {
 		}
 		return cmp.Compare(b.rev, a.rev)
 	})
-	k.heads = slices.Insert(k.heads, i, h)
+	k.heads, k.sole = slices.Insert(k.heads, i, h), nil
 }
 
 // remove notes that the batch deletes all rows of a version.
 func (k *keyRows) remove(ref object.VersionRef) {
-	k.gone = append(k.gone, ref)
+	k.gone, k.sole = append(k.gone, ref), nil
 	k.heads = slices.DeleteFunc(k.heads, func(h rowHead) bool { return h.ref == ref })
 }
 

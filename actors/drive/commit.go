@@ -126,16 +126,22 @@ func (m *commitMsg) apply(b *batch) error {
 	}
 	a.saw(max(req.Ref.TS, req.Rev))
 	fresh := len(rows.heads) == 0
+	old := rows.sole
 	if err := m.write(b); err != nil {
 		m.out = CommitReply{}
 		return err
+	}
+	for _, h := range rows.heads {
+		if p := a.unstable(h.ref); p != nil {
+			p.old, old = nil, nil // they are no longer two, so the mark must look
+		}
 	}
 	rows.add(rowHead{req.Ref, req.Rev})
 	a.accepted(req.Ref, &pending{
 		Pending: ondisk.Pending{
 			Key: req.Key, Ref: req.Ref, Rev: req.Rev, Epoch: req.Epoch, Bytes: int64(len(m.inline)),
 		},
-		set: req.Set, since: a.o.Clock(), fresh: fresh, kind: req.Kind, size: req.Size,
+		set: req.Set, since: a.o.Clock(), fresh: fresh, old: old, kind: req.Kind, size: req.Size,
 		data: data{Ref: ondisk.Ref{Set: req.Set, OID: req.OID, Inline: m.inline != nil}, parts: m.parts != nil},
 	})
 	return nil

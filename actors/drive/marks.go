@@ -108,10 +108,32 @@ func (b *batch) mark(m *Mark) {
 		b.hint(p, m.Missed)
 	}
 	newest := true // no newer version of the key is stable
-	if !p.fresh {
+	switch {
+	case p.fresh:
+	case p.old != nil:
+		b.supersedeOld(m, p)
+	default:
 		newest = b.supersede(m)
 	}
 	b.countStable(p, newest, 1)
+}
+
+// supersedeOld is supersede for the usual case: the commit saw one older version, and nothing has
+// come to the key since, so that nothing need be looked up again.
+func (b *batch) supersedeOld(m *Mark, p *pending) {
+	if m.Versioned {
+		b.countCurrent(m.Key, p.old.row.Kind, -1)
+		return
+	}
+	key := ondisk.AppendVersionKey(nil, m.Key, p.old.ref, p.old.rev)
+	prefix := key[:ondisk.Split(key)]
+	rows := b.keys[string(prefix)]
+	if rows == nil {
+		rows = b.note(prefix)
+		rows.heads = append(rows.heads, rowHead{m.Ref, p.Rev})
+	}
+	b.reclaimRow(key, m, p.old.ref, &p.old.row, p.old.row.OID() == p.data.OID)
+	rows.remove(p.old.ref)
 }
 
 // dropPending removes a version's P row, in memory at once: the evidence is there already.
