@@ -109,28 +109,7 @@ func crashScript() []step {
 		c := last["doomed"]
 		return r.a.Drop(context.Background(), c.Key, c.Set, c.Ref)
 	}, func(m *model) { m.keys["doomed"] = "" })
-	add("many", func(r *rig) error { // enough to rotate the log and flush
-		var wg sync.WaitGroup
-		var mu sync.Mutex
-		var failed error
-		for i := range 8 {
-			var cs []*drive.Commit
-			for j := range 90 {
-				cs = append(cs, r.version(fmt.Sprintf("many%d", i*90+j), string(pattern(2000, byte(j)))))
-			}
-			wg.Go(func() {
-				for _, c := range cs {
-					if _, err := r.a.Commit(context.Background(), c); err != nil {
-						mu.Lock()
-						failed = errors.Join(failed, err)
-						mu.Unlock()
-					}
-				}
-			})
-		}
-		wg.Wait()
-		return failed
-	}, func(m *model) {
+	add("many", putMany, func(m *model) {
 		for i := range 720 {
 			m.keys[fmt.Sprintf("many%d", i)] = string(pattern(2000, byte(i%90)))
 		}
@@ -140,6 +119,30 @@ func crashScript() []step {
 	put("inline", "three", false)
 	add("remove bucket", func(r *rig) error { return r.a.Fence(context.Background(), testBucket+2, 1, false, true) }, nil)
 	return steps
+}
+
+// putMany commits enough to rotate the log and flush.
+func putMany(r *rig) error {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var failed error
+	for i := range 8 {
+		var cs []*drive.Commit
+		for j := range 90 {
+			cs = append(cs, r.version(fmt.Sprintf("many%d", i*90+j), string(pattern(2000, byte(j)))))
+		}
+		wg.Go(func() {
+			for _, c := range cs {
+				if _, err := r.a.Commit(context.Background(), c); err != nil {
+					mu.Lock()
+					failed = errors.Join(failed, err)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return failed
 }
 
 func uploadSteps(add func(string, func(*rig) error, func(*model))) {

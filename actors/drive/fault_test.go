@@ -20,6 +20,7 @@ import (
 type breaker struct {
 	n      int64
 	sticky bool
+	reads  bool // reads fail instead of changes
 	err    error
 	calls  atomic.Int64
 	hit    atomic.Bool
@@ -28,7 +29,10 @@ type breaker struct {
 func (b *breaker) String() string { return "breaker" }
 
 func (b *breaker) MaybeError(op errorfs.Op) error {
-	if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpLock {
+	switch {
+	case b.reads && op.Kind != errorfs.OpFileRead && op.Kind != errorfs.OpFileReadAt:
+		return nil
+	case !b.reads && (op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpLock):
 		return nil
 	}
 	if n := b.calls.Add(1); n == b.n || b.sticky && n > b.n {
@@ -51,6 +55,15 @@ func TestWriteErrorsFailTheDriveAlone(t *testing.T) {
 			b.err = syscall.ENOSPC
 		}
 		t.Run(fmt.Sprintf("call=%d/sticky=%t/%v", n, b.sticky, b.err), func(t *testing.T) { runBroken(t, b) })
+	}
+}
+
+// TestReadErrorsAreNoAnswer: what cannot be read is unknown. The drive says so or fails; it neither
+// shows wrong bytes nor loses what was acknowledged.
+func TestReadErrorsAreNoAnswer(t *testing.T) {
+	for n := 1; n < 60; n += 7 {
+		b := &breaker{n: int64(n), sticky: n%2 == 0, reads: true, err: syscall.EIO}
+		t.Run(fmt.Sprintf("call=%d/sticky=%t", n, b.sticky), func(t *testing.T) { runBroken(t, b) })
 	}
 }
 
@@ -77,10 +90,10 @@ func runBroken(t *testing.T, b *breaker) {
 			}
 			acked = coming
 		}
-		if err != nil && !errors.Is(err, drive.ErrFailed) && !errors.Is(err, drive.ErrFull) {
+		if err != nil && !errors.Is(err, drive.ErrFailed) && !errors.Is(err, drive.ErrFull) && !b.reads {
 			t.Fatalf("a step ended with %v", err)
 		}
-		if b.hit.Load() && errors.Is(b.err, syscall.EIO) {
+		if b.hit.Load() && errors.Is(b.err, syscall.EIO) && !b.reads {
 			waitFailed(t, a)
 		}
 		if err := a.Close(); err != nil && a.Health().State == drive.Online {
