@@ -37,6 +37,22 @@ func (s *Store) Open(ctx context.Context, req *OpenRequest) (Handle, error) {
 		return nil, err
 	}
 	t := s.target(&req.Bucket, req.Key)
+	for try := 0; ; try++ {
+		h, err := s.open(ctx, t, req)
+		if err != nil {
+			return nil, err
+		}
+		if h.src == nil || try == maxReopen || h.src.pin(ctx, h.src.geo.K) || !h.overwritten(ctx) {
+			return h, nil
+		}
+		h.Close() // the version went between the reports and the pins: take the one that replaced it
+	}
+}
+
+// maxReopen bounds how often Open follows a key that is overwritten all the time.
+const maxReopen = 8
+
+func (s *Store) open(ctx context.Context, t *target, req *OpenRequest) (*handle, error) {
 	f, err := s.read(ctx, t, !req.HeadOnly, false)
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
@@ -57,12 +73,13 @@ func (s *Store) Open(ctx context.Context, req *OpenRequest) (Handle, error) {
 		f.rep.close(0)
 		return h, nil
 	}
-	h.src = s.newSource(t, info, 0)
-	if err := h.src.valid(); err != nil {
+	src := s.newSource(t, info, 0)
+	if err := src.valid(); err != nil {
 		f.rep.close(0)
 		return nil, err
 	}
-	f.rep.close(h.src.adopt(f.rep, object.VersionRef{TS: info.TS, Write: info.Write}, info.Refs[0].Inline))
+	h.src = src
+	f.rep.close(src.adopt(f.rep, object.VersionRef{TS: info.TS, Write: info.Write}, info.Refs[0].Inline))
 	return h, nil
 }
 
@@ -134,9 +151,23 @@ func (h *handle) Read(ctx context.Context, r object.Range) (Stream, error) {
 	}
 	if err := st.fill(waitShort); err != nil {
 		st.Close()
+		if errors.Is(err, object.ErrDamaged) && h.overwritten(ctx) {
+			err = fmt.Errorf("the object was replaced while it was opened: %w", object.ErrReadQuorum)
+		}
 		return nil, fmt.Errorf("read: %w", err)
 	}
 	return st, nil
+}
+
+// overwritten says whether the version is not the current one any more, so that missing shards are
+// no damage: those that no report pinned are reclaimed with it.
+func (h *handle) overwritten(ctx context.Context) bool {
+	f, err := h.s.read(ctx, h.t, false, false)
+	if err != nil {
+		return false
+	}
+	f.rep.close(0)
+	return f.info == nil || f.info.TS != h.info.TS || f.info.Write != h.info.Write
 }
 
 // partStream is a body that runs through several parts.

@@ -196,16 +196,17 @@ func (s *Store) ResolvePending(ctx context.Context) int {
 			keys[p.Key] = 0
 		}
 	}
-	settled := 0
+	settled, stuck := 0, error(nil)
 	for key := range keys {
 		t := s.target(&cluster.Bucket{ID: key.Bucket, Revision: ^uint64(0)}, key.Name)
 		if err := s.resolveKey(ctx, t); err != nil {
-			if ctx.Err() == nil {
-				s.log.Warn("a version stays unfinished", "set", t.id, "err", err)
-			}
+			stuck = err
 			continue
 		}
 		settled++
+	}
+	if stuck != nil && ctx.Err() == nil {
+		s.log.Warn("versions stay unfinished until more drives answer", "count", len(keys)-settled, "err", stuck)
 	}
 	return settled
 }

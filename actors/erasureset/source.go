@@ -89,6 +89,34 @@ func (src *source) adopt(rep *reports, ref object.VersionRef, inline bool) quoru
 	return kept
 }
 
+// pin makes sure that k shards are at hand, opening further ones if fewer came with the reports;
+// false if that cannot be.
+func (src *source) pin(ctx context.Context, k int) bool {
+	have := 0
+	for i := range src.slots { // no read is under way yet
+		if src.slots[i].inline != nil || src.slots[i].rd != nil {
+			have++
+		}
+	}
+	if have >= k {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*src.s.opt.HedgeAfter)
+	defer cancel()
+	for i := range src.usable().All() {
+		if src.slots[i].inline != nil || src.slots[i].rd != nil {
+			continue
+		}
+		_, err := src.take(ctx, i)
+		if src.put(i, err); err == nil {
+			if have++; have == k {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // usable are the slots that may still be asked.
 func (src *source) usable() quorum.Slots {
 	online := src.t.online()

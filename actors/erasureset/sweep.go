@@ -15,22 +15,33 @@ import (
 const (
 	sweepPage  = 1024
 	sweepPause = 20 * time.Millisecond // between pages: a sweep is in no hurry
-	sweepFirst = 10 * time.Second      // after the start
+	sweepCheck = 10 * time.Second      // between looks for a reason to sweep; the first is a start
 )
 
 // sweepLoop looks for tombstones that nobody remembers: left by a coordinator that ended before
-// it could collect them, or missed by a drive that was away.
+// it could collect them, or missed by a drive that was away. It sweeps soon after the start, when a
+// drive has come back, and every Options.SweepEvery.
 func (s *Store) sweepLoop() {
-	timer := time.NewTimer(sweepFirst)
-	defer timer.Stop()
+	tick := time.NewTicker(sweepCheck)
+	defer tick.Stop()
+	var last time.Time
+	online := map[cluster.DriveID]bool{}
 	for {
 		select {
-		case <-timer.C:
+		case <-tick.C:
 		case <-s.closing.Done():
 			return
 		}
-		s.SweepTombstones(s.closing, sweepPause)
-		timer.Reset(s.opt.SweepEvery)
+		now, back := map[cluster.DriveID]bool{}, false
+		for _, d := range s.drives(s.opt.Topology()) {
+			now[d.ID()] = true
+			back = back || !online[d.ID()]
+		}
+		online = now
+		if back || time.Since(last) >= s.opt.SweepEvery {
+			last = time.Now()
+			s.SweepTombstones(s.closing, sweepPause)
+		}
 	}
 }
 
