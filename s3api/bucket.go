@@ -2,6 +2,7 @@ package s3api
 
 import (
 	"encoding/base64"
+	"errors"
 	"strings"
 
 	"holdfast/raftfsm/cluster"
@@ -11,6 +12,9 @@ import (
 
 // maxBucketsPage is the longest page of ListBuckets.
 const maxBucketsPage = 10_000
+
+// oldestRegion is the region of a server that is told none.
+const oldestRegion = "us-east-1"
 
 // listBuckets serves ListBuckets, in pages if the client asks for them.
 func listBuckets(c *call) error {
@@ -79,12 +83,23 @@ func createBucket(c *call) error {
 			return s3err.InvalidLocationConstraint.With("LocationConstraint", region)
 		}
 	}
-	if _, err := c.srv.opts.Control.CreateBucket(c.ctx, name, c.who.accessKey(), region); err != nil {
+	_, err = c.srv.opts.Control.CreateBucket(c.ctx, name, c.who.accessKey(), region)
+	if err != nil && !(errors.Is(err, cluster.ErrBucketOwned) && c.srv.takesAgain(name, region)) {
 		return c.srv.errs.find(err).With("BucketName", string(name))
 	}
 	c.header("Location", "/"+string(name))
 	c.empty(200)
 	return nil
+}
+
+// takesAgain says whether creating one's own bucket again succeeds and changes nothing. In S3's oldest
+// region it does, where most clients believe they are; everywhere else it is BucketAlreadyOwnedByYou.
+func (s *Server) takesAgain(name cluster.BucketName, region string) bool {
+	if region == "" {
+		region = s.opts.Region
+	}
+	b, err := s.opts.Control.Bucket(name)
+	return err == nil && region == oldestRegion && s.regionOf(b) == oldestRegion
 }
 
 // regionName says whether s can be the name of a region. Any is taken: it is what the client

@@ -134,7 +134,7 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("s3api: Objects, Control, Health, Logger and Registry are needed")
 	}
 	region := o.Region // what signatures must name: anything, unless one was chosen
-	pick(&o.Region, "us-east-1")
+	pick(&o.Region, oldestRegion)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}

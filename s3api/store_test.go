@@ -373,12 +373,19 @@ func TestBuckets(t *testing.T) {
 	for _, name := range []string{"alpha", "beta", "beta2"} {
 		r.makeBucket(name)
 	}
-	r.want(409, "BucketAlreadyOwnedByYou", req{method: "PUT", target: "/alpha"})
+	if rep := r.ok(req{method: "PUT", target: "/alpha"}); rep.header.Get("Location") != "/alpha" {
+		t.Errorf("a bucket of us-east-1, again: %v", rep.header)
+	}
 	r.want(400, "InvalidBucketName", req{method: "PUT", target: "/a"})
 	r.want(400, "InvalidBucketName", req{method: "PUT", target: "/Alpha"})
 	r.want(400, "MalformedXML", req{method: "PUT", target: "/gamma", body: "nonsense"})
 	r.want(400, "InvalidLocationConstraint", req{method: "PUT", target: "/gamma", body: "<CreateBucketConfiguration><LocationConstraint>No Where</LocationConstraint></CreateBucketConfiguration>"})
-	r.ok(req{method: "PUT", target: "/gamma", body: "<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>"})
+	west := "<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>"
+	r.ok(req{method: "PUT", target: "/gamma", body: west})
+	for _, again := range []req{{target: "/gamma"}, {target: "/gamma", body: west}, {target: "/alpha", body: west}} {
+		again.method = "PUT"
+		r.want(409, "BucketAlreadyOwnedByYou", again)
+	}
 	if rep := r.ok(req{method: "GET", target: "/gamma?location"}); between(rep.body, "/\">", "</Loc") != "eu-west-1" {
 		t.Errorf("location: %s", rep.body)
 	}
