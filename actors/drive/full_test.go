@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -132,4 +134,40 @@ func (r *rig) emptyOut(t *testing.T, round int) {
 	if names := r.scan(drive.ScanRequest{Tombstones: true}); len(names) != 0 {
 		t.Fatalf("round %d: left over: %v", round, names)
 	}
+}
+
+// TestBallastIsGivenUpWhenOthersFillTheFileSystem and made again once there is room.
+func TestBallastIsGivenUpWhenOthersFillTheFileSystem(t *testing.T) {
+	const capacity = 2 << 30
+	dir := t.TempDir() + "/d"
+	if err := drive.FormatOn(vfs.Default, dir, testLabel()); err != nil {
+		t.Fatal(err)
+	}
+	var free atomic.Int64
+	free.Store(capacity / 2)
+	r := &rig{t: t, o: drive.Options{Path: dir, Label: testLabel(), MemTable: 1 << 20, Usage: func() (int64, int64, error) {
+		return capacity, free.Load(), nil
+	}}}
+	r.open()
+	defer func() { r.a.Close() }()
+	ballast := func(want bool) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			if _, err := os.Stat(dir + "/ballast"); (err == nil) == want {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("the ballast is there: %t", !want)
+			}
+		}
+	}
+	ballast(true)
+	r.reopen() // it is known again
+	free.Store(1 << 20)
+	ballast(false)
+	if !r.a.Health().Full {
+		t.Fatal("not full")
+	}
+	free.Store(capacity / 2)
+	ballast(true)
 }

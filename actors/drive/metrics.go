@@ -60,6 +60,12 @@ func newMetrics(a *Actor) *metrics {
 	gauge("holdfast_drive_free_bytes", "Free bytes of the drive's file system.", func() float64 { return float64(a.space.left()) })
 	gauge("holdfast_drive_used_bytes", "Bytes of Holdfast's own files.", func() float64 { return float64(a.space.used.Load()) })
 	counter("holdfast_drive_read_errors_total", "Reads that the system answered with an error.", func() float64 { return float64(a.health.ReadErrors()) })
+	gauge("holdfast_drive_full", "1 while the drive is at its reserve and refuses new data.", func() float64 {
+		if a.space.full() {
+			return 1
+		}
+		return 0
+	})
 	gauge("holdfast_drive_up", "1 while the drive is in service.", func() float64 {
 		if a.health.Err() != nil {
 			return 0

@@ -126,6 +126,9 @@ func (s *space) grew(n int64) {
 func (s *space) run() error {
 	tick := time.NewTicker(spacePeriod)
 	defer tick.Stop()
+	if _, err := s.a.o.FS.Stat(path.Join(s.a.path, ballastFile)); err == nil {
+		s.hasBall = true
+	}
 	s.keepBallast()
 	for n := 0; ; n++ {
 		if n%metricsEvery == 0 {
