@@ -24,6 +24,9 @@ const (
 	// Shorter ones lie close together and are gathered for one write. It is part of the format.
 	wideFrame = 128 << 10
 
+	// longShard is the size from which on a shard's reader has descriptors of its own.
+	longShard = 4 << 20
+
 	minSegment = 16 << 20
 	maxSegment = 1 << 30
 	minUnits   = 2

@@ -30,6 +30,7 @@ type Reader struct {
 	closed bool               // guarded by mu
 	hdr    ondisk.FrameHeader // guarded by mu: header read last by ReadAt
 	known  int                // guarded by mu: number of that frame, -1 if none
+	own    *ownFile           // guarded by mu: long: the file read last
 }
 
 // Open pins the extents of a shard, which were looked up under the guard. frame is the size of its
@@ -94,6 +95,8 @@ func (r *Reader) Close() error {
 	defer r.mu.Unlock()
 	if !r.closed {
 		r.closed = true
+		r.drop(r.own)
+		r.own = nil
 		r.s.mu.Lock()
 		r.s.unpin(r)
 		r.s.mu.Unlock()
@@ -169,7 +172,7 @@ func (r *Reader) readFrame(n int, buf []byte) ([]byte, error) {
 	}
 	head := ondisk.FrameHeaderSize(p.data, r.wide)
 	b := buf[ondisk.FrameHeaderRoom-head : ondisk.FrameHeaderRoom+p.data]
-	if err := r.s.readAt(p.ext.Segment, b, p.off); err != nil {
+	if err := r.readAt(p.ext.Segment, b, p.off); err != nil {
 		return nil, err
 	}
 	var h ondisk.FrameHeader
@@ -232,7 +235,7 @@ func (r *Reader) readPart(p []byte, n, at int) (int, error) {
 			}
 			block = (*scratch)[:size]
 		}
-		if err := r.s.readAt(pl.ext.Segment, block, data+int64(i)*ondisk.BlockSize); err != nil {
+		if err := r.readAt(pl.ext.Segment, block, data+int64(i)*ondisk.BlockSize); err != nil {
 			return 0, err
 		}
 		if err := h.VerifyBlock(i, block); err != nil {
@@ -254,7 +257,7 @@ func (r *Reader) header(p place, n int) (ondisk.FrameHeader, error) {
 	var room [ondisk.FrameHeaderRoom]byte
 	b := room[:ondisk.FrameHeaderSize(p.data, r.wide)]
 	var h ondisk.FrameHeader
-	if err := r.s.readAt(p.ext.Segment, b, p.off); err != nil {
+	if err := r.readAt(p.ext.Segment, b, p.off); err != nil {
 		return h, err
 	}
 	if err := ondisk.DecodeFrameHeader(&h, b); err != nil {
@@ -267,6 +270,65 @@ func (r *Reader) header(p place, n int) (ondisk.FrameHeader, error) {
 	r.hdr, r.known = h, n
 	r.mu.Unlock()
 	return h, nil
+}
+
+// ownFile is a descriptor that one reader has for itself. A descriptor that many share looks to the
+// kernel as if it were read at random: it reads little ahead, and keeps what it reads in single
+// pages, which cost more to copy from.
+type ownFile struct {
+	no   uint32
+	file vfs.File
+	refs int // guarded by Reader.mu
+}
+
+// readAt fills b from a segment file; a long shard is read through descriptors of the reader's own.
+func (r *Reader) readAt(no uint32, b []byte, off int64) error {
+	if r.size < longShard {
+		return r.s.readAt(no, b, off)
+	}
+	f, err := r.open(no)
+	if err != nil {
+		return corrupt(err)
+	}
+	err = readFull(f.file, b, off)
+	r.mu.Lock()
+	r.drop(f)
+	r.mu.Unlock()
+	return err
+}
+
+// open returns the reader's descriptor of a file, after which drop has to be called.
+func (r *Reader) open(no uint32) (*ownFile, error) {
+	r.mu.Lock()
+	if f := r.own; f != nil && f.no == no {
+		f.refs++
+		r.mu.Unlock()
+		return f, nil
+	}
+	r.mu.Unlock()
+	file, err := r.s.openFile(no, forRead)
+	if err != nil {
+		return nil, err
+	}
+	f := &ownFile{no: no, file: file, refs: 1}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.drop(r.own)
+		r.own = f
+		f.refs++
+	}
+	return f, nil
+}
+
+// drop gives a descriptor back; the last user closes it. r.mu is held.
+func (r *Reader) drop(f *ownFile) {
+	if f == nil {
+		return
+	}
+	if f.refs--; f.refs == 0 {
+		_ = f.file.Close() // nothing was written through it
+	}
 }
 
 // readAt fills b from a segment file. Bytes that cannot be had are damage, whatever the reason.
