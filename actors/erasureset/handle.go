@@ -37,23 +37,36 @@ func (s *Store) Open(ctx context.Context, req *OpenRequest) (Handle, error) {
 		return nil, err
 	}
 	t := s.target(&req.Bucket, req.Key)
-	for try := 0; ; try++ {
-		h, err := s.open(ctx, t, req)
+	for range freeOpens {
+		h, err := s.open(ctx, t, req, false)
 		if err != nil {
 			return nil, err
 		}
-		if h.src == nil || try == maxReopen || h.src.pin(ctx, h.src.geo.K) || !h.overwritten(ctx) {
+		if h.src == nil || h.src.pin(ctx, h.src.geo.K) || !h.overwritten(ctx) {
 			return h, nil
 		}
 		h.Close() // the version went between the reports and the pins: take the one that replaced it
 	}
+	tk, err := s.locks.lock(ctx, t) // it is overwritten all the time: let the writers wait for once
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	defer s.locks.unlock(t, tk)
+	h, err := s.open(ctx, t, req, true)
+	if err != nil {
+		return nil, err
+	}
+	if h.src != nil {
+		h.src.pin(ctx, h.src.geo.K)
+	}
+	return h, nil
 }
 
-// maxReopen bounds how often Open follows a key that is overwritten all the time.
-const maxReopen = 8
+// freeOpens is how often Open follows a key that is overwritten before it takes the key's turn.
+const freeOpens = 3
 
-func (s *Store) open(ctx context.Context, t *target, req *OpenRequest) (*handle, error) {
-	f, err := s.read(ctx, t, !req.HeadOnly, false)
+func (s *Store) open(ctx context.Context, t *target, req *OpenRequest, locked bool) (*handle, error) {
+	f, err := s.read(ctx, t, !req.HeadOnly, locked)
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}

@@ -395,16 +395,25 @@ func (f *fetch) start(ctx context.Context, first quorum.Slots, wait patience, ou
 		}
 	}
 	for i := range first.All() {
-		if p := f.src.slots[i].inline; p != nil {
-			f.launched |= quorum.Slot(i)
-			f.ok |= quorum.Slot(i)
-			f.data[i] = p[f.iv.From:f.iv.To]
+		if f.takeInline(i) {
 			continue
 		}
 		need--
 		f.launch(i, bufs[need])
 	}
 	return nil
+}
+
+// takeInline uses the shard that came with a slot's report, if one did.
+func (f *fetch) takeInline(slot int) bool {
+	p := f.src.slots[slot].inline
+	if p == nil {
+		return false
+	}
+	f.launched |= quorum.Slot(slot)
+	f.ok |= quorum.Slot(slot)
+	f.data[slot] = p[f.iv.From:f.iv.To]
+	return true
 }
 
 // launch starts reading a shard; buf nil means memory of its own, for the rare late-comers.
@@ -509,7 +518,9 @@ func (f *fetch) failed(r fetched) {
 func (f *fetch) more() {
 	count := f.launched &^ f.bad &^ f.late
 	for i := range (f.src.usable() &^ f.launched).First(f.src.geo.K - count.Len()).All() {
-		f.launch(i, nil)
+		if !f.takeInline(i) {
+			f.launch(i, nil)
+		}
 	}
 }
 
