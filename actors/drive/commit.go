@@ -113,6 +113,10 @@ func (m *commitMsg) apply(b *batch) error {
 	if err != nil {
 		return err
 	}
+	if set.Slot != req.Slot { // uploads do not say it, so their E row has it from the first commit
+		set.Slot = req.Slot
+		b.setRow(req.Set, set)
+	}
 	rows := b.rows(m.prefix)
 	if b.err != nil {
 		return b.err

@@ -78,7 +78,7 @@ func (a *Actor) report(ctx context.Context, req *ReportRequest) (r Report, shard
 	if err := it.Error(); err != nil {
 		return r, nil, err
 	}
-	if len(r.Versions) > 0 {
+	if r.Slot = a.set(req.Set).Slot; len(r.Versions) > 0 {
 		r.Slot = r.Versions[0].Version.Slot
 	}
 	if err := a.gate.pass(ctx, batch, a.health.Failed()); err != nil {
