@@ -27,3 +27,18 @@ func TestNothingIsPresentWithoutASeed(t *testing.T) {
 		t.Fatal("an empty object and no object are one")
 	}
 }
+
+func TestUnansweredCallsMayComeToLightLater(t *testing.T) {
+	a, b, c := value{seed: 1}, value{seed: 2}, value{seed: 3}
+	is := func(v value) func(value) bool { return func(x value) bool { return x == v } }
+	e := entry{acked: a, open: []value{b, c}}
+	if !e.resolve(is(a)) || len(e.open) != 2 {
+		t.Fatal("the old state was refused, or forgot the open calls")
+	}
+	if !e.resolve(is(c)) || len(e.open) != 0 {
+		t.Fatal("the newest open call was refused, or left older ones open")
+	}
+	if e.resolve(is(a)) || e.resolve(is(b)) {
+		t.Fatal("an older state came back after a newer one was seen")
+	}
+}

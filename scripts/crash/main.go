@@ -8,7 +8,9 @@
 //
 //   - what was acknowledged is there, with the right bytes, ETag and size, and listed;
 //   - what was deleted and acknowledged is not there;
-//   - a call that had no answer yet happened wholly or not at all, and what is seen first stays;
+//   - a call that had no answer happened wholly or not at all. It may come to light later than the first
+//     read behind the kill, as a call that never ended may, but not after a later acknowledged change of
+//     its key, and once seen it stays;
 //   - a multipart upload that was open goes on with the parts that were acknowledged.
 //
 // SIGKILL leaves the page cache in place: this shows that the order of the server's own steps is right, not

@@ -68,11 +68,27 @@ func (v value) part(b []byte, i int) []byte {
 	return b[i*minPart : (i+1)*minPart]
 }
 
-// entry is one key: its last acknowledged state and, if a call had no answer, what that call meant to make.
+// entry is one key: its last known state, and what calls without an answer may still make of it.
 type entry struct {
-	key     string
-	acked   value
-	pending *value
+	key   string
+	acked value
+	open  []value // unanswered since acked, oldest first
+	busy  bool    // not to be touched before the next verification: its state is not known
+}
+
+// resolve notes that the state was seen to be v; older unanswered calls cannot come to light any more.
+// It says false when no state that e may be in is v.
+func (e *entry) resolve(is func(v value) bool) bool {
+	if is(e.acked) {
+		return true
+	}
+	for i, v := range e.open {
+		if is(v) {
+			e.acked, e.open = v, append([]value(nil), e.open[i+1:]...)
+			return true
+		}
+	}
+	return false
 }
 
 // upload is a multipart upload that is open on purpose over a kill.
@@ -154,8 +170,8 @@ func (m *model) load(ctx context.Context, span time.Duration, kill func()) error
 func (w *worker) work(acked *atomic.Int64, killed *atomic.Bool) error {
 	for !killed.Load() {
 		e := &w.entries[w.rng.IntN(len(w.entries))]
-		if e.pending != nil {
-			if w.allPending() {
+		if e.busy {
+			if w.allBusy() {
 				return nil // nothing left whose state is known; the next round goes on
 			}
 			continue
@@ -189,16 +205,16 @@ func (w *worker) waitKilled(killed *atomic.Bool) bool {
 	return false
 }
 
-func (w *worker) allPending() bool {
+func (w *worker) allBusy() bool {
 	for i := range w.entries {
-		if w.entries[i].pending == nil {
+		if !w.entries[i].busy {
 			return false
 		}
 	}
 	return true
 }
 
-// step makes one mutation of e. Its pending state is cleared only by an answer.
+// step makes one mutation of e.
 func (w *worker) step(e *entry) error {
 	switch p := w.rng.IntN(100); {
 	case p < 20 && e.acked.present():
@@ -240,20 +256,20 @@ func (w *worker) size() int64 {
 	}
 }
 
-// mutate notes what is about to happen, does it, and notes that it happened. A definite refusal (503 of a
-// server that lives) leaves the state open as well: the protocol allows it to have happened.
+// mutate does it and notes that it happened. A refusal with 503 of a server that lives leaves the state
+// open as a broken connection does: the protocol allows it to have happened.
 func (w *worker) mutate(e *entry, v value, call func() error) error {
-	e.pending = &v
 	if err := call(); err != nil {
+		e.open, e.busy = append(e.open, v), true
 		return err
 	}
-	e.acked, e.pending = v, nil
+	e.acked, e.open = v, nil
 	return nil
 }
 
 func (w *worker) copyFrom(e *entry) error {
 	src := &w.entries[w.rng.IntN(len(w.entries))]
-	if src == e || src.pending != nil || !src.acked.present() {
+	if src == e || src.busy || len(src.open) > 0 || !src.acked.present() {
 		return nil
 	}
 	return w.mutate(e, value{seed: src.acked.seed, size: src.acked.size}, func() error {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,18 +45,18 @@ func (w *worker) verify(ctx context.Context, unanswered, happened, compared *ato
 			return ctx.Err()
 		}
 		e := &w.entries[i]
-		if e.pending != nil {
+		if e.busy {
 			unanswered.Add(1)
 		}
-		seen, err := w.settle(e)
-		if err != nil {
+		before := e.acked
+		if err := w.settle(e); err != nil {
 			return err
 		}
-		if e.pending != nil && seen == *e.pending && seen != e.acked {
+		if e.acked != before {
 			happened.Add(1)
 		}
-		e.acked, e.pending = seen, nil
-		if seen.present() {
+		e.busy = false
+		if e.acked.present() {
 			compared.Add(1)
 		}
 	}
@@ -65,38 +64,37 @@ func (w *worker) verify(ctx context.Context, unanswered, happened, compared *ato
 }
 
 // settle finds which of the states that e may be in is the one in the store.
-func (w *worker) settle(e *entry) (value, error) {
-	may := []value{e.acked}
-	if e.pending != nil {
-		may = append(may, *e.pending)
-	}
+func (w *worker) settle(e *entry) error {
 	err := w.conn.Do(&s3light.Request{Method: "GET", Bucket: bucket, Key: e.key, Collect: true})
 	if err != nil && s3light.Status(err) != 404 {
-		return value{}, fmt.Errorf("get %s, which must be %v: %w", e.key, may, err)
+		return fmt.Errorf("get %s, which must be %v or one of %v: %w", e.key, e.acked, e.open, err)
 	}
-	for _, v := range may {
-		if err != nil {
-			if !v.present() {
-				return v, nil
-			}
-			continue
+	wrongETag := ""
+	found := e.resolve(func(v value) bool {
+		if err != nil || !v.present() {
+			return err != nil && !v.present()
 		}
-		if !v.present() || int64(len(w.conn.Body)) != v.size {
-			continue
+		if int64(len(w.conn.Body)) != v.size {
+			return false
 		}
 		want := v.bytes()
 		if !bytes.Equal(w.conn.Body, want) {
-			continue
+			return false
 		}
-		if got := string(w.conn.ETag()); got != v.etag(want) {
-			return value{}, fmt.Errorf("%s: etag %s of %v, want %s: %w", e.key, got, v, v.etag(want), errWrong)
+		if v.etag(want) != string(w.conn.ETag()) {
+			wrongETag = v.etag(want)
 		}
-		return v, nil
+		return true
+	})
+	switch {
+	case wrongETag != "":
+		return fmt.Errorf("%s: etag %s, want %s: %w", e.key, w.conn.ETag(), wrongETag, errWrong)
+	case found:
+		return nil
+	case err != nil:
+		return fmt.Errorf("%s is not there, must be %v or one of %v: %w", e.key, e.acked, e.open, errWrong)
 	}
-	if err != nil {
-		return value{}, fmt.Errorf("%s is not there, must be one of %v: %w", e.key, may, errWrong)
-	}
-	return value{}, fmt.Errorf("%s holds %d bytes that are none of %v: %w", e.key, len(w.conn.Body), may, errWrong)
+	return fmt.Errorf("%s holds %d bytes that are neither %v nor one of %v: %w", e.key, len(w.conn.Body), e.acked, e.open, errWrong)
 }
 
 // finishUpload completes the upload that was open over the kill, sending the parts that had no answer
@@ -126,7 +124,7 @@ func (w *worker) finishUpload() error {
 		return fmt.Errorf("complete an upload open over a kill: %w", err)
 	}
 	e := entry{key: u.key, acked: u.want}
-	if _, err := w.settle(&e); err != nil {
+	if err := w.settle(&e); err != nil {
 		return err
 	}
 	w.entries = append(w.entries, e)
@@ -135,12 +133,10 @@ func (w *worker) finishUpload() error {
 
 // verifyListing compares a full listing with the model.
 func (m *model) verifyListing() error {
-	want := map[string]value{}
+	want := map[string]*entry{}
 	for _, w := range m.workers {
 		for i := range w.entries {
-			if e := &w.entries[i]; e.acked.present() {
-				want[e.key] = e.acked
-			}
+			want[w.entries[i].key] = &w.entries[i]
 		}
 	}
 	conn := s3light.NewConn(m.srv.ep)
@@ -148,26 +144,26 @@ func (m *model) verifyListing() error {
 	last := ""
 	err := conn.Walk(bucket, "", func(l *s3light.Listing) error {
 		for _, o := range l.Contents {
-			v, ok := want[o.Key]
-			if !ok {
-				return fmt.Errorf("listing has %s, which is not there: %w", o.Key, errWrong)
-			}
-			if o.Key <= last {
-				return fmt.Errorf("listing has %s after %s: %w", o.Key, last, errWrong)
+			e, ok := want[o.Key]
+			if !ok || o.Key <= last {
+				return fmt.Errorf("listing has %s after %s, which is out of order or was never written: %w", o.Key, last, errWrong)
 			}
 			last = o.Key
-			if etag := strings.Trim(o.ETag, `"`); o.Size != v.size || etag != v.etag(v.bytes()) {
-				return fmt.Errorf("listing has %s with %d bytes and etag %s, must be %v: %w", o.Key, o.Size, etag, v, errWrong)
-			}
 			delete(want, o.Key)
+			etag := strings.Trim(o.ETag, `"`)
+			if !e.resolve(func(v value) bool { return v.present() && o.Size == v.size && etag == v.etag(v.bytes()) }) {
+				return fmt.Errorf("listing has %s with %d bytes and etag %s, must be %v or one of %v: %w", o.Key, o.Size, etag, e.acked, e.open, errWrong)
+			}
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for key, v := range want {
-		return fmt.Errorf("listing lacks %s (%s), %v, and %d more: %w", key, url.PathEscape(key), v, len(want)-1, errWrong)
+	for key, e := range want {
+		if !e.resolve(func(v value) bool { return !v.present() }) {
+			return fmt.Errorf("listing lacks %s, which must be %v or one of %v: %w", key, e.acked, e.open, errWrong)
+		}
 	}
 	return nil
 }
