@@ -47,11 +47,13 @@ def main():
         print(open(output).read())
     print(f"s3tests: {len(passed)} passed, {len(failed)} failed of which {len(failed) - len(bad)} are listed exceptions, "
           f"{len(skipped)} skipped by the suite itself")
+    for name in sorted(skipped):
+        print("  SKIPPED", name)
     for name in bad:
         print("  FAILED", name)
     for name in stale:
         print("  PASSED although it is a listed exception", name)
-    sys.exit(1 if bad or stale else 0)
+    sys.exit(1 if bad or stale or skipped else 0)
 
 
 main()
