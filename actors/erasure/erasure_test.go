@@ -168,3 +168,24 @@ func BenchmarkReconstruct(b *testing.B) {
 		})
 	}
 }
+
+func TestForSizeIsAFormat(t *testing.T) {
+	for _, c := range []struct {
+		n, k int
+		size int64
+		want Geometry
+	}{
+		{1, 1, 0, Geometry{1, 1, 1, 1 << 20}},
+		{1, 1, 300 << 10, Geometry{1, 1, 256 << 10, 1 << 20}},
+		{4, 2, 5, Geometry{4, 2, 3, 1 << 20}},
+		{4, 2, 512<<10 - 1, Geometry{4, 2, 256 << 10, 1 << 20}},
+		{6, 3, 1000, Geometry{6, 3, 334, 512 << 10}},
+		{8, 4, 1 << 30, Geometry{8, 4, 256 << 10, 512 << 10}},
+		{16, 8, 1 << 20, Geometry{16, 8, 128 << 10, 256 << 10}},
+		{16, 8, 5 << 40, Geometry{16, 8, 256 << 10, 256 << 10}},
+	} {
+		if got := ForSize(c.n, c.k, c.size); got != c.want {
+			t.Errorf("ForSize(%d, %d, %d) = %+v, stored parts have %+v", c.n, c.k, c.size, got, c.want)
+		}
+	}
+}

@@ -36,7 +36,8 @@ func FrameSize(n int) int {
 }
 
 // ForSize is the geometry of a new object of size bytes on a set of n slots, k of them data.
-// Objects smaller than one stripe of full units are a single stripe of ceil(size/k).
+// Objects smaller than one stripe of full units are a single stripe of ceil(size/k). The part
+// tables of multipart objects hold no geometry: for parts, this function is a disk format.
 func ForSize(n, k int, size int64) Geometry {
 	g := Geometry{N: n, K: k, Unit: Unit, Frame: FrameSize(n)}
 	if size < int64(k)*Unit {

@@ -15,7 +15,11 @@ import (
 // Many clients on few keys: whoever reads sees a whole object that somebody wrote, and never one
 // that is older than what had been acknowledged before the read began.
 func TestClientsOfOneKey(t *testing.T) {
-	f := newFixture(t, 4, nil)
+	t.Run("memory", func(t *testing.T) { clientsOfOneKey(t, newFixture(t, 4, nil)) })
+	t.Run("local", func(t *testing.T) { clientsOfOneKey(t, newLocalFixture(t, 4)) })
+}
+
+func clientsOfOneKey(t *testing.T, f *fixture) {
 	const writes, readers = 60, 4
 	var acked atomic.Int64 // highest version acknowledged
 	var wg sync.WaitGroup
