@@ -75,7 +75,7 @@ func ViewVersion(shared []byte) (VersionView, error) {
 // KindOfVersion reads only the kind from the shared part of a version row: what a walk over many
 // rows asks first.
 func KindOfVersion(shared []byte) (VersionKind, error) {
-	const tag = byte(vKind<<3 | 0) // a varint, and the first field that AppendVersion writes
+	const tag = byte(vKind << 3) // a varint, and the first field that AppendVersion writes
 	if len(shared) > 2 && shared[0] == rowFormat && shared[1] == tag && shared[2] >= 1 && VersionKind(shared[2]) <= KindTombstone {
 		return VersionKind(shared[2]), nil
 	}
