@@ -17,7 +17,8 @@ const (
 	PackLimit = 1 << 20
 
 	page       = 4096
-	chunkUnits = 8 // most units that a stream takes at a time
+	chunkUnits = 8  // most units that a stream of unknown length takes at a time
+	knownUnits = 64 // ... and one of known length
 
 	// wideFrame is the size from which on frames of a pack segment, too, have a header of a page and
 	// begin and end on one: they can then be written past the page cache, for at most 3 % of space.

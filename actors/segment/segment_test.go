@@ -368,6 +368,21 @@ func TestConcurrentWritersShareSyncs(t *testing.T) {
 	r.check()
 }
 
+// A shard whose length is known lies in one piece, if there is one; others grow by steps.
+func TestKnownLengthLiesInOnePiece(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), func(o *Options) { o.SegmentSize = page + 40*UnitSize })
+	r.mustPut(1, 3<<20)
+	r.mustPut(2, 20<<20)
+	if n := len(r.shards[oidOf(2)].extents); n != 1 {
+		t.Errorf("%d extents", n)
+	}
+	r.mustPut(3, 30<<20) // more than is left in the first segment
+	if err := r.put(4, 12<<20, 1<<20, -1); err != nil {
+		t.Fatal(err)
+	}
+	r.check()
+}
+
 // Streams that grow into new segments at the same time must not get the same units.
 func TestConcurrentStreamsGetTheirOwnUnits(t *testing.T) {
 	r := newRig(t, vfs.NewMem(), func(o *Options) { o.Limit = 200; o.SegmentSize = page + 2*UnitSize })

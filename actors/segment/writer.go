@@ -212,7 +212,7 @@ func (w *Writer) placeRun() (*part, error) {
 		if last != nil {
 			n -= last.end - last.next // what remains is of use if the new units are adjacent
 		}
-		want = int(min(max(1, (n+UnitSize-1)/UnitSize), chunkUnits))
+		want = int(min(max(1, (n+UnitSize-1)/UnitSize), knownUnits))
 	}
 	w.chunk = want
 	p, err := w.s.takeUnits(last, want, w.shard.Size >= w.s.size/2)
