@@ -72,6 +72,22 @@ func TestVersionRoundTrip(t *testing.T) {
 		} else if etag := string(view.AppendETag(nil)); etag != v.ETag || view.Size != v.Size || view.Stored != v.Stored || view.Kind != v.Kind || view.Refs != len(v.Refs) {
 			t.Errorf("%s: view %+v, ETag %q", name, view, etag)
 		}
+		if kind, err := KindOfVersion(shared); err != nil || kind != v.Kind {
+			t.Errorf("%s: kind %d, %v", name, kind, err)
+		}
+	}
+}
+
+func TestKindOfOtherRowsIsThatOfTheWholeView(t *testing.T) {
+	for name, shared := range map[string][]byte{
+		"empty": {}, "no fields": {rowFormat}, "newer": {rowFormat + 1, 8, 1}, "kind 0": {rowFormat, 8, 0},
+		"newer kind": {rowFormat, 8, 4}, "other field first": {rowFormat, 24, 4, 8, 2},
+	} {
+		view, want := ViewVersion(shared)
+		kind, err := KindOfVersion(shared)
+		if (err == nil) != (want == nil) || err == nil && kind != view.Kind {
+			t.Errorf("%s: %d, %v; the view has %d, %v", name, kind, err, view.Kind, want)
+		}
 	}
 }
 
