@@ -63,10 +63,13 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close stops Accept.
-func (l *listener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+// Close stops Accept. Closing again does nothing: the server and fasthttp both close what they serve.
+func (l *listener) Close() (err error) {
+	l.once.Do(func() {
+		close(l.closed)
+		err = l.Listener.Close()
+	})
+	return err
 }
 
 // passing says whether an accept error goes away by itself.

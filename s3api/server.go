@@ -126,6 +126,10 @@ type Server struct {
 	cancel   context.CancelFunc
 	draining atomic.Bool
 	serving  sync.WaitGroup // Serve calls
+
+	mu        sync.Mutex
+	stopped   bool           // guarded by mu
+	listeners []net.Listener // guarded by mu
 }
 
 // New returns a server that serves nothing yet.
@@ -196,9 +200,11 @@ func (s *Server) ServeTLS(ln net.Listener, certs *Certificates) error {
 }
 
 func (s *Server) serveOn(ln net.Listener) error {
-	s.serving.Add(1)
-	defer s.serving.Done()
 	defer ln.Close()
+	if !s.register(ln) {
+		return nil
+	}
+	defer s.serving.Done()
 	for {
 		err := s.http.Serve(ln)
 		if err == nil || s.draining.Load() || errors.Is(err, net.ErrClosed) {
@@ -211,6 +217,30 @@ func (s *Server) serveOn(ln net.Listener) error {
 	}
 }
 
+// register notes a listener for Shutdown; false means that Shutdown was there first. fasthttp knows
+// a listener only once its Serve runs, so one that is about to would outlive the shutdown.
+func (s *Server) register(ln net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return false
+	}
+	s.listeners = append(s.listeners, ln)
+	s.serving.Add(1)
+	return true
+}
+
+// closeListeners stops all Serve calls, those to come too.
+func (s *Server) closeListeners() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	for _, ln := range s.listeners {
+		ln.Close() // an error means that it is closed already
+	}
+	s.listeners = nil
+}
+
 // Drain makes the readiness probe fail, so that a load balancer stops sending requests before
 // Shutdown closes the listeners.
 func (s *Server) Drain() { s.draining.Store(true) }
@@ -219,6 +249,7 @@ func (s *Server) Drain() { s.draining.Store(true) }
 // is left. When it returns no handler runs any more, unless the error says that one did not end.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
+	s.closeListeners()
 	err := s.http.ShutdownWithContext(ctx)
 	s.cancel()
 	s.conns.closeAll() // fasthttp leaves connections running when ctx is done

@@ -565,3 +565,20 @@ func TestFaultLinesAreBounded(t *testing.T) {
 		t.Errorf("%d lines about %d failures", n, 3*faultBurst)
 	}
 }
+
+func TestShutdownBeforeServe(t *testing.T) {
+	r := newRig(t, newMem()) // its own Serve may not have begun yet either
+	if err := r.srv.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.srv.Serve(ln); err != nil { // must return
+		t.Errorf("Serve: %v", err)
+	}
+	if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Error("the listener was left open")
+	}
+}
