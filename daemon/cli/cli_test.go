@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -155,8 +156,12 @@ func TestSignals(t *testing.T) {
 			if err := cmd.Process.Signal(os.Interrupt); err != nil {
 				t.Fatal(err)
 			}
-		} else if err := stalled.Close(); err != nil {
-			t.Fatal(err)
+		} else {
+			// As timeout(1) does: the same signal once more is no second one.
+			err := errors.Join(cmd.Process.Signal(syscall.SIGTERM), stalled.Close())
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
 		if _, err := io.Copy(io.Discard, out); err != nil {
 			t.Fatal(err)

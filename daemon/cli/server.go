@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -103,7 +104,8 @@ func fromFlagsAndEnv(cmd *cobra.Command, knobs []config.Knob) error {
 	return nil
 }
 
-// serve runs the node until SIGINT or SIGTERM; a second signal ends the process at once.
+// serve runs the node until SIGINT or SIGTERM; a second signal that is not the echo of the first ends
+// the process at once.
 func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -112,19 +114,28 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	defer signal.Stop(signals)
 	done := make(chan error, 1)
 	go func() { done <- node.Run(ctx, c, node.Face{Version: version(), Out: stdout, Log: stderr}) }()
+	var first os.Signal
 	select {
 	case err := <-done:
 		return err
-	case s := <-signals:
-		cancel(fmt.Errorf("signal %s", s))
+	case first = <-signals:
+		cancel(fmt.Errorf("signal %s", first))
 	}
-	select {
-	case err := <-done:
-		return err
-	case s := <-signals:
-		return fmt.Errorf("%w: second signal %s, not waiting for requests in flight", errInterrupted, s)
+	for heard := time.Now(); ; {
+		select {
+		case err := <-done:
+			return err
+		case s := <-signals:
+			if s != first || time.Since(heard) > signalEcho {
+				return fmt.Errorf("%w: second signal %s, not waiting for requests in flight", errInterrupted, s)
+			}
+		}
 	}
 }
+
+// signalEcho is how long the same signal counts as the first one heard again: timeout(1) and many
+// wrappers signal the process and then its whole group. Nobody presses a key twice that fast.
+const signalEcho = 100 * time.Millisecond
 
 // errInterrupted is returned when a second signal cut a stop short.
 var errInterrupted = errors.New("interrupted")
