@@ -71,9 +71,14 @@ func (g *greeting) tolerance() string {
 	if g.SetSize == 1 {
 		return "none: one drive alone has no redundancy"
 	}
-	absent := g.Drives - g.Online
-	reads, writes := max(0, g.Parity-absent), max(0, g.Parity-1-absent)
-	return fmt.Sprintf("reads survive the loss of %d more drive(s), writes of %d", reads, writes)
+	more := g.Parity - (g.Drives - g.Online)
+	switch {
+	case more < 0:
+		return fmt.Sprintf("NONE LEFT: %d drives are absent, and objects that had a shard on more than %d of them cannot be read", -more+g.Parity, g.Parity)
+	case more == 0:
+		return "NONE LEFT: objects are read, but writes lack their quorum until a drive is back"
+	}
+	return fmt.Sprintf("reads survive the loss of %d more drive(s), writes of %d", more, more-1)
 }
 
 // bytesText prints a size the way people read disks: binary units, three digits.
