@@ -2,6 +2,7 @@ package drive
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -10,13 +11,16 @@ import (
 
 // loop is the writer: it alone changes the index. It takes what is in the mailbox without waiting,
 // writes it as one batch with one sync, and answers. What arrives during a sync forms the next
-// batch; there is no timer on this way. Marks have no sync of their own: they ride with the next
+// batch; there is no timer on this way. Behind a batch of several it lets the other goroutines run
+// once before it looks: else the first of the callers that were just answered gets a sync of its
+// own and all others wait for it (two batches of five had one operation; now one of six). Marks have no sync of their own: they ride with the next
 // batch, or after MarkDelay with one that is not synced.
 func (a *Actor) loop() error {
 	var (
 		msgs     []message
 		lateMark = newAlarm() // marks are waiting for a batch
 		lateSync = newAlarm() // an unsynced batch is waiting for a sync
+		crowd    bool         // the last batch had several operations: as many may come again at about the same time
 	)
 	defer close(a.ended)
 	defer lateMark.stop()
@@ -28,6 +32,9 @@ func (a *Actor) loop() error {
 		select {
 		case m := <-a.mail.C():
 			msgs = append(msgs, m)
+			if crowd {
+				runtime.Gosched()
+			}
 		case <-a.marks.wake:
 			lateMark.set(a.o.Limits.MarkDelay)
 			continue
@@ -45,6 +52,7 @@ func (a *Actor) loop() error {
 		if err := a.write(msgs, sync); err != nil {
 			return err
 		}
+		crowd = len(msgs) > 1
 		lateMark.stop()
 		if sync {
 			lateSync.stop()
