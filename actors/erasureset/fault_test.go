@@ -40,8 +40,8 @@ func held(m *drivetest.Mem, which drivetest.Op) (release func()) {
 func TestHungDriveIsReadAndWrittenAround(t *testing.T) {
 	for _, size := range []int{100, 100_000, 9 << 20} {
 		f := newFixture(t, 4, func(o *Options) {
-			o.HedgeAfter, o.StragglerLimit, o.StallLimit, o.FrameLimit = 5*time.Millisecond, 5*time.Millisecond, 50*time.Millisecond, time.Second
-			o.CommitLimit = time.Second
+			o.HedgeAfter, o.StragglerLimit, o.StallLimit, o.FrameLimit = 5*time.Millisecond, 5*time.Millisecond, 200*time.Millisecond, 2*time.Second
+			o.CommitLimit = 2 * time.Second
 		})
 		old, data := pattern(1, size), pattern(2, size)
 		f.mustPut("k", old)

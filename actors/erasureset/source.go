@@ -182,7 +182,11 @@ func (src *source) put(slot int, err error) {
 	defer src.mu.Unlock()
 	sl := &src.slots[slot]
 	sl.busy = false
-	if err != nil && !errors.Is(err, context.Canceled) {
+	switch {
+	case err == nil:
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		sl.slow = true // it was not waited for; it may still be needed
+	default:
 		sl.err = err
 	}
 	if src.closed && sl.rd != nil {
