@@ -484,7 +484,7 @@ func TestSilentConnectionIsClosed(t *testing.T) {
 
 func TestSlowReaderIsServedAndStalledOneIsCut(t *testing.T) {
 	m := newMem()
-	r := newRig(t, m, func(o *Options) { o.Limits.Write = 400 * time.Millisecond })
+	r := newRig(t, m, func(o *Options) { o.Limits.Write = time.Second })
 	r.makeBucket("bucket")
 	body := strings.Repeat("r", 24*mib)
 	r.ok(req{method: "PUT", target: "/bucket/big", body: body})
