@@ -249,7 +249,11 @@ func (h *hasher) wait() {
 // run stages what comes until rows is closed, then syncs it.
 func (l *lane) run(ctx context.Context) {
 	st, d := l.st, l.st.t.drives[l.slot]
-	w, err := d.Stage(ctx, drive.StageRequest{OID: st.oid, Write: st.write, Frame: st.geo.FrameBytes(), Size: st.geo.ShardSize(st.size)})
+	var w drive.ShardWriter
+	err := l.limited(ctx, func(ctx context.Context) (err error) {
+		w, err = d.Stage(ctx, drive.StageRequest{OID: st.oid, Write: st.write, Frame: st.geo.FrameBytes(), Size: st.geo.ShardSize(st.size)})
+		return err
+	})
 	if err != nil {
 		l.broken.Store(true)
 	}
