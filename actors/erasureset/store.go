@@ -147,6 +147,14 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// Observe makes every later stamp exceed one that a drive has seen: a wall clock that was set back
+// between two runs must not stamp new writes below old ones (I22).
+func (s *Store) Observe(stamp object.Stamp) {
+	s.clock.mu.Lock()
+	defer s.clock.mu.Unlock()
+	s.clock.hlc.Observe(stamp)
+}
+
 // clock is the node's hybrid logical clock, shared by all operations.
 type clock struct {
 	wall func() time.Time

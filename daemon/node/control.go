@@ -161,6 +161,7 @@ func (n *Node) join(ctx context.Context, a *drive.Actor) error {
 		n.raft.RemoveCopy(a.ID())
 		return err
 	}
+	n.store.Observe(a.Highest())
 	n.locate(ctx, a)
 	return a.Confirm()
 }

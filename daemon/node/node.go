@@ -323,6 +323,9 @@ func (n *Node) openData(ctx context.Context, adm admission, paths []string) (err
 	if err != nil {
 		return err
 	}
+	for _, a := range n.fleet.actors() {
+		n.store.Observe(a.Highest())
+	}
 	n.control = newControl(n.raft, n.store, n.log)
 	n.control.finishDeletions(ctx)
 	n.fleet.watch()
