@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
+	"holdfast/actors/throttle"
 	"holdfast/s3api/s3err"
 	"holdfast/s3api/sigv4"
 )
@@ -117,7 +118,7 @@ type Server struct {
 	verifier  *sigv4.Verifier
 	slots     *slots
 	documents *slots // for big request documents
-	faults    throttle
+	faults    throttle.Throttle
 	conns     *connSet
 	calls     sync.Pool
 	hostID    string

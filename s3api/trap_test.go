@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"holdfast/actors/object"
+	"holdfast/actors/throttle"
 	"holdfast/s3api/sigv4"
 )
 
@@ -558,11 +559,11 @@ func TestFaultLinesAreBounded(t *testing.T) {
 	r := newRig(t, m)
 	r.makeBucket("bucket")
 	m.openErr = object.ErrReadQuorum
-	for range 3 * faultBurst {
+	for range 3 * throttle.Burst {
 		r.want(503, "ServiceUnavailable", req{method: "GET", target: "/bucket/k"})
 	}
-	if n := strings.Count(r.log.String(), "request failed"); n < faultBurst || n > 2*faultBurst {
-		t.Errorf("%d lines about %d failures", n, 3*faultBurst)
+	if n := strings.Count(r.log.String(), "request failed"); n < throttle.Burst || n > 2*throttle.Burst {
+		t.Errorf("%d lines about %d failures", n, 3*throttle.Burst)
 	}
 }
 

@@ -513,7 +513,9 @@ func (f *fetch) failed(r fetched) {
 		f.src.s.metrics.damaged.Inc()
 	}
 	if !errors.Is(r.err, context.Canceled) && !errors.Is(r.err, drive.ErrOffline) {
-		f.src.s.log.Warn("shard is read around", "drive", f.src.t.set.Members[r.slot], "set", f.src.t.id, "oid", f.src.oid.String(), "err", r.err)
+		if left, ok := f.src.s.around.Admit(time.Now()); ok {
+			f.src.s.log.Warn("shard is read around", "drive", f.src.t.set.Members[r.slot], "set", f.src.t.id, "oid", f.src.oid.String(), "err", r.err, "left_out", left)
+		}
 	}
 	f.more()
 }

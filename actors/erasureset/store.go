@@ -17,6 +17,7 @@ import (
 	"holdfast/actors/placement"
 	"holdfast/actors/quorum"
 	"holdfast/actors/slab"
+	"holdfast/actors/throttle"
 	"holdfast/raftfsm/cluster"
 )
 
@@ -94,6 +95,7 @@ type Store struct {
 	plans      planCache
 	uploads    uploadCache
 	doomed     doomed
+	around     throttle.Throttle // of the lines about shards that are read around: one bad drive has many
 
 	condemned func(object.VersionRef) bool // isDoomed, bound once
 	metrics   *metrics
