@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -90,8 +91,29 @@ func (f *guarded) Unwrap() vfs.FS { return f.FS }
 
 // Create implements vfs.FS.
 func (f *guarded) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := f.settleNames(name); err != nil {
+		return nil, err
+	}
 	return f.open("create", name, func() (vfs.File, error) { return f.FS.Create(name, category) })
 }
+
+// settleNames syncs the directory of one of Pebble's marker files before that is created or removed.
+// Pebble creates a MANIFEST, then the marker that names it, then removes the old marker, and syncs
+// the directory once. On a file system that may keep these names in another order a crash leaves a
+// marker without its MANIFEST, or no marker at all, which is an empty index.
+func (f *guarded) settleNames(name string) error {
+	if !f.g.park || !strings.HasPrefix(f.PathBase(name), markerPrefix) {
+		return nil
+	}
+	dir, err := f.OpenDir(f.PathDir(name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// markerPrefix begins the names of Pebble's marker files (vfs/atomicfs).
+const markerPrefix = "marker."
 
 // OpenReadWrite implements vfs.FS.
 func (f *guarded) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
@@ -141,6 +163,9 @@ func (f *guarded) Rename(oldname, newname string) error {
 
 // Remove implements vfs.FS.
 func (f *guarded) Remove(name string) error {
+	if err := f.settleNames(name); err != nil {
+		return err
+	}
 	return f.g.change("remove", name, absent, func() error { return f.FS.Remove(name) })
 }
 
