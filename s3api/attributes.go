@@ -78,6 +78,7 @@ func (c *call) askedAttributes() (a attributes, err error) {
 		}
 		for name := range strings.SplitSeq(c.req.Headers[i].Value, ",") {
 			switch strings.TrimSpace(name) {
+			case "": // an empty element of a list counts for nothing
 			case "ETag":
 				a.etag = true
 			case "Checksum":

@@ -18,6 +18,11 @@ type bodySum struct {
 
 // claimedSum reads what a request says about the checksum of its body.
 func claimedSum(r *request, trailers []string) (bodySum, error) {
+	for i := range r.Headers {
+		if err := checksum.Known(r.Headers[i].Name); err != nil {
+			return bodySum{}, err
+		}
+	}
 	want, err := checksum.FromRequest(r.Header, trailers)
 	if err != nil || want.Algo == 0 {
 		return bodySum{}, err

@@ -122,6 +122,7 @@ func TestMultipart(t *testing.T) {
 		t.Errorf("attributes: %s", rep.body)
 	}
 	r.want(400, "InvalidArgument", req{method: "GET", target: target + "?attributes", headers: []string{"x-amz-object-attributes: Nonsense"}})
+	r.want(400, "InvalidRequest", req{method: "GET", target: target + "?attributes", headers: []string{"x-amz-object-attributes:"}})
 	r.want(400, "InvalidRequest", req{method: "GET", target: target + "?attributes"})
 }
 

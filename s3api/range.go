@@ -16,7 +16,7 @@ func parseRange(header string, size int64) (r object.Range, ok bool, err error) 
 	if !found {
 		return r, false, nil
 	}
-	from, to, found := strings.Cut(strings.TrimSpace(spec), "-")
+	from, to, found := strings.Cut(spec, "-")
 	if !found || strings.IndexByte(to, ',') >= 0 {
 		return r, false, nil
 	}
@@ -25,8 +25,11 @@ func parseRange(header string, size int64) (r object.Range, ok bool, err error) 
 		if !valid {
 			return r, false, nil
 		}
-		if n == 0 || size == 0 {
+		if n == 0 {
 			return r, false, invalidRange(header, size)
+		}
+		if size == 0 { // the whole of nothing, which no Content-Range can say
+			return r, false, nil
 		}
 		return object.Range{Start: max(size-n, 0), End: size}, true, nil
 	}

@@ -159,6 +159,7 @@ func TestFromRequest(t *testing.T) {
 		{name: "two headers", headers: map[string]string{"x-amz-checksum-crc32": crc, "x-amz-checksum-crc32c": crc}, bad: s3err.InvalidRequest},
 		{name: "header and trailer", headers: map[string]string{"x-amz-checksum-crc32": crc}, trailers: []string{"x-amz-checksum-crc32"}, bad: s3err.InvalidRequest},
 		{name: "two trailers", trailers: []string{"x-amz-checksum-crc32", "x-amz-checksum-sha1"}, bad: s3err.InvalidRequest},
+		{name: "unknown trailer", trailers: []string{"x-amz-checksum-sha512"}, bad: s3err.InvalidRequest},
 		{name: "bad value", headers: map[string]string{"x-amz-checksum-crc32": "x"}, bad: s3err.BadDigest},
 		{name: "algorithm alone", headers: map[string]string{"x-amz-sdk-checksum-algorithm": "CRC32"}, bad: s3err.InvalidRequest},
 		{name: "another algorithm", headers: map[string]string{"x-amz-sdk-checksum-algorithm": "SHA1", "x-amz-checksum-crc32": crc}, bad: s3err.InvalidRequest},
@@ -173,6 +174,19 @@ func TestFromRequest(t *testing.T) {
 		}
 		if err != nil || e.Algo != tc.algo || (e.Value != nil) != tc.value {
 			t.Errorf("%s: %+v %v", tc.name, e, err)
+		}
+	}
+}
+
+func TestKnown(t *testing.T) {
+	for _, name := range []string{"x-amz-checksum-crc32", "x-amz-checksum-crc64nvme", "x-amz-checksum-type", "x-amz-checksum-mode", "x-amz-checksum-algorithm", "content-md5"} {
+		if err := Known(name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, name := range []string{"x-amz-checksum-sha512", "x-amz-checksum-xxhash64", "x-amz-checksum-"} {
+		if err := Known(name); !errors.Is(err, s3err.InvalidRequest) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package checksum
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	"holdfast/actors/ondisk"
 	"holdfast/s3api/s3err"
@@ -19,6 +20,11 @@ type Expected struct {
 // upload. header returns a header's first value. Errors are those of s3err.
 func FromRequest(header func(name string) (string, bool), trailers []string) (Expected, error) {
 	var e Expected
+	for _, name := range trailers {
+		if err := Known(name); err != nil {
+			return Expected{}, err
+		}
+	}
 	for _, a := range Algorithms() {
 		value, inHeader := header(Header(a))
 		inTrailer := slices.Contains(trailers, Header(a))
@@ -50,6 +56,19 @@ func FromRequest(header func(name string) (string, bool), trailers []string) (Ex
 		return Expected{}, s3err.InvalidRequest.Msg("Value for x-amz-sdk-checksum-algorithm header is invalid.")
 	}
 	return e, nil
+}
+
+// Known refuses a header that announces a checksum of an algorithm that is not here: a client that
+// sends one relies on its being checked.
+func Known(header string) error {
+	algo, found := strings.CutPrefix(header, "x-amz-checksum-")
+	if !found || algo == "algorithm" || algo == "type" || algo == "mode" {
+		return nil
+	}
+	if _, ok := Parse(algo); !ok {
+		return s3err.InvalidRequest.Msg("The algorithm type you specified in x-amz-checksum- header is invalid.")
+	}
+	return nil
 }
 
 // FromTrailer completes e with the value that came behind the body.
