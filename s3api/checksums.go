@@ -14,6 +14,7 @@ import (
 type bodySum struct {
 	want checksum.Expected
 	hash hash.Hash // nil: no checksum is wanted
+	own  bool      // nobody announced it: there is nothing to compare with
 }
 
 // claimedSum reads what a request says about the checksum of its body.
@@ -30,6 +31,11 @@ func claimedSum(r *request, trailers []string) (bodySum, error) {
 	return bodySum{want: want, hash: checksum.New(want.Algo)}, nil
 }
 
+// computedSum is a checksum that the client leaves to the server.
+func computedSum(algo ondisk.ChecksumAlgo) bodySum {
+	return bodySum{want: checksum.Expected{Algo: algo}, hash: checksum.New(algo), own: true}
+}
+
 func (s *bodySum) write(b []byte) {
 	if s.hash != nil {
 		s.hash.Write(b)
@@ -41,9 +47,11 @@ func (s *bodySum) verify(body *sigv4.Body) ([]ondisk.Checksum, error) {
 	if s.hash == nil {
 		return nil, nil
 	}
-	value, ok := body.Trailer(checksum.Header(s.want.Algo))
-	if err := s.want.FromTrailer(value, ok); err != nil {
-		return nil, err
+	if !s.own {
+		value, ok := body.Trailer(checksum.Header(s.want.Algo))
+		if err := s.want.FromTrailer(value, ok); err != nil {
+			return nil, err
+		}
 	}
 	got := s.hash.Sum(nil)
 	if err := s.want.Check(got); err != nil {

@@ -189,7 +189,7 @@ func parseCopySource(header string) (bucket, key string, err error) {
 func (s *source) read(ctx context.Context, r object.Range, algo ondisk.ChecksumAlgo) (*copyBody, error) {
 	b := &copyBody{left: r.Len()}
 	if algo != 0 {
-		b.sum = bodySum{want: checksum.Expected{Algo: algo}, hash: checksum.New(algo)}
+		b.sum = computedSum(algo)
 	}
 	b.stream = noStream{}
 	if r.Len() > 0 {

@@ -91,10 +91,13 @@ func uploadPart(c *call) error {
 	part, err := c.srv.opts.Objects.PutPart(c.ctx, &erasureset.PartRequest{
 		Bucket: bucket, Key: key, Upload: id, Number: number, Body: c.load, Size: c.load.size,
 		SHA256: c.load.body.Delegate(),
-		Finish: func(up *ondisk.Upload, p *ondisk.Part) error {
-			if err := sameAlgo(up, c.load.sum.want.Algo); err != nil {
-				return err
+		Begin: func(up *ondisk.Upload) error {
+			if up.FullObj && c.load.sum.want.Algo == 0 {
+				c.load.sum = computedSum(up.Checksum)
 			}
+			return sameAlgo(up, c.load.sum.want.Algo)
+		},
+		Finish: func(_ *ondisk.Upload, p *ondisk.Part) error {
 			p.Checksums, err = c.load.verify(p.ETag)
 			return err
 		},
@@ -110,7 +113,8 @@ func uploadPart(c *call) error {
 	return nil
 }
 
-// sameAlgo checks that a part brings the checksum that its upload was begun with.
+// sameAlgo checks that a part has the checksum that its upload was begun with. Parts of a composite
+// checksum must bring it; for one of the full object it is computed if the client says nothing.
 func sameAlgo(up *ondisk.Upload, algo ondisk.ChecksumAlgo) error {
 	if up.Checksum == 0 || up.Checksum == algo {
 		return nil

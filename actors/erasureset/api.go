@@ -91,7 +91,8 @@ type UploadRequest struct {
 	FullObj  bool
 }
 
-// PartRequest is one part to store. Body, Size and Finish as in PutRequest; Finish sees a Part.
+// PartRequest is one part to store. Body, Size and Finish as in PutRequest; Finish sees a Part. Begin, if
+// not nil, sees the upload before the body is read; its error ends the request.
 type PartRequest struct {
 	Bucket cluster.Bucket
 	Key    string
@@ -100,6 +101,7 @@ type PartRequest struct {
 	Body   io.Reader
 	Size   int64
 	SHA256 *[sha256.Size]byte // as in PutRequest
+	Begin  func(up *ondisk.Upload) error
 	Finish func(up *ondisk.Upload, p *ondisk.Part) error
 }
 

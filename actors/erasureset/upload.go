@@ -214,6 +214,11 @@ func (s *Store) PutPart(ctx context.Context, req *PartRequest) (*ondisk.Part, er
 		up = o.up
 		s.uploads.set(id, up)
 	}
+	if req.Begin != nil {
+		if err := req.Begin(up); err != nil {
+			return nil, fmt.Errorf("put part: %w", err)
+		}
+	}
 	geo := erasure.ForSize(t.n(), t.shape.K, req.Size)
 	p := &put{s: s, t: t, geo: geo, r: s.newRound(t), write: object.NewWriteID(), info: new(Info),
 		req: &PutRequest{Body: req.Body, Size: req.Size, SHA256: req.SHA256}}
