@@ -240,14 +240,16 @@ func setAside(path string) (string, error) {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
-	names, err := filepath.Glob(path + ".damaged-*")
+	entries, err := os.ReadDir(filepath.Dir(path)) // no pattern: a drive's path may hold a bracket
 	if err != nil {
 		return "", err
 	}
 	var old []int
-	for _, n := range names {
-		if v, err := strconv.Atoi(strings.TrimPrefix(n, path+".damaged-")); err == nil {
-			old = append(old, v)
+	for _, e := range entries {
+		if n, ok := strings.CutPrefix(e.Name(), filepath.Base(path)+".damaged-"); ok {
+			if v, err := strconv.Atoi(n); err == nil {
+				old = append(old, v)
+			}
 		}
 	}
 	slices.Sort(old)

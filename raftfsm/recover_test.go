@@ -331,6 +331,24 @@ func TestOldDirectoriesAreRemoved(t *testing.T) {
 	}
 }
 
+// TestSetAsideBelowAPathWithBrackets: what a pattern would read as a class of letters is a name.
+func TestSetAsideBelowAPathWithBrackets(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "bay[1]", "raft")
+	for range asideKept + 2 {
+		if err := os.MkdirAll(filepath.Join(path, "snapshots"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := setAside(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != asideKept {
+		t.Fatalf("%d directories are kept, %v; want %d", len(entries), err, asideKept)
+	}
+}
+
 // TestDamageOfACopy flips every bit of one drive's copy, rows, keys and meta.
 func TestDamageOfACopy(t *testing.T) {
 	t.Parallel()
