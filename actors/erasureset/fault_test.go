@@ -351,3 +351,28 @@ func TestForgottenTombstonesAreFound(t *testing.T) {
 		t.Errorf("%d rows are left, want those of one object", rows)
 	}
 }
+
+// TestStalledReadersDoNotStopWriters: clients that take an answer and stop reading hold its buffers.
+func TestStalledReadersDoNotStopWriters(t *testing.T) {
+	reads := slab.New(slab.Config{Budget: 300 << 10, Wait: time.Millisecond})
+	f := newFixture(t, 4, func(o *Options) { o.ReadSlabs = reads })
+	f.mustPut("k", pattern(1, 200_000))
+	h, err := f.Open(f.ctx(), &OpenRequest{Bucket: f.bucket, Key: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stalled, err := h.Read(f.ctx(), object.Range{End: h.Info().Size})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.get("k", nil); !errors.Is(err, object.ErrBusy) {
+		t.Errorf("second reader: %v; want ErrBusy, or this test shows nothing", err)
+	}
+	f.mustPut("other", pattern(2, 200_000))
+	stalled.Close()
+	h.Close()
+	if _, err := f.get("other", nil); err != nil {
+		t.Errorf("after the stalled reader left: %v", err)
+	}
+	reads.Close()
+}

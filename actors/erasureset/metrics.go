@@ -1,6 +1,10 @@
 package erasureset
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"holdfast/actors/slab"
+)
 
 // metrics count what the protocol had to do beyond the plain way.
 type metrics struct {
@@ -25,12 +29,16 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 		collected:     counter("collected_tombstones_total", "Tombstones dropped by every member of their set."),
 	}
 	if reg != nil {
-		gauge := func(name, help string, fn func() float64) {
-			reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "holdfast", Subsystem: "slabs", Name: name, Help: help}, fn))
+		for side, pool := range map[string]*slab.Pool{"write": s.slabs, "read": s.readSlabs} {
+			gauge := func(name, help string, value func(slab.Stats) float64) {
+				reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+					Namespace: "holdfast", Subsystem: "slabs", Name: name, Help: help, ConstLabels: prometheus.Labels{"side": side},
+				}, func() float64 { return value(pool.Stats()) }))
+			}
+			gauge("used_bytes", "Bytes of buffers handed out.", func(st slab.Stats) float64 { return float64(st.InUse) })
+			gauge("cached_bytes", "Bytes of buffers kept for reuse.", func(st slab.Stats) float64 { return float64(st.Cached) })
+			gauge("waiting", "Operations that wait for buffers.", func(st slab.Stats) float64 { return float64(st.Waiting) })
 		}
-		gauge("used_bytes", "Bytes of buffers handed out.", func() float64 { return float64(s.slabs.Stats().InUse) })
-		gauge("cached_bytes", "Bytes of buffers kept for reuse.", func() float64 { return float64(s.slabs.Stats().Cached) })
-		gauge("waiting", "Operations that wait for buffers.", func() float64 { return float64(s.slabs.Stats().Waiting) })
 	}
 	return m
 }

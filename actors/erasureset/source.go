@@ -386,11 +386,11 @@ func (f *fetch) start(ctx context.Context, first quorum.Slots, wait patience, ou
 		var err error
 		switch wait {
 		case waitShort:
-			err = f.src.s.slabs.AcquireN(ctx, bufs[:need], f.len)
+			err = f.src.s.readSlabs.AcquireN(ctx, bufs[:need], f.len)
 		case waitLong:
-			err = f.src.s.slabs.MustAcquireN(ctx, bufs[:need], f.len)
+			err = f.src.s.readSlabs.MustAcquireN(ctx, bufs[:need], f.len)
 		default:
-			if !f.src.s.slabs.TryAcquireN(bufs[:need], f.len) {
+			if !f.src.s.readSlabs.TryAcquireN(bufs[:need], f.len) {
 				err = object.ErrBusy
 			}
 		}

@@ -29,8 +29,11 @@ type Options struct {
 	// Topology returns the current one; the pointer changes when it does.
 	Topology func() *cluster.Topology
 	// Buckets lists the buckets there are, for the sweep of forgotten tombstones; nil: no sweep.
-	Buckets  func() []cluster.Bucket
-	Slabs    *slab.Pool
+	Buckets func() []cluster.Bucket
+	// Slabs are the buffers of bodies on their way in, ReadSlabs of those on their way out; nil: Slabs.
+	// Two pools keep clients that read slowly, and hold what they read, from holding up writes.
+	Slabs, ReadSlabs *slab.Pool
+
 	Logger   *slog.Logger
 	Registry prometheus.Registerer // nil: no metrics
 
@@ -82,7 +85,8 @@ type Store struct {
 	opt        Options
 	log        *slog.Logger
 	codec      *erasure.Codec
-	slabs      *slab.Pool
+	slabs      *slab.Pool // bodies on their way in
+	readSlabs  *slab.Pool // bodies on their way out
 	clock      clock
 	locks      keyLocks
 	watermarks watermarks
@@ -112,11 +116,14 @@ func New(opt Options) (*Store, error) {
 	if opt.Drives == nil || opt.Topology == nil || opt.Slabs == nil {
 		return nil, errors.New("erasureset: Drives, Topology and Slabs are needed")
 	}
+	if opt.ReadSlabs == nil {
+		opt.ReadSlabs = opt.Slabs
+	}
 	codec, err := erasure.NewCodec()
 	if err != nil {
 		return nil, fmt.Errorf("erasureset: %w", err)
 	}
-	s := &Store{opt: opt, log: opt.Logger, codec: codec, slabs: opt.Slabs, digests: digest.New()}
+	s := &Store{opt: opt, log: opt.Logger, codec: codec, slabs: opt.Slabs, readSlabs: opt.ReadSlabs, digests: digest.New()}
 	s.clock.wall = opt.Clock
 	s.condemned = s.isDoomed
 	s.locks.init()

@@ -58,7 +58,7 @@ type Node struct {
 	actors  []*drive.Actor // opened at the start, until the fleet owns them
 	fleet   *fleet
 	raft    *raftfsm.Node
-	slabs   *slab.Pool
+	slabs   [2]*slab.Pool // bodies on their way in, and out
 	store   *erasureset.Store
 	control *control
 	server  *s3api.Server
@@ -315,9 +315,11 @@ func (n *Node) openData(ctx context.Context, adm admission, paths []string) (err
 		n.actors = n.actors[1:]
 	}
 	n.raft.OnApply(n.applied)
-	n.slabs = slab.New(slab.Config{Budget: n.memory.Slabs})
+	for i := range n.slabs {
+		n.slabs[i] = slab.New(slab.Config{Budget: n.memory.Slabs / 2})
+	}
 	n.store, err = erasureset.New(erasureset.Options{
-		Drives: n.fleet.Drive, Topology: n.raft.Topology, Buckets: n.raft.Buckets, Slabs: n.slabs,
+		Drives: n.fleet.Drive, Topology: n.raft.Topology, Buckets: n.raft.Buckets, Slabs: n.slabs[0], ReadSlabs: n.slabs[1],
 		Logger: n.log, Registry: n.registry, InlineLimit: int(n.cfg.InlineLimit),
 	})
 	if err != nil {
@@ -400,8 +402,10 @@ func (n *Node) Close() error {
 	for _, a := range n.actors {
 		errs = append(errs, a.Close())
 	}
-	if n.slabs != nil {
-		n.slabs.Close()
+	for _, pool := range n.slabs {
+		if pool != nil {
+			pool.Close()
+		}
 	}
 	if n.cache != nil {
 		n.cache.Unref()
