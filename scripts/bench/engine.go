@@ -76,6 +76,7 @@ type sample struct {
 	ops, bytes, items, errs int64
 	elapsed                 time.Duration
 	serverCPU, clientCPU    time.Duration
+	beside                  int64 // bytes per second of the background load
 	lastErr                 error
 }
 
@@ -88,6 +89,7 @@ func (s *sample) merge(o *sample) {
 	s.elapsed += o.elapsed
 	s.serverCPU += o.serverCPU
 	s.clientCPU += o.clientCPU
+	s.beside = max(s.beside, o.beside)
 	if o.lastErr != nil {
 		s.lastErr = o.lastErr
 	}
@@ -198,21 +200,25 @@ func wait(ctx context.Context, d time.Duration, done <-chan struct{}) {
 	}
 }
 
-// background runs the workload without counting until stop is called, which waits for its end.
-func (r *run) background(ctx context.Context) (stop func()) {
+// background runs the workload until stop is called, which waits for its end and says what it did.
+func (r *run) background(ctx context.Context) (stop func() *sample) {
 	ctx, cancel := context.WithCancel(ctx)
 	var phase atomic.Int32
+	phase.Store(measuring)
 	var wg sync.WaitGroup
-	workers := r.start()
+	workers, start := r.start(), time.Now()
 	for _, w := range workers {
 		wg.Go(func() { r.work(ctx, w, &phase) })
 	}
-	return func() {
+	return func() *sample {
 		cancel()
 		wg.Wait()
+		s := &sample{elapsed: time.Since(start)}
 		for _, w := range workers {
 			w.conn.Close()
+			s.merge(&sample{ops: w.ops, bytes: w.bytes, errs: w.errs, lastErr: w.lastErr})
 		}
+		return s
 	}
 }
 

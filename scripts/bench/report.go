@@ -164,7 +164,7 @@ func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/mib) 
 
 // interference sets each "-beside" workload against the same work alone.
 func (r *report) interference(ceiling int) [][]string {
-	table := [][]string{{"interference", "server", "p99 alone", "p99 beside", "p99 ratio", "ops/s alone", "ops/s beside", "share"}}
+	table := [][]string{{"interference", "server", "p99 alone", "p99 beside", "p99 ratio", "ops/s alone", "ops/s beside", "share", "streams MiB/s"}}
 	for _, beside := range r.rows {
 		name, ok := strings.CutSuffix(beside.w.name, "-beside")
 		if !ok {
@@ -182,7 +182,7 @@ func (r *report) interference(ceiling int) [][]string {
 				p, q := x.hist.percentile(.99), y.hist.percentile(.99)
 				u, v := rate(x.ops, x.elapsed), rate(y.ops, y.elapsed)
 				table = append(table, []string{name, t.name, round3(p).String(), round3(q).String(), ratio(float64(q), float64(p)),
-					fmt.Sprintf("%.0f", u), fmt.Sprintf("%.0f", v), ratio(v, u)})
+					fmt.Sprintf("%.0f", u), fmt.Sprintf("%.0f", v), ratio(v, u), fmt.Sprintf("%.1f", float64(y.beside)/mib)})
 			}
 		}
 	}

@@ -273,7 +273,7 @@ func (r *run) one(ctx context.Context) (*sample, error) {
 		}
 		r.next.Store(0)
 	}
-	stop := func() {}
+	stop := func() *sample { return nil }
 	if r.w.background != nil {
 		if r.beside == nil {
 			r.beside = newRun(r.t, r.w.background, r.cfg)
@@ -282,11 +282,15 @@ func (r *run) one(ctx context.Context) (*sample, error) {
 		stop = r.beside.background(ctx)
 	}
 	s, err := r.load(ctx)
-	stop()
+	bg := stop()
 	if err != nil {
 		return nil, err
 	}
-	if r.beside != nil {
+	if bg != nil {
+		if bg.ops == 0 && bg.lastErr != nil {
+			return nil, fmt.Errorf("nothing ran beside it: %w", bg.lastErr)
+		}
+		s.beside = int64(rate(bg.bytes, bg.elapsed))
 		if err := r.beside.clean(); err != nil {
 			return nil, err
 		}
