@@ -100,7 +100,7 @@ func Inspect(ctx context.Context, dir string, q InspectQuery) (*Inspection, erro
 		Path: dir, Rows: map[ondisk.RowKind]RowCount{},
 		Fences: map[cluster.BucketID]ondisk.Fence{}, Usage: map[cluster.BucketID]ondisk.Usage{},
 		ControlRows: map[string][]byte{},
-	}, pending: map[object.VersionRef]bool{}, damagedFrames: map[object.OID]string{}}
+	}, pending: map[object.VersionRef]bool{}, damagedFrames: map[object.OID]string{}, live: map[uint32][]span{}}
 	if err := in.run(); err != nil {
 		return &in.Inspection, fmt.Errorf("inspect %s: %w", dir, err)
 	}
@@ -118,7 +118,14 @@ type inspector struct {
 	wanted  []uint32 // segments that the key's shards lie in
 
 	damagedFrames map[object.OID]string
+
+	manifest    ondisk.ManifestDecoder // of the X rows that are being walked
+	manifestOID object.OID
+	live        map[uint32][]span // by segment: what X rows refer to
 }
+
+// span is a run of bytes of a segment file.
+type span struct{ from, to int64 }
 
 func (in *inspector) damage(format string, args ...any) {
 	in.Damaged++
@@ -220,6 +227,8 @@ func (in *inspector) decode(kind ondisk.RowKind, key, value []byte) error {
 	case ondisk.RowInline:
 		_, err := ondisk.DecodeInline(value)
 		return err
+	case ondisk.RowManifest:
+		return in.manifestRow(key, value)
 	case ondisk.RowPending:
 		p, err := ondisk.DecodePending(value)
 		in.pending[p.Ref] = true
@@ -272,6 +281,31 @@ func (in *inspector) decode(kind ondisk.RowKind, key, value []byte) error {
 		return err
 	}
 	return nil
+}
+
+// manifestRow takes the next X row; they come in the order of oid and chunk.
+func (in *inspector) manifestRow(key, value []byte) error {
+	oid, chunk, err := ondisk.ParseManifestKey(key)
+	if err != nil {
+		return err
+	}
+	if oid != in.manifestOID {
+		in.manifest, in.manifestOID = ondisk.ManifestDecoder{}, oid
+	}
+	if err := in.manifest.Add(chunk, value); err != nil || !in.manifest.Complete() {
+		return err
+	}
+	m, err := in.manifest.Manifest()
+	for _, e := range m.Extents {
+		in.live[e.Segment] = append(in.live[e.Segment], span{e.Offset, e.Offset + e.Length})
+	}
+	return err
+}
+
+// matters says whether anything refers to the bytes at an offset. What a stop left of an upload
+// that was never committed may be torn, and is nobody's.
+func (in *inspector) matters(segment uint32, off int64) bool {
+	return slices.ContainsFunc(in.live[segment], func(s span) bool { return s.from <= off && off < s.to })
 }
 
 // key reads all that the drive has of the name asked for.
@@ -386,7 +420,7 @@ func (in *inspector) segments() {
 		s.Walked = true
 		_, err = segment.Inspect(in.fs, name, func(f segment.Found) error {
 			s.Frames++
-			if f.Damage != nil {
+			if f.Damage != nil && in.matters(s.Number, f.Off) {
 				s.Damaged++
 				in.damage("segment %d, frame at %d of shard %s: %v", s.Number, f.Off, f.Header.OID, f.Damage)
 				in.damagedFrames[f.Header.OID] = f.Damage.Error()

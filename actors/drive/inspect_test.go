@@ -1,9 +1,12 @@
 package drive_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -66,5 +69,43 @@ func TestInspectTellsWhatIsThereAndWritesNothing(t *testing.T) {
 	}
 	if _, err := drive.Inspect(ctx, t.TempDir(), drive.InspectQuery{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("inspection of an empty directory: %v", err)
+	}
+}
+
+// TestInspectPassesOverWhatNobodyRefersTo: a stop in the middle of an upload leaves torn frames.
+func TestInspectPassesOverWhatNobodyRefersTo(t *testing.T) {
+	dir := t.TempDir() + "/d"
+	r := newRig(t, vfs.Default, dir)
+	torn := bytes.Repeat([]byte("torn away"), 5000)
+	r.staged("never", torn, 256<<10)
+	kept := r.staged("kept", pattern(40<<10, 3), 256<<10)
+	r.commit(kept)
+	if err := r.a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := filepath.Glob(dir + "/seg/*.seg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := 0
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := bytes.Index(b, torn[:900]); i >= 0 {
+			b[i] ^= 1
+			flipped++
+			if err := os.WriteFile(name, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if flipped != 1 {
+		t.Fatalf("%d segments hold the abandoned frame", flipped)
+	}
+	in, err := drive.Inspect(context.Background(), dir, drive.InspectQuery{Key: "kept", Verify: true})
+	if err != nil || in.Damaged != 0 || in.Versions[0].Shards[0].Damage != "" {
+		t.Fatalf("%+v, %v", in, err)
 	}
 }
