@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -331,20 +332,20 @@ func TestFullDriveIsWaitedFor(t *testing.T) {
 	outside := l.released // a channel of the bubble must not leave it
 	synctest.Test(t, func(t *testing.T) {
 		l.released = make(chan struct{})
-		saved := false
+		var saved atomic.Bool
 		go func() {
 			l.SetUint64([]byte("CurrentTerm"), 7)
-			saved = true
+			saved.Store(true)
 		}()
 		time.Sleep(10 * retryFull)
-		if saved {
+		if saved.Load() {
 			t.Fatal("raft was told that its term is saved")
 		}
 		l.mu.Lock()
 		f.full = false
 		l.mu.Unlock()
 		time.Sleep(2 * retryFull)
-		if !saved {
+		if !saved.Load() {
 			t.Fatal("raft still waits though there is room")
 		}
 	})
