@@ -58,7 +58,9 @@ func (p memoryPlan) cacheSize(drives int) int64 {
 // so with the default GOMAXPROCS a few syncing drives starve a small machine and group commit
 // degenerates to one operation per sync; one P more per drive cures it.
 func (p memoryPlan) apply(drives int) (undo func()) {
-	limit := debug.SetMemoryLimit(p.Total - p.Slabs) // slabs lie outside of the heap
+	// Slabs lie outside of the heap, and so does an eighth that the runtime does not count or gives
+	// back late: stacks of threads, pages freed but not returned.
+	limit := debug.SetMemoryLimit((p.Total - p.Slabs) / 8 * 7)
 	percent := 0
 	if os.Getenv("GOGC") == "" {
 		percent = debug.SetGCPercent(gcPercent)
