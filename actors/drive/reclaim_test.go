@@ -86,7 +86,11 @@ func TestDeleteOf10000PartsAnswersAtOnceAndGoesOnAfterACrash(t *testing.T) {
 	if took := time.Since(start); took > 50*time.Millisecond {
 		t.Errorf("the delete took %v", took)
 	}
+	deadline := time.Now().Add(10 * time.Second)
 	for r.a.SegmentStats().Live > before*3/4 {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d bytes are still live", r.a.SegmentStats().Live, before)
+		}
 		time.Sleep(100 * time.Microsecond)
 	}
 	clone := mem.CrashClone(vfs.CrashCloneCfg{})

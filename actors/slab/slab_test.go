@@ -122,7 +122,11 @@ func TestIdleBuffersAreGivenBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Release()
+	deadline := time.Now().Add(10 * time.Second)
 	for p.Stats().Cached != 0 { // ends when the sweep has run
+		if time.Now().After(deadline) {
+			t.Fatalf("the sweep left %d bytes cached", p.Stats().Cached)
+		}
 		time.Sleep(time.Millisecond)
 	}
 }
