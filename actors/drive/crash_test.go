@@ -16,7 +16,6 @@ import (
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/segment"
-	"holdfast/raftfsm/cluster"
 )
 
 // model is what a drive must show: the newest version of each key, and the rest that was said.
@@ -197,7 +196,6 @@ type crasher struct {
 	t       *testing.T
 	mem     *vfs.MemFS
 	every   int
-	offset  int
 	mu      sync.Mutex // one clone at a time
 	calls   int        // guarded by mu
 	checked int        // guarded by mu
@@ -209,13 +207,27 @@ type crasher struct {
 	name   string // guarded by state
 }
 
+// begin says that an operation is under way which changes what is there to next.
+func (c *crasher) begin(name string, next *model) {
+	c.state.Lock()
+	defer c.state.Unlock()
+	c.name, c.coming = name, next
+}
+
+// end says that the operation was answered.
+func (c *crasher) end() {
+	c.state.Lock()
+	defer c.state.Unlock()
+	c.acked = c.coming
+}
+
 func (c *crasher) MaybeError(op errorfs.Op) error {
 	if op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.calls++; c.off || c.calls%c.every != c.offset%c.every || c.t.Failed() {
+	if c.calls++; c.off || c.calls%c.every != 0 || c.t.Failed() {
 		return nil
 	}
 	c.state.Lock()
@@ -366,36 +378,31 @@ func TestCrashAtEveryCall(t *testing.T) {
 	if testing.Short() {
 		every = 29
 	}
-	for offset := range 1 {
-		mem := vfs.NewCrashableMem()
-		if err := drive.FormatOn(mem, "/d", crashLabel()); err != nil {
-			t.Fatal(err)
-		}
-		c := &crasher{t: t, mem: mem, every: every, offset: offset}
-		c.acked = &model{keys: map[string]string{}, uploads: map[string]int{}}
-		c.coming = c.acked
-		r := &rig{t: t, o: drive.Options{Path: "/d", FS: errorfs.Wrap(mem, c), Label: crashLabel(), MemTable: 1 << 20}}
-		r.open()
-		for _, s := range crashScript() {
-			next := c.acked.clone()
-			s.then(next)
-			c.state.Lock()
-			c.coming, c.name = next, s.name
-			c.state.Unlock()
-			if err := s.do(r); err != nil {
-				t.Fatalf("%s: %v", s.name, err)
-			}
-			c.state.Lock()
-			c.acked = next
-			c.state.Unlock()
-		}
-		c.name = "close"
-		if err := r.a.Close(); err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("%d calls, %d crashes", c.calls, c.checked)
+	mem := vfs.NewCrashableMem()
+	if err := drive.FormatOn(mem, "/d", crashLabel()); err != nil {
+		t.Fatal(err)
 	}
-	_ = cluster.DriveID{}
+	c := &crasher{t: t, mem: mem, every: every}
+	c.acked = &model{keys: map[string]string{}, uploads: map[string]int{}}
+	c.coming = c.acked
+	r := &rig{t: t, o: drive.Options{Path: "/d", FS: errorfs.Wrap(mem, c), Label: crashLabel(), MemTable: 1 << 20}}
+	r.open()
+	for _, s := range crashScript() {
+		next := c.acked.clone()
+		s.then(next)
+		c.begin(s.name, next)
+		if err := s.do(r); err != nil {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+		c.end()
+	}
+	c.begin("close", c.acked)
+	if err := r.a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t.Logf("%d calls, %d crashes", c.calls, c.checked)
 }
 
 // atCall runs once, before the n-th call that changes the file system.
