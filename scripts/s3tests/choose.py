@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write selected.txt: the tests of ceph/s3-tests that belong to the operations Holdfast serves.
 
-    select.py PATH-OF-CHECKOUT > selected.txt
+    choose.py PATH-OF-CHECKOUT > selected.txt
 
 A test is chosen by the operations it calls, directly or through helpers of its own file, and never by
 its outcome. What is left out is printed to standard error, each with the operation that is to blame.
@@ -122,7 +122,7 @@ def marks_of(function):
 def main():
     root = pathlib.Path(sys.argv[1])
     ops = operations()
-    print("# Tests of ceph/s3-tests whose operations Holdfast serves, as select.py chooses them.")
+    print("# Tests of ceph/s3-tests whose operations Holdfast serves, as choose.py chooses them.")
     for file in ("test_s3.py", "test_headers.py"):
         path = pathlib.Path("s3tests/functional") / file
         tree = ast.parse((root / path).read_text())
