@@ -2,6 +2,7 @@ package s3api
 
 import (
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
 	"runtime/debug"
@@ -71,6 +72,8 @@ func (s *Server) malformed(rc *fasthttp.RequestCtx, err error) {
 		e = s3err.RequestHeaderSectionTooLarge.Because(nil)
 	case errors.As(err, &op) && op.Timeout():
 		e = s3err.RequestTimeout.Because(nil)
+	case err == io.ErrUnexpectedEOF: // as it is: of the body that is read ahead; a head that ends early comes wrapped
+		e = s3err.IncompleteBody.Because(nil)
 	}
 	if t := transport(rc.Conn()); t != nil {
 		t.unread.Store(true)

@@ -48,7 +48,7 @@ func TestTruncatedUploadIsIncompleteBodyAndNoObject(t *testing.T) {
 			c.send(full[:len(full)-tc.size+tc.sent])
 			c.conn.(*net.TCPConn).CloseWrite() // the client can still hear us
 			rep := c.receive("PUT")
-			if rep.status != 400 || tc.size > 8<<10 && rep.code() != "IncompleteBody" {
+			if rep.status != 400 || rep.code() != "IncompleteBody" {
 				t.Errorf("answer %d %s %v", rep.status, rep.code(), rep.err)
 			}
 			if r.stored("/bucket/cut") {
