@@ -1,6 +1,7 @@
 package s3api
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -61,6 +62,10 @@ type attributes struct {
 // page shows one page of an object's parts. S3 lists them only for objects with an additional
 // checksum; clients that go through parts want them always, and nothing speaks against it.
 func (a *attributes) page(parts []ondisk.Part) *s3xml.AttributesParts {
+	parts = slices.Clone(parts)
+	for i := range parts { // as partNumber of GET counts them, whatever numbers they were uploaded under
+		parts[i].Number = uint16(i + 1)
+	}
 	out := &s3xml.AttributesParts{Total: len(parts), Marker: a.marker, Max: a.maxParts}
 	parts, out.IsTruncated = pageOfParts(parts, a.marker, a.maxParts)
 	out.Parts = shownParts(parts)

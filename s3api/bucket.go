@@ -79,7 +79,7 @@ func createBucket(c *call) error {
 		if conf.Special {
 			return s3err.NotImplemented
 		}
-		if region = conf.LocationConstraint; !regionName(region) {
+		if region = conf.LocationConstraint; !cluster.ValidRegion(region) {
 			return s3err.InvalidLocationConstraint.With("LocationConstraint", region)
 		}
 	}
@@ -100,17 +100,6 @@ func (s *Server) takesAgain(name cluster.BucketName, region string) bool {
 	}
 	b, err := s.opts.Control.Bucket(name)
 	return err == nil && region == oldestRegion && s.regionOf(b) == oldestRegion
-}
-
-// regionName says whether s can be the name of a region. Any is taken: it is what the client
-// believes it is in, and comes back in GetBucketLocation.
-func regionName(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return false
-		}
-	}
-	return len(s) <= 32
 }
 
 // headBucket serves HeadBucket.

@@ -167,19 +167,24 @@ func (c *call) openSource() (*source, error) {
 
 // parseCopySource reads "[/]bucket/key[?versionId=..]", URL-encoded once.
 func parseCopySource(header string) (bucket, key string, err error) {
-	raw, query, _ := strings.Cut(header, "?")
+	refused := s3err.InvalidCopySource.With("ArgumentName", "x-amz-copy-source").With("ArgumentValue", header)
+	raw, query, versioned := strings.Cut(header, "?")
 	path, err := sigv4.DecodePath("/" + strings.TrimPrefix(raw, "/"))
 	if err != nil {
-		return "", "", s3err.InvalidCopySource.With("ArgumentName", "x-amz-copy-source").With("ArgumentValue", header)
+		return "", "", refused
 	}
 	bucket, key, found := strings.Cut(path[1:], "/")
 	if !found || bucket == "" || key == "" {
-		return "", "", s3err.InvalidCopySource.With("ArgumentName", "x-amz-copy-source").With("ArgumentValue", header)
+		return "", "", refused
 	}
 	if err := checkKey(key); err != nil {
 		return "", "", err
 	}
-	if version, ok := strings.CutPrefix(query, "versionId="); ok {
+	if versioned {
+		version, ok := strings.CutPrefix(query, "versionId=")
+		if !ok || strings.Contains(version, "&") {
+			return "", "", refused // also a "?" of the key that was not encoded: it would name another object
+		}
 		err = checkVersion(version, true)
 	}
 	return bucket, key, err

@@ -19,6 +19,9 @@ func deleteObject(c *call) error {
 	if err != nil {
 		return err
 	}
+	if c.req.has("if-none-match") || c.req.has("if-modified-since") || c.req.has("if-unmodified-since") {
+		return s3err.UnsupportedHeader
+	}
 	cond, err := deleteCondition{
 		match: c.req.get("if-match"),
 		mtime: c.req.get("x-amz-if-match-last-modified-time"),

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"holdfast/actors/erasureset"
@@ -211,9 +210,3 @@ func metaValue(s string) string {
 }
 
 func quoted(etag string) string { return `"` + etag + `"` }
-
-// httpDate is a time of an object as headers show it.
-func httpDate(nanos int64) string {
-	var b [len(httpTime)]byte
-	return string(time.Unix(0, nanos).UTC().AppendFormat(b[:0], httpTime))
-}

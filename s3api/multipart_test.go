@@ -148,6 +148,22 @@ func TestMultipartLimits(t *testing.T) {
 	r.want(400, "EntityTooLarge", req{method: "PUT", target: target + "?partNumber=1&uploadId=" + id, length: "5368709121", payload: "UNSIGNED-PAYLOAD", headers: expect})
 }
 
+// TestPartsAreCountedWithoutGaps: the parts that attributes show are those that partNumber reads.
+func TestPartsAreCountedWithoutGaps(t *testing.T) {
+	r := newStoreRig(t, func(o *Options) { o.Limits.MinPart = 1 })
+	const target = "/bucket/multi"
+	id := r.begin(target)
+	e1, e7 := r.part(target, id, 1, "one"), r.part(target, id, 7, "seven")
+	r.want(200, "", req{method: "POST", target: target + "?uploadId=" + id, body: strings.Replace(partList(e1, e7), "<PartNumber>2<", "<PartNumber>7<", 1)})
+	rep := r.ok(req{method: "GET", target: target + "?attributes", headers: []string{"x-amz-object-attributes: ObjectParts"}})
+	if strings.Contains(rep.body, ">7<") || !strings.Contains(rep.body, "<PartNumber>2</PartNumber>") {
+		t.Errorf("attributes: %s", rep.body)
+	}
+	if got := r.ok(req{method: "GET", target: target + "?partNumber=2"}); got.body != "seven" {
+		t.Errorf("part 2: %q", got.body)
+	}
+}
+
 func TestLargestObject(t *testing.T) {
 	r := newStoreRig(t, func(o *Options) { o.Limits.MinPart, o.Limits.MaxObject = 1, 13 })
 	const target = "/bucket/multi"

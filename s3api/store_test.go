@@ -249,6 +249,7 @@ func TestCopy(t *testing.T) {
 	for source, want := range map[string]string{
 		"/bucket/none": "NoSuchKey", "/nobody/k": "NoSuchBucket", "bucket": "InvalidArgument", "/bucket/": "InvalidArgument", "": "InvalidArgument",
 		"/bucket/%zz": "InvalidArgument", "bucket/a%20b%2Bc": "", "bucket/a%20b+c?versionId=null": "", "bucket/a%20b+c?versionId=x": "InvalidArgument",
+		"bucket/a%20b+c?foo=1": "InvalidArgument", "bucket/a%20b+c?versionId=null&foo=1": "InvalidArgument", "bucket/a%20b+c?": "InvalidArgument",
 		"bucket/a+b+c": "NoSuchKey",
 	} {
 		q := req{method: "PUT", target: "/other/y", headers: []string{"x-amz-copy-source: " + source}}
@@ -257,6 +258,16 @@ func TestCopy(t *testing.T) {
 		}
 	}
 	r.want(403, "AccessDenied", cp("/other/x", "x-amz-source-expected-bucket-owner: nobody"))
+}
+
+// TestDeleteRefusesConditionsItCannotJudge: to ignore one would delete what the client wants kept.
+func TestDeleteRefusesConditionsItCannotJudge(t *testing.T) {
+	r := newStoreRig(t)
+	r.ok(req{method: "PUT", target: "/bucket/k", body: "x"})
+	for _, h := range []string{"If-None-Match: *", "If-Modified-Since: Tue, 01 Dec 2099 00:00:00 GMT", "If-Unmodified-Since: Tue, 01 Dec 2009 00:00:00 GMT"} {
+		r.want(501, "NotImplemented", req{method: "DELETE", target: "/bucket/k", headers: []string{h}})
+	}
+	r.ok(req{method: "HEAD", target: "/bucket/k"})
 }
 
 func TestListsInPages(t *testing.T) {

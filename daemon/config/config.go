@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"holdfast/raftfsm/cluster"
 )
 
 // Config is what `holdfast server` was asked to do. Zero values are not defaults: start from Default.
@@ -89,12 +91,12 @@ func (c *Config) Validate() error {
 	case len(c.Drives) == 0:
 		return fmt.Errorf("%w: no drives given: name at least one directory, e.g. holdfast server /mnt/drive{1...4}", ErrInvalid)
 	}
-	for _, r := range []struct {
-		env string
-		r   Root
-	}{{"HOLDFAST_ROOT", c.Root}, {"HOLDFAST_ROOT_..._OLD", c.RootOld}} {
-		if err := checkRoot(r.r); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrInvalid, r.env, err)
+	if !cluster.ValidRegion(c.Region) {
+		return fmt.Errorf("%w: --region %q: at most 32 of a-z, 0-9 and \"-\"", ErrInvalid, c.Region)
+	}
+	for suffix, r := range map[string]Root{"": c.Root, "_OLD": c.RootOld} {
+		if err := checkRoot(r, "HOLDFAST_ROOT_USER"+suffix, "HOLDFAST_ROOT_PASSWORD"+suffix); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 	}
 	return nil
@@ -122,6 +124,9 @@ func (c *Config) DrivePaths() ([]string, error) {
 			out = append(out, abs)
 		}
 	}
+	if c.SetSize > len(out) {
+		return nil, fmt.Errorf("%w: --set-size %d: only %d drives are given", ErrInvalid, c.SetSize, len(out))
+	}
 	return out, nil
 }
 
@@ -148,17 +153,22 @@ func checkDomain(d string) error {
 	return nil
 }
 
-// checkRoot asks for credentials that S3 clients can carry and that are not trivially guessed.
-func checkRoot(r Root) error {
+// checkRoot asks for credentials that S3 clients can carry and that are not trivially guessed. user
+// and password are the names of their variables.
+func checkRoot(r Root, user, password string) error {
 	switch {
 	case !r.IsSet():
 		return nil
+	case r.User == "":
+		return fmt.Errorf("%s is not set beside %s", user, password)
+	case r.Password == "":
+		return fmt.Errorf("%s is not set beside %s", password, user)
 	case len(r.User) < 3:
-		return fmt.Errorf("the user needs at least 3 characters")
+		return fmt.Errorf("%s needs at least 3 characters", user)
 	case len(r.Password) < 8:
-		return fmt.Errorf("the password needs at least 8 characters")
+		return fmt.Errorf("%s needs at least 8 characters", password)
 	case strings.ContainsAny(r.User, "/,= \t\r\n"):
-		return fmt.Errorf("the user may not hold \"/\", \",\", \"=\" or white space: it is the access key of Signature V4")
+		return fmt.Errorf("%s may not hold \"/\", \",\", \"=\" or white space: it is the access key of Signature V4", user)
 	}
 	return nil
 }

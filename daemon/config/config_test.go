@@ -34,9 +34,11 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		"odd set":            {func(c *Config) { c.SetSize = 5 }, "--set-size"},
 		"inline too large":   {func(c *Config) { c.InlineLimit = 1 << 20 }, "--inline-limit"},
 		"tiny memory":        {func(c *Config) { c.Memory = 1 << 20 }, "--memory"},
-		"short password":     {func(c *Config) { c.Root = Root{"admin", "short"} }, "password"},
-		"password alone":     {func(c *Config) { c.Root = Root{"", "long enough"} }, "user"},
-		"slash in user":      {func(c *Config) { c.Root = Root{"ad/min", "long enough"} }, "HOLDFAST_ROOT"},
+		"short password":     {func(c *Config) { c.Root = Root{"admin", "2short"} }, "HOLDFAST_ROOT_PASSWORD needs"},
+		"password alone":     {func(c *Config) { c.Root = Root{"", "long enough"} }, "HOLDFAST_ROOT_USER is not set"},
+		"user alone":         {func(c *Config) { c.RootOld = Root{"admin", ""} }, "HOLDFAST_ROOT_PASSWORD_OLD is not set"},
+		"slash in user":      {func(c *Config) { c.Root = Root{"ad/min", "long enough"} }, "HOLDFAST_ROOT_USER may"},
+		"region with blank":  {func(c *Config) { c.Region = "EU west" }, "--region"},
 		"negative drain":     {func(c *Config) { c.DrainLimit = -1 }, "--drain-limit"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -46,7 +48,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 			if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tc.says) {
 				t.Fatalf("Validate = %v; want ErrInvalid that says %q", err, tc.says)
 			}
-			if tc.says == "password" && strings.Contains(err.Error(), "short") {
+			if strings.Contains(err.Error(), "2short") {
 				t.Fatalf("the error shows the password: %v", err)
 			}
 		})
@@ -58,6 +60,14 @@ func TestDrivePathsRefusesURLs(t *testing.T) {
 	c.Drives = []string{"http://node{1...4}:9000/d"}
 	if _, err := c.DrivePaths(); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "http://node1:9000/d") {
 		t.Fatalf("DrivePaths = %v; want an error that names the URL", err)
+	}
+}
+
+func TestDrivePathsRefusesASetOfMoreDrivesThanGiven(t *testing.T) {
+	c := valid()
+	c.Drives, c.SetSize = []string{"/d{1...4}"}, 6
+	if _, err := c.DrivePaths(); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "--set-size 6: only 4 drives") {
+		t.Fatalf("DrivePaths = %v", err)
 	}
 }
 

@@ -46,6 +46,9 @@ func admit(cands []candidate) (admission, error) {
 	var paths []string
 	var found []drive.Found
 	for _, c := range cands {
+		if slices.Contains(paths, c.path) {
+			return admission{}, fmt.Errorf("%w: %s is given twice", ErrDriveRefused, c.path)
+		}
 		paths, found = append(paths, c.path), append(found, c.found)
 	}
 	if err := drive.Conflict(paths, found); err != nil {
@@ -64,15 +67,12 @@ func admit(cands []candidate) (admission, error) {
 // admitBirth lets a store be born only when every place is usable: an odd one out would be left
 // behind for ever.
 func admitBirth(cands []candidate) (admission, error) {
-	for i, c := range cands {
+	for _, c := range cands {
 		switch c.found.Kind {
 		case drive.FoundFresh:
 		case drive.FoundStore: // provisional: an earlier birth died before it was committed
 		default:
 			return admission{}, fmt.Errorf("%w: %w", ErrDriveRefused, c.found.Err)
-		}
-		if slices.ContainsFunc(cands[:i], func(o candidate) bool { return o.path == c.path }) {
-			return admission{}, fmt.Errorf("%w: %s is given twice", ErrDriveRefused, c.path)
 		}
 	}
 	return admission{birth: true, present: cands}, nil

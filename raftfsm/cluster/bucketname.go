@@ -49,3 +49,14 @@ func ParseBucketName(s string) (BucketName, error) {
 	}
 	return BucketName(s), nil
 }
+
+// ValidRegion says whether s can be the name of a region: up to 32 of a-z, 0-9 and "-"; "" is none.
+// Any such name is taken: a region is what clients believe they are in.
+func ValidRegion(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return len(s) <= 32
+}
