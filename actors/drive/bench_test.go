@@ -80,7 +80,7 @@ func newBenchRig(b *testing.B, fs vfs.FS, dir string) *rig {
 }
 
 // cpuTime is what the process has used so far, flushes and compactions included.
-func cpuTime(b *testing.B) time.Duration {
+func cpuTime(b testing.TB) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		b.Fatal(err)

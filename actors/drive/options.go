@@ -50,7 +50,6 @@ type Limits struct {
 	Writers    int           // data writes at one time: 16
 	MarkDelay  time.Duration // longest time a mark waits for a batch to ride on: 20 ms
 	IdleSync   time.Duration // longest time written marks wait for a sync on an idle drive: 1 s
-	Reclaim    int64         // bytes of dead data given back per second: 1 GiB
 }
 
 // withDefaults fills the zero fields.
@@ -71,9 +70,6 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.IdleSync == 0 {
 		l.IdleSync = time.Second
-	}
-	if l.Reclaim == 0 {
-		l.Reclaim = 1 << 30
 	}
 	return l
 }

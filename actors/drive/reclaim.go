@@ -16,11 +16,13 @@ import (
 const (
 	// reclaimStep is how many shards one message gives back, so that foreground batches stay short.
 	reclaimStep = 64
+	// reclaimExtents is how many extents it gives back before it goes, the last shard's beyond it.
+	reclaimExtents = 4096
 	// reclaimPause is the least time between two messages: it bounds the rate of the job.
 	reclaimPause = 2 * time.Millisecond
 	// trimEvery and trimBudget bound how fast emptied space goes back to the file system.
 	trimEvery  = 100 * time.Millisecond
-	trimBudget = 32
+	trimBudget = 64
 	// supersededLife is longer than any attempt may live (P1): after it nobody asks any more.
 	supersededLife = 5 * time.Minute
 	forgetEvery    = time.Minute
@@ -32,6 +34,7 @@ const (
 // nothing to do, so it goes on where a crash left it.
 type reclaimer struct {
 	wake chan struct{} // capacity 1
+	from uint64        // owned by runReclaim: G rows below it were worked on in this pass
 }
 
 func (r *reclaimer) init() { r.wake = make(chan struct{}, 1) }
@@ -70,13 +73,18 @@ func (a *Actor) runReclaim() error {
 		case <-a.act.Stopping():
 			return nil
 		case <-a.reclaim.wake:
-			if err = a.collectGarbage(ctx); err == nil {
+			var more bool
+			if more, err = a.collectGarbage(ctx); more {
+				a.reclaim.wakeUp()
+			} else if err == nil {
 				err = a.purgeBuckets(ctx)
 			}
 		case <-trim.C:
 			_, err = a.store.Trim(ctx, trimBudget)
 		case <-compact.C:
-			_, err = a.store.Compact(ctx, mover{a})
+			if err = a.purgeBuckets(ctx); err == nil {
+				_, err = a.store.Compact(ctx, mover{a})
+			}
 		case <-forget.C:
 			err = a.forgetSuperseded(ctx)
 		}
@@ -93,34 +101,40 @@ type garbage struct {
 	ondisk.Garbage
 }
 
-// collectGarbage works through the G rows, oldest first, until there is none.
-func (a *Actor) collectGarbage(ctx context.Context) error {
-	for from := uint64(0); ; {
-		list, err := a.garbageFrom(from)
-		if len(list) == 0 || err != nil {
-			return err
+// collectGarbage works through the next few G rows, oldest first, and reports whether there may be
+// more: who deletes without a break must not keep trimming and compaction from their turn. A row
+// that cannot be worked on is passed over until the next pass.
+func (a *Actor) collectGarbage(ctx context.Context) (more bool, err error) {
+	list, err := a.garbageFrom(a.reclaim.from)
+	if len(list) == 0 || err != nil {
+		a.reclaim.from = 0
+		return false, err
+	}
+	a.reclaim.from = list[len(list)-1].seq + 1
+	step := &reclaimMsg{reply: newReply()}
+	for _, g := range list {
+		if g.Parts {
+			err = a.reclaimParts(ctx, g)
+		} else {
+			err = step.add(a, g.OID, g.Inline, g.seq)
 		}
-		from = list[len(list)-1].seq + 1
-		step := &reclaimMsg{reply: newReply()}
-		for _, g := range list {
-			if g.Parts {
-				err = a.reclaimParts(ctx, g)
-			} else {
-				err = step.add(a, g.OID, g.Inline, g.seq)
+		if err == nil && len(step.extents) >= reclaimExtents {
+			if err := a.reclaimStep(ctx, step); err != nil {
+				return false, err
 			}
-			if err != nil {
-				// The row stays, for the next start and for people; the others are not held up.
-				a.m.error("reclaim")
-				a.log.Error("garbage cannot be given back", "oid", g.OID.String(), "err", err)
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-			}
+			step = &reclaimMsg{reply: newReply()}
 		}
-		if err := a.reclaimStep(ctx, step); err != nil {
-			return err
+		if err != nil {
+			// The row stays, for the next start and for people; the others are not held up.
+			a.m.error("reclaim")
+			a.log.Error("garbage cannot be given back", "oid", g.OID.String(), "err", err)
+			if ctx.Err() != nil {
+				return false, ctx.Err()
+			}
 		}
 	}
+	err = a.reclaimStep(ctx, step)
+	return err == nil, err
 }
 
 // garbageFrom reads up to reclaimStep G rows.
@@ -163,7 +177,7 @@ func (a *Actor) reclaimParts(ctx context.Context, g garbage) error {
 		if err := step.add(a, ref.OID, ref.Inline, 0); err != nil {
 			return fmt.Errorf("part %d: %w", m.Parts[i].Number, err)
 		}
-		if len(step.oids) == reclaimStep {
+		if len(step.oids)+len(step.inline) >= reclaimStep || len(step.extents) >= reclaimExtents {
 			if err := a.reclaimStep(ctx, step); err != nil {
 				return err
 			}

@@ -56,6 +56,7 @@ func (w *Writer) Commit() ([]Row, error) {
 			p.g.reserved.clearAll(p.units)
 			s.reserved -= int64(p.units.n) * UnitSize
 			s.listRun(p.g)
+			s.loosen(p.g)
 		} else {
 			s.reserved -= p.bytes
 		}
@@ -178,6 +179,7 @@ func (s *Store) settle(g *seg) {
 	}
 	if g.class == ondisk.SegmentRun {
 		s.listRun(g)
+		s.loosen(g)
 	}
 	s.recycle(g)
 }

@@ -42,6 +42,7 @@ func (s *Store) newSegment(class ondisk.SegmentClass, kind int, use func(*seg)) 
 			g.virgin.setAll(units{0, s.units})
 		}
 		s.listRun(g)
+		s.loosen(g)
 	default:
 		g.tail, g.end = page, page
 		g.ahead = min(s.size, aheadStep)
@@ -63,8 +64,9 @@ func (s *Store) pickSegment(kind int) (*seg, error) {
 		return g, nil
 	}
 	s.born++
-	for no := uint32(0); ; no++ {
+	for no := s.lowest; ; no++ {
 		g := s.segs[no]
+		s.lowest = no
 		if g == nil {
 			g = &seg{no: no}
 			s.segs[no] = g

@@ -96,6 +96,7 @@ func (s *Store) fromRow(no uint32, row ondisk.SegmentRow) (*seg, error) {
 		}
 		g.nfree = s.units - n
 		s.listRun(g)
+		s.loosen(g)
 	default:
 		return bad("class", row.Class)
 	}
@@ -107,6 +108,14 @@ func (s *Store) initRun(g *seg) {
 	g.alloc, g.idle, g.punched = newBitmap(s.units), newBitmap(s.units), newBitmap(s.units)
 	g.virgin = newBitmap(s.units)
 	g.nfree = s.units
+}
+
+// loosen notes that units of a run segment came free: they take space until they are punched.
+// s.mu is held.
+func (s *Store) loosen(g *seg) {
+	if !g.lost {
+		s.loose[g.no] = g
+	}
 }
 
 // listRun keeps roomy true to nfree. s.mu is held.
@@ -206,6 +215,7 @@ func (s *Store) unreserve(g *seg, r units) {
 	g.nfree += r.n
 	s.reserved -= int64(r.n) * UnitSize
 	s.listRun(g)
+	s.loosen(g)
 }
 
 // recycle moves a segment that holds nothing any more to the free pool. s.mu is held.
@@ -222,12 +232,14 @@ func (s *Store) recycle(g *seg) {
 	g.group.drop()
 	delete(s.partial, g.no)
 	delete(s.roomy, g.no)
+	delete(s.loose, g.no)
 	if s.lastRun == g {
 		s.lastRun = nil
 	}
 	if g.lost { // its number can be born again
 		g.lost = false
 		s.born--
+		s.lowest = min(s.lowest, g.no)
 		return
 	}
 	if g.file {
@@ -240,7 +252,7 @@ func (g *seg) allocated() int64 {
 	switch g.class {
 	case ondisk.SegmentRun:
 		known := page + int64(g.alloc.count())*UnitSize
-		return max(g.written, known) - int64(g.punched.count())*UnitSize
+		return max(page, max(g.written, known)-int64(g.punched.count())*UnitSize)
 	default:
 		return max(g.written, g.ahead)
 	}

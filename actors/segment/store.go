@@ -72,6 +72,8 @@ type Store struct {
 	pack     [2]*seg         // guarded by mu: where shards are packed now, by writer class; nil if none
 	partial  map[uint32]*seg // guarded by mu: pack segments with room that nobody packs into
 	roomy    map[uint32]*seg // guarded by mu: run segments with free units
+	loose    map[uint32]*seg // guarded by mu: roomy ones whose free units may still take space
+	lowest   uint32          // guarded by mu: every number below it has a file or a row
 	lastRun  *seg            // guarded by mu: run segment that a unit was last taken from
 	epoch    uint64          // guarded by mu: grows with each release of space
 	guards   map[uint64]int  // guarded by mu: readers that are looking up rows, by epoch
@@ -110,6 +112,7 @@ func Open(o Options) (*Store, error) {
 		segs:    map[uint32]*seg{},
 		partial: map[uint32]*seg{},
 		roomy:   map[uint32]*seg{},
+		loose:   map[uint32]*seg{},
 		guards:  map[uint64]int{},
 		freeing: map[*seg]bool{},
 	}
@@ -169,6 +172,7 @@ func (s *Store) findFiles() error {
 			g.lost = true
 			delete(s.partial, no)
 			delete(s.roomy, no)
+			delete(s.loose, no)
 		}
 	}
 	return nil

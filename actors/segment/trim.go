@@ -96,49 +96,20 @@ func (s *Store) removeOne(pool int) (bool, error) {
 	}
 	g.file, g.written = false, 0
 	s.born--
+	s.lowest = min(s.lowest, g.no)
 	return true, nil
+}
+
+// hole is a run of adjacent free units of a segment.
+type hole struct {
+	g *seg
+	r units
 }
 
 // punchIdle punches runs of units that have been free for a while, or all at once.
 func (s *Store) punchIdle(ctx context.Context, budget int, all bool) (done int) {
-	type hole struct {
-		g *seg
-		r units
-	}
-	var holes []hole
 	s.mu.Lock()
-	if s.punch.off {
-		s.mu.Unlock()
-		return 0
-	}
-	for _, g := range s.roomy {
-		for i := 0; i < s.units; i++ {
-			if !g.isFree(i) {
-				continue
-			}
-			if !g.idle.has(i) {
-				g.idle.set(i)
-				if !all {
-					continue
-				}
-			}
-			if g.punched.has(i) || len(holes) >= budget {
-				continue
-			}
-			if k := len(holes) - 1; k >= 0 && holes[k].g == g && holes[k].r.first+holes[k].r.n == i {
-				holes[k].r.n++
-			} else {
-				holes = append(holes, hole{g, units{i, 1}})
-			}
-			// Reserved like a writer's, so that nobody takes it meanwhile.
-			g.reserved.set(i)
-			g.nfree--
-		}
-	}
-	for _, h := range holes {
-		h.g.writers++
-		s.listRun(h.g)
-	}
+	holes := s.takeHoles(budget, all)
 	s.mu.Unlock()
 	for _, h := range holes {
 		ok := ctx.Err() == nil && s.punchUnits(h.g.no, h.r)
@@ -159,11 +130,65 @@ func (s *Store) punchIdle(ctx context.Context, budget int, all bool) (done int) 
 	return done
 }
 
+// takeHoles reserves up to budget holes to punch, like a writer's, so that nobody takes them
+// meanwhile. It looks at some of the segments only: a big drive has tens of thousands, and writers
+// wait. One that has nothing left to punch is not looked at again before more of it comes free.
+// s.mu is held.
+func (s *Store) takeHoles(budget int, all bool) (holes []hole) {
+	const look = 256
+	if s.punch.off {
+		return nil
+	}
+	seen := 0
+	for no, g := range s.loose { // begins anywhere
+		if seen++; seen > look || len(holes) >= budget {
+			break
+		}
+		first, rest := len(holes), false
+		for i := range s.units {
+			if !g.isFree(i) || g.virgin.has(i) && !g.alloc.has(i) {
+				continue // in use, or takes nothing
+			}
+			if !g.idle.has(i) {
+				g.idle.set(i)
+				if !all {
+					rest = true
+					continue
+				}
+			}
+			if k := len(holes) - 1; k >= first && holes[k].r.first+holes[k].r.n == i {
+				holes[k].r.n++
+			} else if len(holes) < budget {
+				holes = append(holes, hole{g, units{i, 1}})
+			} else {
+				rest = true
+				break
+			}
+			g.reserved.set(i)
+			g.nfree--
+		}
+		if !rest {
+			delete(s.loose, no)
+		}
+		for range holes[first:] {
+			g.writers++
+		}
+		s.listRun(g)
+	}
+	return holes
+}
+
 func (s *Store) punchUnits(no uint32, r units) bool {
 	h, err := s.files.get(no, forWrite)
 	if err != nil {
 		return false
 	}
 	defer s.files.put(h)
-	return s.punchHole(h.file, fileName(no), r.start(), r.end()-r.start())
+	if s.punchHole(h.file, fileName(no), r.start(), r.end()-r.start()) {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.punch.off = true
+	return false
 }
