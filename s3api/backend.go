@@ -42,6 +42,14 @@ type Control interface {
 	Credential(accessKey string) (cluster.Credential, bool)
 }
 
+// Buffers are the memory of bodies on their way out, bounded for all requests together.
+type Buffers interface {
+	// Wanted receives soon after somebody began to wait for room.
+	Wanted() <-chan struct{}
+	// Waiting says whether anybody waits now.
+	Waiting() bool
+}
+
 // Health answers the probes below /-/health and their /minio/health aliases.
 type Health interface {
 	// Ready says whether this node can serve requests now; the error names what is missing.

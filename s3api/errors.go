@@ -99,6 +99,7 @@ func innerErrors() []domainError {
 		"drive.ErrUnusable":       drive.ErrUnusable,
 		"erasure.ErrSelfTest":     erasure.ErrSelfTest,
 		"erasure.ErrTooFewShards": erasure.ErrTooFewShards,
+		"object.ErrPaused":        object.ErrPaused,
 		"ondisk.ErrCorrupt":       ondisk.ErrCorrupt,
 		"ondisk.ErrNewer":         ondisk.ErrNewer,
 		"ondisk.ErrNotLabel":      ondisk.ErrNotLabel,

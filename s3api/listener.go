@@ -30,6 +30,7 @@ type listener struct {
 	net.Listener
 	conns *connSet
 	log   *slog.Logger
+	tls   bool // lies above
 
 	once   sync.Once
 	closed chan struct{}
@@ -46,7 +47,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err == nil {
-			return l.conns.add(c), nil
+			return l.conns.add(c, l.tls), nil
 		}
 		if !passing(err) {
 			return nil, err
@@ -94,8 +95,8 @@ type connSet struct {
 
 func newConnSet() *connSet { return &connSet{all: make(map[*conn]struct{})} }
 
-func (s *connSet) add(c net.Conn) *conn {
-	w := &conn{Conn: c, set: s}
+func (s *connSet) add(c net.Conn, tls bool) *conn {
+	w := &conn{Conn: c, set: s, tls: tls}
 	s.mu.Lock()
 	s.all[w] = struct{}{}
 	s.mu.Unlock()
@@ -136,6 +137,14 @@ type conn struct {
 	set    *connSet
 	unread atomic.Bool
 	once   sync.Once
+	tls    bool // lies above: a Write that ends short would break it
+
+	mu     sync.Mutex
+	limit  time.Time // guarded by mu: the write deadline that was asked for
+	broken bool      // guarded by mu: a Write is broken off
+
+	owing sync.Mutex
+	owed  []byte // guarded by owing: what a Write that was broken off said it had taken
 }
 
 // Close closes the connection, after lingering if need be.

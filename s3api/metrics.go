@@ -17,6 +17,7 @@ type metrics struct {
 	in, out  prometheus.Counter
 	rejected prometheus.Counter
 	broken   prometheus.Counter
+	paused   prometheus.Counter
 	panics   prometheus.Counter
 	parse    prometheus.Counter
 }
@@ -45,10 +46,11 @@ func newMetrics(reg prometheus.Registerer, ops []string, conns *connSet) *metric
 		out:      counter("sent_bytes_total", "Bytes of response bodies sent."),
 		rejected: counter("rejected_total", "Requests refused with SlowDown before any work was done."),
 		broken:   counter("broken_answers_total", "Answers cut short because stored data could not be read to the end."),
+		paused:   counter("paused_answers_total", "Times that an answer gave up what it held, for others that waited, because its client took nothing."),
 		panics:   counter("panics_total", "Requests ended by a programming error."),
 		parse:    counter("malformed_total", "Messages that were not acceptable HTTP."),
 	}
-	reg.MustRegister(requests, latency, m.errors, m.in, m.out, m.rejected, m.broken, m.panics, m.parse,
+	reg.MustRegister(requests, latency, m.errors, m.in, m.out, m.rejected, m.broken, m.paused, m.panics, m.parse,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: ns, Subsystem: sub,
 			Name: "requests_in_flight", Help: "Requests being served."}, func() float64 { return float64(m.inFlight.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: ns, Subsystem: sub,

@@ -251,12 +251,18 @@ func (c *call) end() {
 	}
 }
 
+// releaseSlot gives the request's slot back, if it has one.
+func (c *call) releaseSlot() {
+	if c.counted {
+		c.counted = false
+		c.srv.slots.release()
+	}
+}
+
 // finish gives back what the call holds and counts it.
 func (c *call) finish() {
 	s := c.srv
-	if c.counted {
-		s.slots.release()
-	}
+	c.releaseSlot()
 	if c.load != nil && c.load.big {
 		s.documents.release()
 	}

@@ -30,6 +30,7 @@ type Options struct {
 	Logger   *slog.Logger
 	Registry prometheus.Registerer // where the metrics of this package go
 	Gatherer prometheus.Gatherer   // what /-/metrics shows; nil = nothing
+	Buffers  Buffers               // of bodies on their way out; nil: they never run short
 	Region   string                // "" = us-east-1
 	Domains  []string              // domains below which buckets are addressed in the Host header
 	Limits   Limits
@@ -49,6 +50,7 @@ type Limits struct {
 	BodyLeast   int64
 	Write       time.Duration // longest silence of a client that is being answered
 	Patience    time.Duration // how long a copy runs before its answer begins with blanks
+	Stuck       time.Duration // silence of a client that is being answered when others wait for what its answer holds
 	Idle        time.Duration // longest rest between requests
 	MaxPut      int64         // bytes of one PUT or part
 	MaxObject   int64         // bytes of an object of many parts
@@ -61,7 +63,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Connections: 10_000, Requests: 512, Wait: 5 * time.Second, Header: 16 << 10,
 		ReadHead: 30 * time.Second, BodyIdle: 30 * time.Second, BodyWindow: time.Minute, BodyLeast: 60 << 10, Write: time.Minute,
-		Patience: 10 * time.Second, Idle: 2 * time.Minute,
+		Stuck: 250 * time.Millisecond, Patience: 10 * time.Second, Idle: 2 * time.Minute,
 		MaxPut: 5 << 30, MaxObject: 5 << 40, MinPart: 5 << 20, MaxParts: 10_000,
 	}
 }
@@ -81,6 +83,7 @@ func (l Limits) orDefault() Limits {
 	pick(&l.BodyLeast, d.BodyLeast)
 	pick(&l.Write, d.Write)
 	pick(&l.Patience, d.Patience)
+	pick(&l.Stuck, d.Stuck)
 	pick(&l.Idle, d.Idle)
 	pick(&l.MaxPut, d.MaxPut)
 	pick(&l.MaxObject, d.MaxObject)
@@ -118,6 +121,7 @@ type Server struct {
 	verifier  *sigv4.Verifier
 	slots     *slots
 	documents *slots // for big request documents
+	relief    *relief
 	faults    throttle.Throttle
 	conns     *connSet
 	calls     sync.Pool
@@ -157,6 +161,7 @@ func New(o Options) (*Server, error) {
 		return c.SecretKey, ok
 	})
 	s.base, s.cancel = context.WithCancel(context.Background())
+	s.relief = newRelief(o.Buffers, s.slots, s.limits.Stuck)
 	s.http = s.newHTTP()
 	o.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "holdfast", Subsystem: "s3",
 		Name: "connections_refused_total", Help: "Connections refused because too many were open."},
@@ -197,7 +202,9 @@ func (s *Server) Serve(ln net.Listener) error {
 
 // ServeTLS is Serve with TLS.
 func (s *Server) ServeTLS(ln net.Listener, certs *Certificates) error {
-	return s.serveOn(tls.NewListener(newListener(ln, s.conns, s.log), certs.Config()))
+	inner := newListener(ln, s.conns, s.log)
+	inner.tls = true
+	return s.serveOn(tls.NewListener(inner, certs.Config()))
 }
 
 func (s *Server) serveOn(ln net.Listener) error {
@@ -228,6 +235,7 @@ func (s *Server) register(ln net.Listener) bool {
 	}
 	s.listeners = append(s.listeners, ln)
 	s.serving.Add(1)
+	s.relief.start()
 	return true
 }
 
@@ -253,6 +261,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.closeListeners()
 	err := s.http.ShutdownWithContext(ctx)
 	s.cancel()
+	s.relief.close()
 	s.conns.closeAll() // fasthttp leaves connections running when ctx is done
 	done := make(chan struct{})
 	go func() { s.serving.Wait(); close(done) }()
@@ -286,12 +295,14 @@ func newHostID() string {
 
 // slots bounds the requests that are served at the same time.
 type slots struct {
-	free chan struct{}
-	wait time.Duration
+	free    chan struct{}
+	wait    time.Duration
+	wanted  chan struct{} // capacity 1: receives soon after somebody began to wait
+	waiting atomic.Int64
 }
 
 func newSlots(n int, wait time.Duration) *slots {
-	return &slots{free: make(chan struct{}, n), wait: wait}
+	return &slots{free: make(chan struct{}, n), wait: wait, wanted: make(chan struct{}, 1)}
 }
 
 // take gets a slot, waiting for one if need be.
@@ -299,6 +310,12 @@ func (s *slots) take(ctx context.Context) bool {
 	select {
 	case s.free <- struct{}{}:
 		return true
+	default:
+	}
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
+	select {
+	case s.wanted <- struct{}{}:
 	default:
 	}
 	timer := time.NewTimer(s.wait)
@@ -313,6 +330,8 @@ func (s *slots) take(ctx context.Context) bool {
 }
 
 func (s *slots) release() { <-s.free }
+
+func (s *slots) waited() bool { return s.waiting.Load() > 0 }
 
 func (s *slots) full() bool { return len(s.free) == cap(s.free) }
 

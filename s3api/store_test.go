@@ -37,8 +37,8 @@ func newStoreRig(t testing.TB, change ...func(*Options)) *rig {
 	return r
 }
 
-// newStore returns the real coordinator over four drives in memory.
-func newStore(t testing.TB) *erasureset.Store {
+// newStore returns the real coordinator over four drives in memory; change may alter its options.
+func newStore(t testing.TB, change ...func(*erasureset.Options)) *erasureset.Store {
 	t.Helper()
 	mems := make(map[cluster.DriveID]*drivetest.Mem)
 	list := make([]cluster.Drive, 4)
@@ -51,11 +51,15 @@ func newStore(t testing.TB) *erasureset.Store {
 		t.Fatal(err)
 	}
 	slabs := slab.New(slab.Config{Budget: 128 << 20, Wait: 2 * time.Second})
-	store, err := erasureset.New(erasureset.Options{
+	o := erasureset.Options{
 		Drives:   func(id cluster.DriveID) drive.Drive { return mems[id] },
 		Topology: func() *cluster.Topology { return topo },
 		Slabs:    slabs, MarkInterval: time.Millisecond, ResolveEvery: -1, CollectEvery: -1,
-	})
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	store, err := erasureset.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -161,7 +161,9 @@ type Handle interface {
 	Close() error
 }
 
-// Stream is a body on its way out. It also serves as the source of a copy.
+// Stream is a body on its way out. It also serves as the source of a copy. A writer that cannot
+// take more for a while may answer Write with object.ErrPaused and the bytes taken so far: WriteTo
+// gives all buffers back and returns it, and the next WriteTo reads what was not taken anew.
 type Stream interface {
 	io.Reader
 	io.WriterTo

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"holdfast/actors/drive"
@@ -243,10 +244,21 @@ type stream struct {
 	owned  bool  // the runs' sources end with the stream
 	all    []run
 
-	cur   *rowData
-	ahead chan fetchedRow // capacity 1; nil: nothing is read ahead
-	err   error
+	cur    *rowData
+	at     job             // what is left of cur
+	ahead  chan fetchedRow // capacity 1; nil: nothing is read ahead
+	behind job             // what is read ahead
+	again  []job           // taken back when the stream was paused, in order
+	shy    int64           // bytes to send in small pieces before rows are read whole, and ahead, again
+	err    error
 }
+
+// After a pause a stream takes buffers for shyPiece bytes at a time, until its client has taken
+// shyBytes without another one.
+const (
+	shyPiece = 256 << 10
+	shyBytes = 16 << 20
+)
 
 type fetchedRow struct {
 	row *rowData
@@ -263,12 +275,26 @@ func newStream(ctx context.Context, runs []run, owned bool) *stream {
 	return &stream{ctx: ctx, cancel: cancel, runs: runs, all: runs, owned: owned}
 }
 
-// next cuts the next job off the runs.
+// next cuts the next job off what was taken back, or off the runs.
 func (st *stream) next() (job, bool) {
+	j, ok := st.row()
+	if ok && st.shy > 0 && j.to-j.from > shyPiece {
+		rest := j
+		j.to = j.from + shyPiece
+		rest.from = j.to
+		st.again = slices.Insert(st.again, 0, rest)
+	}
+	return j, ok
+}
+
+// row is the next job without regard to its size.
+func (st *stream) row() (job, bool) {
+	if len(st.again) > 0 {
+		j := st.again[0]
+		st.again = st.again[1:]
+		return j, true
+	}
 	for len(st.runs) > 0 && st.runs[0].from >= st.runs[0].to {
-		if st.owned {
-			st.runs[0].src.close()
-		}
 		st.runs = st.runs[1:]
 	}
 	if len(st.runs) == 0 {
@@ -305,16 +331,54 @@ func (st *stream) fill(wait patience) error {
 		st.err = got.err
 		return st.err
 	}
-	st.cur = got.row
+	st.cur, st.at = got.row, got.job
+	st.closeBefore(got.job.src)
+	if st.shy > 0 {
+		return nil
+	}
 	if j, ok := st.next(); ok {
 		ahead := make(chan fetchedRow, 1)
-		st.ahead = ahead
+		st.ahead, st.behind = ahead, j
 		go func() {
 			row, err := j.src.readRow(st.ctx, j, waitNever)
 			ahead <- fetchedRow{row, j, err}
 		}()
 	}
 	return nil
+}
+
+// closeBefore closes the sources of parts that were sent to their end.
+func (st *stream) closeBefore(src *source) {
+	for st.owned && len(st.all) > 0 && st.all[0].src != src {
+		st.all[0].src.close()
+		st.all = st.all[1:]
+	}
+}
+
+// took counts n bytes of the present row as sent.
+func (st *stream) took(n int) {
+	if st.cur.pieces[0] = st.cur.pieces[0][n:]; len(st.cur.pieces[0]) == 0 {
+		st.cur.pieces = st.cur.pieces[1:]
+	}
+	st.at.from += int64(n)
+	st.shy = max(st.shy-int64(n), 0)
+}
+
+// pause gives all buffers back. What was not sent is read again when the stream goes on.
+func (st *stream) pause() {
+	st.cur.release() // first: the row behind it may be long in coming
+	st.cur = nil
+	if st.ahead != nil {
+		if got := <-st.ahead; got.row != nil {
+			got.row.release()
+		}
+		st.ahead = nil
+		st.again = slices.Insert(st.again, 0, st.behind)
+	}
+	if st.at.from < st.at.to {
+		st.again = slices.Insert(st.again, 0, st.at)
+	}
+	st.shy = shyBytes
 }
 
 // WriteTo sends what is left.
@@ -332,11 +396,15 @@ func (st *stream) WriteTo(w io.Writer) (int64, error) {
 		for len(st.cur.pieces) > 0 {
 			n, err := w.Write(st.cur.pieces[0])
 			sent += int64(n)
+			st.took(n)
+			if errors.Is(err, object.ErrPaused) {
+				st.pause()
+				return sent, err
+			}
 			if err != nil {
 				st.err = err
 				return sent, err
 			}
-			st.cur.pieces = st.cur.pieces[1:]
 		}
 		st.cur.release()
 		st.cur = nil
@@ -357,9 +425,7 @@ func (st *stream) Read(p []byte) (int, error) {
 		}
 	}
 	n := copy(p, st.cur.pieces[0])
-	if st.cur.pieces[0] = st.cur.pieces[0][n:]; len(st.cur.pieces[0]) == 0 {
-		st.cur.pieces = st.cur.pieces[1:]
-	}
+	st.took(n)
 	return n, nil
 }
 

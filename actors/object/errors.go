@@ -27,6 +27,9 @@ var (
 	// ErrBusy is returned when so many mailboxes are full, or the memory budget is so far used, that
 	// the operation was not begun. It means load and nothing else.
 	ErrBusy = errors.New("too busy")
+	// ErrPaused is returned by a writer that an object's body is sent to and that takes nothing for
+	// now: the sender gives its buffers back, passes the error on, and can be called again to go on.
+	ErrPaused = errors.New("paused")
 	// ErrDamaged is returned when fewer than k shards of an object pass their checksums.
 	ErrDamaged = errors.New("object is damaged beyond repair")
 	// ErrInvalidPart is returned when a completed part list names a part that is absent or whose ETag differs.

@@ -37,7 +37,8 @@ type Config struct {
 
 // Pool is a budget of buffers.
 type Pool struct {
-	cfg Config
+	cfg    Config
+	wanted chan struct{} // capacity 1
 
 	mu       sync.Mutex
 	free     [len(classes)][]idleBuf // guarded by mu; newest last
@@ -83,7 +84,7 @@ func New(cfg Config) *Pool {
 	if cfg.Idle <= 0 {
 		cfg.Idle = 5 * time.Second
 	}
-	return &Pool{cfg: cfg}
+	return &Pool{cfg: cfg, wanted: make(chan struct{}, 1)}
 }
 
 // Acquire returns one buffer for size bytes of data.
@@ -154,7 +155,21 @@ func (p *Pool) book(ctx context.Context, need int64, wait time.Duration) error {
 	w := &waiter{need: need, ready: make(chan struct{})}
 	p.waiters = append(p.waiters, w)
 	p.mu.Unlock()
+	select {
+	case p.wanted <- struct{}{}:
+	default:
+	}
 	return p.await(ctx, w, wait)
+}
+
+// Wanted receives soon after somebody began to wait for room. It is for one receiver.
+func (p *Pool) Wanted() <-chan struct{} { return p.wanted }
+
+// Waiting says whether anybody waits for room now.
+func (p *Pool) Waiting() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.waiters) > 0
 }
 
 // await waits for a grant.

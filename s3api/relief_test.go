@@ -1,0 +1,143 @@
+package s3api
+
+import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/actors/erasureset"
+	"holdfast/actors/slab"
+)
+
+// reliefRig is a server whose read buffers last for one answer, and an object that no socket's
+// buffers can take.
+func reliefRig(t *testing.T, limits Limits) (r *rig, reads *slab.Pool, body string) {
+	reads = slab.New(slab.Config{Budget: 3 << 20, Wait: 15 * time.Second})
+	store := newStore(t, func(o *erasureset.Options) { o.ReadSlabs = reads })
+	r = newRig(t, store, func(o *Options) {
+		o.Buffers = reads
+		o.Limits = limits
+		o.Limits.Stuck = 20 * time.Millisecond
+	})
+	t.Cleanup(func() {
+		eventually(t, "all buffers are back", func() bool { return reads.Stats().InUse == 0 })
+		reads.Close()
+	})
+	r.makeBucket("bucket")
+	body = sample(24 * mib)
+	r.ok(req{method: "PUT", target: "/bucket/big", body: body})
+	return r, reads, body
+}
+
+// stalled is a connection that asked for the object and reads nothing yet.
+func (r *rig) stalled(wrap func(net.Conn) net.Conn) *client {
+	c := r.dial()
+	if wrap != nil {
+		c.conn = wrap(c.conn)
+		c.br = bufio.NewReader(c.conn)
+	}
+	c.send(req{method: "GET", target: "/bucket/big"}.text(r.t))
+	return c
+}
+
+// finish reads the rest of an answer.
+func (c *client) finish(want string) {
+	c.t.Helper()
+	resp, err := http.ReadResponse(c.br, &http.Request{Method: "GET"})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil || string(got) != want {
+		c.t.Errorf("a client that was left for a while got %d of %d bytes: %v", len(got), len(want), err)
+	}
+}
+
+func TestStuckReadersGiveTheirBuffersBack(t *testing.T) {
+	r, reads, body := reliefRig(t, Limits{Write: time.Minute})
+	var slow []*client
+	for range 4 {
+		slow = append(slow, r.stalled(nil))
+	}
+	eventually(t, "clients hold the buffers", func() bool { return reads.Stats().InUse > 0 })
+	for range 2 {
+		if get := r.ok(req{method: "GET", target: "/bucket/big"}); get.body != body {
+			t.Errorf("a reader beside stuck ones got %d of %d bytes", len(get.body), len(body))
+		}
+	}
+	for _, c := range slow {
+		c.finish(body)
+	}
+}
+
+func TestStuckReadersGiveTheirBuffersBackUnderTLS(t *testing.T) {
+	r, reads, body := reliefRig(t, Limits{Write: time.Minute})
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	pool := writeCert(t, certFile, keyFile, "one.test")
+	certs, err := LoadCertificates(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- r.srv.ServeTLS(ln, certs) }()
+	plain := r.addr
+	r.addr = ln.Addr().String()
+	var slow []*client
+	for range 4 {
+		slow = append(slow, r.stalled(func(c net.Conn) net.Conn {
+			return tls.Client(c, &tls.Config{ServerName: "one.test", RootCAs: pool})
+		}))
+	}
+	r.addr = plain
+	eventually(t, "clients hold the buffers", func() bool { return reads.Stats().InUse > 0 })
+	if get := r.ok(req{method: "GET", target: "/bucket/big"}); get.body != body {
+		t.Errorf("a reader beside stuck ones got %d of %d bytes", len(get.body), len(body))
+	}
+	page := r.ok(req{method: "GET", target: "/-/metrics", key: "-"})
+	if strings.Contains(page.body, "\nholdfast_s3_paused_answers_total 0\n") {
+		t.Error("no answer was paused: this test shows nothing")
+	}
+	for _, c := range slow {
+		c.finish(body)
+	}
+	ln.Close()
+	if err := <-served; err != nil {
+		t.Errorf("ServeTLS: %v", err)
+	}
+}
+
+func TestStuckReadersGiveTheirSlotsBack(t *testing.T) {
+	r, _, body := reliefRig(t, Limits{Write: time.Minute, Requests: 2, Wait: 15 * time.Second})
+	slow := []*client{r.stalled(nil), r.stalled(nil)}
+	eventually(t, "both slots are taken", r.srv.slots.full)
+	r.ok(req{method: "PUT", target: "/bucket/small", body: "small"})
+	for _, c := range slow {
+		c.finish(body)
+	}
+}
+
+// TestStuckReaderEnds: a client that never takes the rest is cut, also while its answer is paused.
+func TestStuckReaderEnds(t *testing.T) {
+	r, reads, body := reliefRig(t, Limits{Write: 2 * time.Second})
+	c := r.stalled(nil)
+	eventually(t, "the client holds buffers", func() bool { return reads.Stats().InUse > 0 })
+	if get := r.ok(req{method: "GET", target: "/bucket/big"}); get.body != body {
+		t.Errorf("a reader beside a stuck one got %d of %d bytes", len(get.body), len(body))
+	}
+	eventually(t, "the stuck client is cut", func() bool { return r.srv.metrics.inFlight.Load() == 0 })
+	if rest, err := io.ReadAll(c.br); err == nil && len(rest) >= len(body) {
+		t.Error("a stuck client got everything")
+	}
+}
