@@ -214,18 +214,19 @@ func (c *call) finishUpload(up *ondisk.Upload, v *erasureset.Info, want []erasur
 	sum := checksum.NewCombiner(up.Checksum, !up.FullObj)
 	for i := range have {
 		value := sumOf(have[i].Checksums, up.Checksum)
-		if value == nil || !sum.Add(value, have[i].Size) {
+		named := up.FullObj || sumOf(want[i].Checksums, up.Checksum) != nil
+		if value == nil || !named || !sum.Add(value, have[i].Size) {
 			return s3err.InvalidRequest.Msg("The upload was created using a %s checksum. The complete request must include the checksum for each part. It was missing for part %d in the request.",
 				checksum.Name(up.Checksum), have[i].Number)
 		}
 	}
 	v.Checksums = []ondisk.Checksum{sum.Checksum()}
 	if s := c.req.get(checksum.Header(up.Checksum)); s != "" {
-		value, _, err := checksum.DecodeObject(up.Checksum, s)
+		value, parts, err := checksum.DecodeObject(up.Checksum, s)
 		if err != nil {
 			return checksum.Malformed(up.Checksum)
 		}
-		if string(value) != string(v.Checksums[0].Value) {
+		if string(value) != string(v.Checksums[0].Value) || parts != 0 && (up.FullObj || parts != len(have)) {
 			return checksum.Mismatch(up.Checksum)
 		}
 	}

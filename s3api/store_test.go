@@ -395,6 +395,8 @@ func TestBuckets(t *testing.T) {
 	r.want(400, "InvalidBucketName", req{method: "PUT", target: "/Alpha"})
 	r.want(400, "MalformedXML", req{method: "PUT", target: "/gamma", body: "nonsense"})
 	r.want(400, "InvalidLocationConstraint", req{method: "PUT", target: "/gamma", body: "<CreateBucketConfiguration><LocationConstraint>No Where</LocationConstraint></CreateBucketConfiguration>"})
+	r.ok(req{method: "PUT", target: "/old-name", body: "<CreateBucketConfiguration><LocationConstraint>EU</LocationConstraint></CreateBucketConfiguration>"})
+	r.want(204, "", req{method: "DELETE", target: "/old-name"})
 	west := "<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>"
 	r.ok(req{method: "PUT", target: "/gamma", body: west})
 	for _, again := range []req{{target: "/gamma"}, {target: "/gamma", body: west}, {target: "/alpha", body: west}} {

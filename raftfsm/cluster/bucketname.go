@@ -50,9 +50,13 @@ func ParseBucketName(s string) (BucketName, error) {
 	return BucketName(s), nil
 }
 
-// ValidRegion says whether s can be the name of a region: up to 32 of a-z, 0-9 and "-"; "" is none.
-// Any such name is taken: a region is what clients believe they are in.
+// ValidRegion says whether s can be the name of a region: up to 32 of a-z, 0-9 and "-", or "EU", the
+// one old name (API reference, CreateBucket: LocationConstraint); "" is none. Any such name is taken:
+// a region is what clients believe they are in.
 func ValidRegion(s string) bool {
+	if s == "EU" {
+		return true
+	}
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
 			return false
