@@ -17,6 +17,10 @@ const (
 	lengthMissing = -2 // neither Content-Length nor Transfer-Encoding
 )
 
+// maxHeaders bounds the header fields of a request: checking a signature compares each signed name
+// with each field before anybody has proved who they are.
+const maxHeaders = 256
+
 // request is one HTTP request in our own memory: fasthttp's buffers are reused as soon as the
 // handler returns, so everything is copied here once and nothing past this point sees them.
 // The strings share one allocation. Names of headers are lower case, values are trimmed.
@@ -77,6 +81,9 @@ func lowerNames(b []byte) {
 // bare line feeds and folded lines.
 func (r *request) parseFields(block string) error {
 	for block != "" {
+		if len(r.Headers) == maxHeaders {
+			return s3err.RequestHeaderSectionTooLarge
+		}
 		line, rest, found := strings.Cut(block, "\r\n")
 		if line == "" {
 			break

@@ -227,6 +227,18 @@ func TestUnknownRequests(t *testing.T) {
 	}
 }
 
+// TestHeaderFieldsAreBounded: the work of checking a signature grows with fields times signed names.
+func TestHeaderFieldsAreBounded(t *testing.T) {
+	r := newRig(t, newMem())
+	r.makeBucket("bucket")
+	var many []string
+	for i := range maxHeaders {
+		many = append(many, fmt.Sprintf("x-amz-meta-%d: 1", i))
+	}
+	r.ok(req{method: "PUT", target: "/bucket/k", body: "v", headers: many[:maxHeaders-16]})
+	r.want(400, "RequestHeaderSectionTooLarge", req{method: "PUT", target: "/bucket/k", body: "v", headers: many})
+}
+
 func TestHeadersOfWhatIsMissingAreRefused(t *testing.T) {
 	r := newRig(t, newMem())
 	r.makeBucket("bucket")

@@ -34,6 +34,8 @@ var (
 	ErrNotDirectory = errors.New("not a directory")
 	// ErrForeign is returned when a directory holds files that are not Holdfast's.
 	ErrForeign = errors.New("directory holds something else")
+	// ErrNoStore is returned when a directory that shall be looked at has no FORMAT.
+	ErrNoStore = errors.New("no Holdfast drive here")
 	// ErrUnusable is returned when a directory cannot be read and written.
 	ErrUnusable = errors.New("directory cannot be used")
 	// ErrInUse is returned when a drive is open already, here or in another process.

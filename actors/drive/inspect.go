@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -135,7 +136,9 @@ func (in *inspector) damage(format string, args ...any) {
 }
 
 func (in *inspector) run() (err error) {
-	if in.Label, err = readLabel(in.fs, in.dir); err != nil {
+	if in.Label, err = readLabel(in.fs, in.dir); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w (is it mounted?): %w", ErrNoStore, err)
+	} else if err != nil {
 		return err
 	}
 	in.InUse = vfs.Root(in.q.FS) == vfs.Default && isLocked(in.dir)

@@ -101,6 +101,12 @@ func TestDriveInspect(t *testing.T) {
 		}
 	}
 	code, out, _ = run("drive", "inspect", "--json", nd.Dirs[2])
+	if code, out, _ := run("drive", "inspect", nd.Dirs[2]); code != exitOK || !strings.Contains(out, "the data was not read (--verify does)") {
+		t.Errorf("without --verify: exit %d, %s", code, out)
+	}
+	if code, _, errs := run("drive", "inspect", t.TempDir()); code != exitFailure || !strings.Contains(errs, "no Holdfast drive here (is it mounted?)") {
+		t.Errorf("an empty directory: exit %d, %s", code, errs)
+	}
 	var doc map[string]any
 	if err := json.Unmarshal([]byte(out), &doc); err != nil || code != exitOK || doc["Label"] == nil {
 		t.Errorf("JSON: exit %d, %v", code, err)

@@ -48,7 +48,7 @@ running server changes meanwhile may show as damage. The exit code is 1 if damag
 			if asJSON {
 				err = printJSON(out, in)
 			} else {
-				err = printInspection(out, in, key != "")
+				err = printInspection(out, in, key != "", verify)
 			}
 			if err == nil && in.Damaged > 0 {
 				err = fmt.Errorf("drive %s: %d damaged places", args[0], in.Damaged)
@@ -63,7 +63,7 @@ running server changes meanwhile may show as damage. The exit code is 1 if damag
 }
 
 // printInspection prints for people: one block for each subject, aligned.
-func printInspection(out io.Writer, in *node.Inspected, key bool) error {
+func printInspection(out io.Writer, in *node.Inspected, key, verified bool) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	l := in.Label
 	fmt.Fprintf(w, "drive\t%s\npath\t%s\ncluster\t%s\ncreated\t%s\n", l.Drive, in.Path, l.Cluster, l.Created.Format(time.RFC3339))
@@ -88,8 +88,12 @@ func printInspection(out io.Writer, in *node.Inspected, key bool) error {
 	if more := in.Damaged - len(in.Damage); more > 0 {
 		fmt.Fprintf(w, "DAMAGE\t%d more\n", more)
 	}
-	if in.Damaged == 0 {
+	switch {
+	case in.Damaged > 0:
+	case verified || key:
 		fmt.Fprintf(w, "damage\tnone found\n")
+	default:
+		fmt.Fprintf(w, "damage\tnone found in the index; the data was not read (--verify does)\n")
 	}
 	return w.Flush()
 }
