@@ -202,10 +202,10 @@ func (m *dropMsg) apply(b *batch) error {
 	set := a.set(m.set)
 	view := b.view(m.key, rows, &set, m.ref)
 	verdict := quorum.Kill(&view, m.ref)
-	if verdict == quorum.KillHeld {
+	if verdict == quorum.KillHeld || verdict == quorum.KillUnknown {
 		return a.wrap(fmt.Errorf("drop: %w", ErrHeld))
 	}
-	if !quorum.IsAttempt(view.Dead, m.ref) {
+	if !view.Dead {
 		state := a.keyState(m.key)
 		state.Dead = append(slices.Clone(state.Dead), ondisk.Attempt{TS: m.ref.TS, Write: m.ref.Write, Epoch: set.Epoch})
 		b.setKeyState(m.key, state)

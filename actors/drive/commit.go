@@ -123,7 +123,7 @@ func (m *commitMsg) apply(b *batch) error {
 	}
 	view := b.view(req.Key, rows, &set, req.Ref)
 	view.Holds = rows.holds(req.Ref, req.Rev)
-	v := quorum.Accept(&view, req.Ref)
+	v := quorum.Accept(&view, quorum.Plain(req.Ref))
 	m.out = CommitReply{Accepted: v.Accepted, Highest: v.Highest, Batch: b.num}
 	if !v.Accepted || v.Repeat {
 		return nil
@@ -162,11 +162,10 @@ func (b *batch) view(key object.Key, rows *keyRows, set *ondisk.SetRow, ref obje
 		Newest:     rows.newest(),
 		Holds:      rows.has(ref),
 		Stable:     !pending,
-		Promise:    state.Promise,
-		Floor:      state.Floor,
+		Promise:    quorum.Ballot{TS: state.Promise},
 		GCFloor:    set.GCFloor,
-		Dead:       state.Dead,
-		Superseded: state.Superseded,
+		Dead:       quorum.IsAttempt(state.Dead, ref),
+		Superseded: quorum.IsAttempt(state.Superseded, ref),
 		Highest:    object.Stamp(a.clocks.Load()),
 		Now:        object.StampAt(a.o.Clock()),
 	}

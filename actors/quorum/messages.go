@@ -65,7 +65,7 @@ const (
 	ReqPrepare
 	// ReqStage: shard data is here; nothing is decided. Reply: Highest, for the stamp.
 	ReqStage
-	// ReqCommit: Version, Ballot. Offers a version or revision. A plain write's Ballot is its Ref.
+	// ReqCommit: Version, Ballot, Decision. Offers a version or revision. A plain write's Ballot is its Ref.
 	// OK: durably accepted.
 	ReqCommit
 	// ReqMark: Version (Ref, Rev, Null), Missed. The version is chosen (I10). No reply is awaited.
@@ -76,21 +76,22 @@ const (
 	ReqDrop
 	// ReqCollect: Version names a tombstone, or purged revision, that all members hold stable and synced (I18).
 	ReqCollect
-	// ReqForget: what the key remembers beside its versions may go, as far as it is over (I18).
+	// ReqForget: Floor, the highest ballot that any member remembers of the key. Promise, decision and
+	// marks may go if the drive's horizon has passed it: all members are in sync and nothing is in doubt (I18).
 	ReqForget
 	// ReqToken: opens a heal token on the target (I19). Reply: Token.
 	ReqToken
-	// ReqHeal: Token, Versions (stable ones), Dead (proved), Promise. Copies what others hold. OK: taken.
+	// ReqHeal: Token, Versions (stable ones), Dead (proved), Promised, Decision. Copies what others hold. OK: taken.
 	ReqHeal
 	// ReqHinted: Version, Missed. The members in Missed have got the version: their hints go.
 	ReqHinted
 	// ReqFetch: Version. One piece of a pinned shard. OK: it was there.
 	ReqFetch
-	// ReqUnpin: Version. Ends a pin.
+	// ReqUnpin: Versions, as they were reported. Ends their pins.
 	ReqUnpin
 	// ReqUpload: Upload. Opens a multipart upload.
 	ReqUpload
-	// ReqDropUpload: Upload, Ballot. Ends it without a version (abort).
+	// ReqDropUpload: Upload, Ballot, Decision. Ends it without a version (abort).
 	ReqDropUpload
 	// ReqAdopt: Config, Member. The set has a new epoch. OK: adopted durably.
 	ReqAdopt
@@ -113,6 +114,8 @@ type Request struct {
 	Fence
 	Key      object.Key
 	Ballot   Ballot
+	Decision Decision
+	Promised Ballot
 	Version  Version
 	Versions []Version
 	Attempt  Attempt
@@ -143,14 +146,15 @@ const (
 
 // Reply is a drive's answer. Its slices alias the drive's state and are valid until its next step.
 type Reply struct {
-	Kind    RequestKind
-	Refused Refusal
-	Config  SetConfig // RefusedEpoch
-	OK      bool
-	Ahead   bool         // refused because the stamp lies too far ahead (I22)
-	Judge   bool         // the slot is in sync: the answer is evidence (I15)
-	Highest object.Stamp // highest stamp that a next attempt must exceed
-	Promise Ballot
+	Kind     RequestKind
+	Refused  Refusal
+	Config   SetConfig // RefusedEpoch
+	OK       bool
+	Ahead    bool         // refused because the stamp lies too far ahead (I22)
+	Judge    bool         // the slot is in sync: the answer is evidence (I15)
+	Highest  object.Stamp // highest stamp that a next attempt must exceed
+	Promise  Ballot
+	Decision Decision
 	// Versions: newest first. Complete: nothing older is held. Otherwise older ones are unknown.
 	Versions []Version
 	Complete bool
@@ -160,6 +164,16 @@ type Reply struct {
 	Kill     KillVerdict
 	Token    uint64
 	Floor    object.Stamp
+}
+
+// Decision is what a prepared operation found before it committed under Ballot: the newest chosen
+// revision was (Ref, Rev), or nothing if Ref is zero. Since k members had promised Ballot, nothing
+// newer with a lower ballot was chosen, nor ever will be; without this trace its remains could be
+// finished after all, behind a decision that did not know them (P7).
+type Decision struct {
+	Ballot Ballot
+	Ref    object.VersionRef
+	Rev    object.Stamp
 }
 
 // DeadMark is a drive's oath never to accept an attempt. Proven: k of them were seen (I7).

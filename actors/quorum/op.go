@@ -82,7 +82,9 @@ const (
 type Result struct {
 	Status  Status
 	Version Version // what was written, or read
-	// Versions is the whole resolved list, for a Get that asked for it.
+	// Cut: a drive that answered had lost the shard it was streaming (I21).
+	Cut bool
+	// Versions is the whole resolved list, of a Settle.
 	Versions []Version
 }
 

@@ -1,40 +1,64 @@
 package quorum
 
 import (
+	"cmp"
 	"slices"
 
 	"holdfast/actors/object"
 )
 
-// Seen is one version in a drive's report.
+// Seen is one revision of a version in a drive's report.
 type Seen struct {
 	Ref    object.VersionRef
 	Rev    object.Stamp
 	Stable bool
+	Purged bool   // the revision removes its version: readers look below it
+	Null   bool   // the null version: hides older null ones
+	Ballot Ballot // highest one under which it was accepted
+	// Seats are the epochs in which it was accepted. Nil: the present one, in a set that does not move.
+	Seats []Seat
 }
 
-// tally is what the answers say of one version.
+// tally is what the answers say of one revision.
 type tally struct {
 	ref             object.VersionRef
 	rev             object.Stamp
+	ballot          Ballot
+	purged, null    bool
 	holders, stable Slots
+	seats           []count // nil: the holders count
+}
+
+// count is how many drives accepted a revision in one epoch.
+type count struct {
+	seat     Seat // of one of them
+	old, new int
 }
 
 // Read finds the version that a key's readers may see. It asks k slots, and the others only when
 // those do not settle it. GET, HEAD, copies, conditions and lists use it alike (I32).
 type Read struct {
-	Shape
+	SetConfig
+	off      Rules
 	usable   Slots // believed to answer, asked first
 	asked    Slots
 	answered Slots // gave evidence
 	unknown  Slots // erred: neither present nor absent (I15)
 	versions []tally
 	few      [4]tally // first home of versions
+	decision Decision // the highest told
+	ends     []end    // of answers that are no whole lists
 
 	// Condemned says of an attempt that this coordinator has begun to kill it, on proof that it
 	// cannot reach W. It is never finished afterwards: a kill that was given up may still arrive
 	// (research on the protocol: "the kill belongs to its ballot", P5). Nil: none.
 	Condemned func(object.VersionRef) bool
+}
+
+// end is the oldest version that a slot's answer speaks of.
+type end struct {
+	slot int
+	ref  object.VersionRef
 }
 
 // ReadEventKind says what happened.
@@ -43,7 +67,7 @@ type ReadEventKind uint8
 // Events of a Read.
 const (
 	ReadBegin   ReadEventKind = iota + 1 // Slots: those believed to answer
-	ReadAnswer                           // Slot, Seen
+	ReadAnswer                           // Slot, Seen, Decision, Partial; Witness if it is no judge
 	ReadUnknown                          // Slot: error, timeout, damaged, not in sync
 	ReadSlow                             // answers take long: ask another slot
 )
@@ -54,6 +78,10 @@ type ReadEvent struct {
 	Slot  int
 	Slots Slots
 	Seen  []Seen
+	// Witness: the slot is not in sync. What it holds counts, what it does not hold says nothing (I15).
+	Witness  bool
+	Partial  bool // there may be versions older than the last one Seen
+	Decision Decision
 }
 
 // Outcome is what a read comes to.
@@ -77,20 +105,20 @@ type ReadEffect struct {
 	Holders Slots // slots that reported Ref
 }
 
-// NewRead returns a machine for one read of one key.
-func NewRead(s Shape) Read { return Read{Shape: s} }
+// NewRead returns a machine for one read of one key in a set that does not move.
+func NewRead(s Shape) Read { return Read{SetConfig: SetConfig{Shape: s}} }
+
+// NewReadIn returns a machine for one read of one key under a configuration.
+func NewReadIn(c *SetConfig, off Rules) Read { return Read{SetConfig: *c, off: off} }
 
 // Step takes one event. No event may follow a final outcome but answers to Plan's all-slot read.
 func (r *Read) Step(ev ReadEvent) ReadEffect {
 	switch ev.Kind {
 	case ReadBegin:
 		r.usable = ev.Slots
-		return ReadEffect{Ask: r.ask(r.K)}
+		return ReadEffect{Ask: r.ask(r.needed())}
 	case ReadAnswer:
-		r.answered |= Slot(ev.Slot)
-		for _, s := range ev.Seen {
-			r.count(ev.Slot, s)
-		}
+		r.answer(&ev)
 	case ReadUnknown:
 		r.unknown |= Slot(ev.Slot)
 	case ReadSlow:
@@ -99,42 +127,102 @@ func (r *Read) Step(ev ReadEvent) ReadEffect {
 	return r.judge()
 }
 
+// answer counts what one slot says.
+func (r *Read) answer(ev *ReadEvent) {
+	if ev.Witness {
+		r.unknown |= Slot(ev.Slot)
+	} else {
+		r.answered |= Slot(ev.Slot)
+		if n := len(ev.Seen); ev.Partial && n > 0 {
+			r.ends = append(r.ends, end{ev.Slot, ev.Seen[n-1].Ref})
+		}
+	}
+	for i := range ev.Seen {
+		r.count(ev.Slot, &ev.Seen[i])
+	}
+	if ev.Decision.Ballot.Compare(r.decision.Ballot) > 0 && !r.off.Off(NoDecision) {
+		r.decision = ev.Decision
+	}
+}
+
+// needed is how many answers make evidence (I4).
+func (r *Read) needed() int {
+	if r.off.Off(NoEvidence) {
+		return 1
+	}
+	return r.K
+}
+
 // ask books the next m slots: usable ones first, in slot order, so that data shards come before parity.
 func (r *Read) ask(m int) Slots {
-	next := (r.usable &^ r.asked).First(m)
-	next |= (AllSlots(r.N) &^ r.usable &^ r.asked).First(m - next.Len())
+	next := (r.usable & r.Judges() &^ r.asked).First(m)
+	next |= (r.Judges() &^ r.usable &^ r.asked).First(m - next.Len())
 	r.asked |= next
 	return next
 }
 
-func (r *Read) count(slot int, s Seen) {
+func (r *Read) count(slot int, s *Seen) {
 	if r.versions == nil {
 		r.versions = r.few[:0]
 	}
-	i, ok := slices.BinarySearchFunc(r.versions, s, func(t tally, s Seen) int { // newest first
+	i, ok := slices.BinarySearchFunc(r.versions, s, func(t tally, s *Seen) int { // newest first
 		if c := s.Ref.Compare(t.ref); c != 0 {
 			return c
 		}
-		return int(min(1, max(-1, int64(s.Rev)-int64(t.rev))))
+		return cmp.Compare(s.Rev, t.rev)
 	})
 	if !ok {
-		r.versions = slices.Insert(r.versions, i, tally{ref: s.Ref, rev: s.Rev})
+		r.versions = slices.Insert(r.versions, i, tally{ref: s.Ref, rev: s.Rev, purged: s.Purged, null: s.Null})
 	}
 	t := &r.versions[i]
 	t.holders |= Slot(slot)
 	if s.Stable {
 		t.stable |= Slot(slot)
 	}
+	if s.Ballot.Compare(t.ballot) > 0 {
+		t.ballot = s.Ballot
+	}
+	for _, seat := range s.Seats {
+		t.sit(seat)
+	}
+}
+
+// sit counts one accept in its epoch (P2).
+func (t *tally) sit(seat Seat) {
+	for i := range t.seats {
+		if c := &t.seats[i]; c.seat.Epoch == seat.Epoch {
+			c.add(seat)
+			return
+		}
+	}
+	c := count{seat: seat}
+	c.add(seat)
+	t.seats = append(t.seats, c)
+}
+
+func (c *count) add(s Seat) {
+	if s.Old {
+		c.old++
+	}
+	if s.New {
+		c.new++
+	}
+}
+
+// acked says that the accepts of one epoch met its ack rule.
+func (c *count) acked(off Rules) bool {
+	w := int(c.seat.W)
+	return c.old >= w && (!c.seat.Joint || c.new >= w || off.Off(NoJointAcks))
 }
 
 // judge draws the conclusion of all answers so far.
 func (r *Read) judge() ReadEffect {
 	out := r.asked &^ r.answered &^ r.unknown
-	if a := r.answered.Len(); a < r.K { // I4
-		if a+out.Len() >= r.K {
+	if a, k := r.answered.Len(), r.needed(); a < k { // I4
+		if a+out.Len() >= k {
 			return ReadEffect{}
 		}
-		if ask := r.ask(r.K - a - out.Len()); ask != 0 {
+		if ask := r.ask(k - a - out.Len()); ask != 0 {
 			return ReadEffect{Ask: ask}
 		}
 		if out != 0 {
@@ -142,15 +230,24 @@ func (r *Read) judge() ReadEffect {
 		}
 		return ReadEffect{Outcome: NoQuorum}
 	}
+	var gone, null object.VersionRef
 	for i := range r.versions {
 		t := &r.versions[i]
 		switch {
+		case t.ref == gone, t.null && t.ref.Compare(null) < 0:
+			continue
+		case r.chosen(t) && t.purged:
+			gone = t.ref
+			if t.null {
+				null = t.ref
+			}
+			continue
 		case r.chosen(t): // I3: nothing newer can have been acknowledged, k + W > n
 			return ReadEffect{Outcome: Found, Ref: t.ref, Rev: t.rev, Holders: t.holders}
 		case r.dead(t): // I5
 			continue
 		}
-		if ask := r.ask(r.N); ask != 0 || out != 0 {
+		if ask := r.ask(r.N + 1); ask != 0 || out != 0 {
 			return ReadEffect{Ask: ask}
 		}
 		return ReadEffect{Outcome: InDoubt, Ref: t.ref, Rev: t.rev, Holders: t.holders}
@@ -158,13 +255,48 @@ func (r *Read) judge() ReadEffect {
 	return ReadEffect{Outcome: Absent}
 }
 
-// chosen says that a version is acknowledged, or might as well be: stable somewhere or on W slots.
-func (r *Read) chosen(t *tally) bool { return t.stable != 0 || t.holders.Len() >= r.W }
+// chosen says that a revision is acknowledged, or might as well be: stable somewhere, accepted by
+// the ack rule of one epoch (I3, P2), or found so by a later decision.
+func (r *Read) chosen(t *tally) bool {
+	holders := t.holders
+	if r.off.Off(NoRevisionCount) {
+		for i := range r.versions {
+			if r.versions[i].ref == t.ref {
+				holders |= r.versions[i].holders
+			}
+		}
+	}
+	switch {
+	case t.stable != 0, r.decision.Ballot != Ballot{} && r.decision.Ref == t.ref && r.decision.Rev == t.rev:
+		return true
+	case r.off.Off(NoStableOrW):
+		return holders.Len() >= r.needed()
+	case t.seats == nil || r.off.Off(NoOneEpochCount) || r.off.Off(NoRevisionCount):
+		return holders.Len() >= r.need(r.off)
+	}
+	for i := range t.seats {
+		if t.seats[i].acked(r.off) {
+			return true
+		}
+	}
+	return false
+}
 
-// dead says that a version cannot have been acknowledged: even if all who are silent held it, they
-// would be fewer than W.
+// dead says that a revision cannot have been acknowledged: even if all who are silent held it, they
+// would be fewer than W; or a decision that would have finished it did not know it (P7).
 func (r *Read) dead(t *tally) bool {
-	return t.holders.Len()+r.N-r.answered.Len() < r.W || r.condemned(t)
+	silent := r.Judges() &^ r.answered
+	for _, e := range r.ends {
+		if t.ref.Compare(e.ref) < 0 {
+			silent |= Slot(e.slot)
+		}
+	}
+	if r.off.Off(NoSkipBound) || ((t.holders|silent)&r.Judges()).Len() < r.W || r.condemned(t) {
+		return true
+	}
+	d := &r.decision
+	newer := t.ref.Compare(d.Ref) > 0 || t.ref == d.Ref && t.rev > d.Rev
+	return t.ballot != Ballot{} && newer && t.ballot.Compare(d.Ballot) < 0
 }
 
 func (r *Read) condemned(t *tally) bool { return r.Condemned != nil && r.Condemned(t.ref) }
@@ -195,8 +327,8 @@ type Action struct {
 
 // AskAll makes the machine ask every slot, for a resolution.
 func (r *Read) AskAll() Slots {
-	r.usable = AllSlots(r.N)
-	return r.ask(r.N)
+	r.usable = r.Judges()
+	return r.ask(r.N + 1)
 }
 
 // Plan says, once every slot has answered or failed, how each unfinished version of the key ends,

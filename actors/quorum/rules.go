@@ -44,7 +44,7 @@ const (
 	NoPin                               // a read pins the shards it streams (H16, I21)
 	NoDurablePromise                    // promises survive a restart (H10, I11)
 	NoResolveFirst                      // preconditions are judged on a resolved state (H9, I13)
-	NoKillBelow                         // a decision kills what it passes over; it is not merely skipped (P7)
+	NoDecision                          // what a decision found not chosen is never finished later (P7)
 	NoRevisionCount                     // revisions of a version are counted each for itself
 	NoBucketRevision                    // messages under an older bucket revision are refused (H20, I17)
 	NoSeal                              // a bucket is removed only behind k seals in every set (H12, I23)
@@ -77,7 +77,7 @@ func RuleNames() []RuleName {
 		{NoCopyTombstones, "copy-tombstones"}, {NoNewcomerUnknown, "newcomer-unknown"}, {NoInSync, "in-sync"},
 		{NoWatermark, "watermark"}, {NoCollectAll, "collect-all"}, {NoCollectSynced, "collect-synced"},
 		{NoRaiseFloor, "raise-floor"}, {NoHealToken, "heal-token"}, {NoPin, "pin"}, {NoDurablePromise, "durable-promise"},
-		{NoResolveFirst, "resolve-first"}, {NoKillBelow, "kill-below"}, {NoRevisionCount, "revision-count"},
+		{NoResolveFirst, "resolve-first"}, {NoDecision, "decision"}, {NoRevisionCount, "revision-count"},
 		{NoBucketRevision, "bucket-revision"}, {NoSeal, "seal"}, {NoOneDecision, "one-decision"},
 		{NoListHorizon, "list-horizon"}, {NoListResolve, "list-resolve"}, {NoStaleAhead, "stale-ahead"},
 	}

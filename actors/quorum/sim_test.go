@@ -28,7 +28,7 @@ type simDrive struct {
 }
 
 func (d *simDrive) view(ref object.VersionRef) KeyView {
-	v := KeyView{Dead: d.dead, Superseded: d.superseded}
+	v := KeyView{Dead: IsAttempt(d.dead, ref), Superseded: IsAttempt(d.superseded, ref)}
 	for i, s := range d.versions {
 		if i == 0 {
 			v.Newest = s.ref
@@ -42,7 +42,7 @@ func (d *simDrive) view(ref object.VersionRef) KeyView {
 
 func (d *simDrive) accept(ref object.VersionRef) Verdict {
 	view := d.view(ref)
-	v := Accept(&view, ref)
+	v := Accept(&view, Plain(ref))
 	if v.Accepted && !v.Repeat {
 		d.versions = slices.Insert(d.versions, 0, simVersion{ref: ref})
 	}

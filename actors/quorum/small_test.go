@@ -7,11 +7,10 @@ import (
 	"time"
 
 	"holdfast/actors/object"
-	"holdfast/actors/ondisk"
 )
 
 func TestAcceptRule(t *testing.T) {
-	att := func(ts uint64) []ondisk.Attempt { return []ondisk.Attempt{{TS: object.Stamp(ts)}} }
+	to := func(ts uint64) Ballot { return Ballot{TS: object.Stamp(ts)} }
 	for _, c := range []struct {
 		name string
 		view KeyView
@@ -21,18 +20,18 @@ func TestAcceptRule(t *testing.T) {
 		{"unknown key", KeyView{}, 5, Verdict{Accepted: true, Highest: 5}},
 		{"newer", KeyView{Newest: v(4), Highest: 9}, 5, Verdict{Accepted: true, Highest: 9}},
 		{"older", KeyView{Newest: v(6)}, 5, Verdict{Highest: 6}},
-		{"held", KeyView{Newest: v(6), Holds: true, Floor: 9, Highest: 6}, 5, Verdict{Accepted: true, Repeat: true, Highest: 6}}, // P7
-		{"promised to another (I11, I12)", KeyView{Newest: v(1), Promise: 7}, 5, Verdict{Highest: 7}},
-		{"promised to this", KeyView{Newest: v(1), Promise: 5}, 5, Verdict{Accepted: true, Highest: 5}},
-		{"at the floor", KeyView{Newest: v(1), Floor: 5}, 5, Verdict{Highest: 5}},
-		{"dead (I7)", KeyView{Newest: v(1), Dead: att(5)}, 5, Verdict{Highest: 5}},
-		{"dead in another attempt", KeyView{Newest: v(1), Dead: att(4)}, 5, Verdict{Accepted: true, Highest: 5}},
+		{"held", KeyView{Newest: v(6), Holds: true, Promise: to(9), Highest: 6}, 5, Verdict{Accepted: true, Repeat: true, Highest: 6}}, // P7
+		{"promised to another (I11, I12)", KeyView{Newest: v(1), Promise: to(7)}, 5, Verdict{Highest: 7}},
+		{"promised to this", KeyView{Newest: v(1), Promise: to(5)}, 5, Verdict{Accepted: true, Highest: 5}},
+		{"over (I18)", KeyView{Newest: v(1), Horizon: 5}, 5, Verdict{Highest: 5}},
+		{"superseded (P1)", KeyView{Newest: v(6), Superseded: true, Highest: 6}, 5, Verdict{Accepted: true, Repeat: true, Highest: 6}},
+		{"dead (I7)", KeyView{Newest: v(1), Dead: true}, 5, Verdict{Highest: 5}},
 		{"H6: late, below the GC floor of an unknown key (I18)", KeyView{GCFloor: 7}, 5, Verdict{Highest: 7}},
 		{"below the GC floor, but the key is known", KeyView{GCFloor: 7, Newest: v(1)}, 5, Verdict{Accepted: true, Highest: 5}},
-		{"H17: half a second ahead of clock and all seen (I22)", KeyView{Now: 10, Highest: 20}, uint64(21 + MaxAhead), Verdict{}},
+		{"H17: half a second ahead of clock and all seen (I22)", KeyView{Now: 10, Highest: 20}, uint64(21 + MaxAhead), Verdict{Ahead: true}},
 		{"just not ahead", KeyView{Now: 10, Highest: 20}, uint64(20 + MaxAhead), Verdict{Accepted: true, Highest: 20 + MaxAhead}},
 	} {
-		if got := Accept(&c.view, v(c.ts)); got != c.want {
+		if got := Accept(&c.view, Plain(v(c.ts))); got != c.want {
 			t.Errorf("%s: got %+v, want %+v", c.name, got, c.want)
 		}
 	}
@@ -44,7 +43,10 @@ func TestAcceptRule(t *testing.T) {
 		{"never seen", KeyView{}, KillMark},
 		{"held", KeyView{Holds: true}, KillDrop},
 		{"stable (P5)", KeyView{Holds: true, Stable: true}, KillHeld},
-		{"superseded (P1)", KeyView{Superseded: att(5)}, KillHeld},
+		{"superseded (P1)", KeyView{Superseded: true}, KillHeld},
+		{"collected", KeyView{GCFloor: 5}, KillUnknown},
+		{"a newcomer to what came before it (P5)", KeyView{Foreign: true, Rebuilding: true}, KillUnknown},
+		{"marked before", KeyView{GCFloor: 5, Dead: true}, KillMark},
 	} {
 		if got := Kill(&c.view, v(5)); got != c.want {
 			t.Errorf("kill %s: got %v, want %v", c.name, got, c.want)

@@ -14,6 +14,7 @@ import (
 type KeyState struct {
 	Versions   []Version // newest first: Ref falling, then Rev falling
 	Promise    Ballot
+	Decision   Decision // of the highest ballot
 	Dead       []DeadMark
 	Superseded []Attempt        // accepted once and reclaimed: held, never absence (P1)
 	Uploads    []object.WriteID // open multipart uploads
@@ -33,14 +34,18 @@ type Pin struct {
 
 // CopyFrom makes s a copy of o that shares no memory with it.
 func (s *KeyState) CopyFrom(o *KeyState) {
-	for i := range s.Versions[:min(len(s.Versions), cap(s.Versions))] {
-		s.Versions[i].Seats = nil // may be shared with a version that moved
-	}
-	s.Versions = append(s.Versions[:0], o.Versions...)
+	s.Versions = slices.Grow(s.Versions, max(0, len(o.Versions)-len(s.Versions)))
+	n := len(s.Versions)
+	s.Versions = s.Versions[:len(o.Versions)]
 	for i := range s.Versions {
-		s.Versions[i].Seats = slices.Clone(s.Versions[i].Seats)
+		var seats []Seat
+		if i < n {
+			seats = s.Versions[i].Seats[:0] // rows of one key never share them
+		}
+		s.Versions[i] = o.Versions[i]
+		s.Versions[i].Seats = append(seats, o.Versions[i].Seats...)
 	}
-	s.Promise = o.Promise
+	s.Promise, s.Decision = o.Promise, o.Decision
 	s.Dead = append(s.Dead[:0], o.Dead...)
 	s.Superseded = append(s.Superseded[:0], o.Superseded...)
 	s.Uploads = append(s.Uploads[:0], o.Uploads...)
@@ -65,13 +70,11 @@ func (s *KeyState) Synced() {
 	}
 }
 
-// Known says whether anything of the key is remembered, so that the set's GC floor does not bind.
-func (s *KeyState) Known() bool {
-	return len(s.Versions)+len(s.Dead)+len(s.Superseded) > 0 || s.Promise != Ballot{}
-}
-
 // Empty says whether there is nothing to keep.
-func (s *KeyState) Empty() bool { return !s.Known() && len(s.Uploads)+len(s.Hints) == 0 }
+func (s *KeyState) Empty() bool {
+	return len(s.Versions)+len(s.Dead)+len(s.Superseded)+len(s.Uploads)+len(s.Hints) == 0 &&
+		s.Promise == Ballot{} && s.Decision == Decision{}
+}
 
 // SlotState is what a drive's slot of a set is good for.
 type SlotState uint8

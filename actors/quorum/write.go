@@ -24,18 +24,24 @@ type WriteLimits struct {
 	Straggler time.Duration // how long an acknowledgement waits for the slots beyond W (I2b)
 	Mark      time.Duration // how long the mark waits for them
 	Restamps  int           // attempts under a new stamp
+	// Probe: a kill asks for a mark and never drops; what is proved dead is dropped afterwards. Without
+	// it (one coordinator, which knows that nobody else finishes its attempts) holders drop at once.
+	Probe bool
 }
 
 // Write brings one version to its slots: offer, acknowledge at W, mark stable; or kill what cannot
 // reach W and try again under a newer stamp, or fail. With Held set at the beginning it finishes a
 // version that some slots hold already.
 type Write struct {
-	Shape
+	SetConfig
 	limits WriteLimits
+	off    Rules
 
 	offered, accepted, refused Slots
 	failed                     [reasons]Slots
 	finishing                  bool // of another coordinator's version: never killed here
+	moved                      bool // the attempt's epoch is over: what holds it proves no quorum
+	ahead                      Slots
 	acked, marked, over        bool
 	killing, killOut, dead     Slots // being told, not answered yet, marks given
 	highest                    object.Stamp
@@ -55,6 +61,8 @@ const (
 	WriteTick                                // time has passed
 	WriteKilled                              // Slot: left a dead mark
 	WriteNotKilled                           // Slot: did not
+	WriteHeld                                // Slot: asked for a mark, it says that it holds the version or did
+	WriteMoved                               // Config: the set has a newer epoch; the attempt can only be killed there
 )
 
 // WriteEvent is one event.
@@ -65,12 +73,16 @@ type WriteEvent struct {
 	Held    Slots
 	Reason  Reason
 	Highest object.Stamp
+	Ahead   bool // WriteRefused: for its clock alone
+	Finish  bool // WriteBegin: another's version, under a ballot; all Slots are asked, holders too
+	Config  *SetConfig
 }
 
 // WriteEffect is what to do next; several fields may be set at once.
 type WriteEffect struct {
 	Offer Slots // send the commit to these
-	Kill  Slots // send a drop of the attempt to these
+	Kill  Slots // ask these for a dead mark of the attempt
+	Drop  Slots // the attempt is proved dead: tell these to drop it
 	// Restamp: the attempt is dead for ever (I8); offer the version to all again under a stamp above it.
 	Restamp object.Stamp
 	Ack     bool  // acknowledged (I2)
@@ -79,12 +91,20 @@ type WriteEffect struct {
 	Fail    bool
 	Reason  Reason // of a failure: the one that would have to go for W to be met
 	Unknown bool   // of a failure: the version may yet appear
+	Ahead   bool   // of a failure: the stamp was refused for its clock (I22)
 	Over    bool   // no more events are awaited
 	Wake    time.Time
 }
 
-// NewWrite returns a machine for one version.
-func NewWrite(s Shape, limits WriteLimits) Write { return Write{Shape: s, limits: limits} }
+// NewWrite returns a machine for one version in a set that does not move.
+func NewWrite(s Shape, limits WriteLimits) Write {
+	return Write{SetConfig: SetConfig{Shape: s}, limits: limits}
+}
+
+// NewWriteIn returns a machine for one version under a configuration.
+func NewWriteIn(c *SetConfig, limits WriteLimits, off Rules) Write {
+	return Write{SetConfig: *c, limits: limits, off: off}
+}
 
 // Accepted are the slots that took the version.
 func (w *Write) Accepted() Slots { return w.accepted }
@@ -108,11 +128,11 @@ func (w *Write) Step(now time.Time, ev WriteEvent) WriteEffect {
 	var late Slots
 	switch ev.Kind {
 	case WriteBegin:
-		*w = Write{Shape: w.Shape, limits: w.limits, restamps: w.restamps, highest: w.highest}
-		w.finishing = ev.Held != 0
+		*w = Write{SetConfig: w.SetConfig, limits: w.limits, off: w.off, restamps: w.restamps, highest: w.highest}
+		w.finishing = ev.Held != 0 || ev.Finish
 		w.accepted = ev.Held
 		w.offered = ev.Slots | ev.Held
-		w.failed[ReasonAbsent] = AllSlots(w.N) &^ w.offered
+		w.failed[ReasonAbsent] = w.Members() &^ w.offered
 		e := w.judge(now)
 		e.Offer = ev.Slots &^ ev.Held
 		return e
@@ -124,22 +144,31 @@ func (w *Write) Step(now time.Time, ev WriteEvent) WriteEffect {
 	case WriteRefused:
 		w.refused |= Slot(ev.Slot)
 		w.highest = max(w.highest, ev.Highest)
+		if ev.Ahead {
+			w.ahead |= Slot(ev.Slot)
+		}
 	case WriteFailed:
 		w.failed[ev.Reason] |= Slot(ev.Slot)
 	case WriteKilled:
 		w.killOut &^= Slot(ev.Slot)
 		w.dead |= Slot(ev.Slot)
-		return w.judgeKill()
+		return w.judgeKill(now)
+	case WriteHeld:
+		w.killOut &^= Slot(ev.Slot)
+		w.accepted |= Slot(ev.Slot)
+		return w.judgeKill(now)
+	case WriteMoved:
+		return w.move(ev.Config)
 	case WriteNotKilled:
 		w.killOut &^= Slot(ev.Slot)
-		return w.judgeKill()
+		return w.judgeKill(now)
 	}
 	if w.over {
 		return WriteEffect{Over: w.outstanding() == 0}
 	}
 	e := w.judge(now)
 	if late != 0 { // I10: W accepted long ago
-		e.Mark, e.Missed = late, AllSlots(w.N)&^w.accepted
+		e.Mark, e.Missed = late, w.Members()&^w.accepted
 	}
 	return e
 }
@@ -149,10 +178,10 @@ func (w *Write) judge(now time.Time) WriteEffect {
 		return WriteEffect{}
 	}
 	out := w.outstanding()
-	if w.accepted.Len() >= w.W {
+	if w.Acks(w.accepted, w.off) {
 		return w.won(now, out)
 	}
-	if w.accepted.Len()+out.Len() >= w.W {
+	if w.Acks(w.accepted|out, w.off) {
 		return WriteEffect{} // W is still within reach
 	}
 	if w.quorumAt.IsZero() {
@@ -182,7 +211,7 @@ func (w *Write) won(now time.Time, out Slots) WriteEffect {
 	if !w.marked {
 		if out == 0 || !now.Before(markAt) {
 			w.marked = true
-			e.Mark, e.Missed = w.accepted, AllSlots(w.N)&^w.accepted
+			e.Mark, e.Missed = w.accepted, w.Members()&^w.accepted
 		} else {
 			e.Wake = markAt
 		}
@@ -196,32 +225,69 @@ func (w *Write) lost(out Slots) WriteEffect {
 	w.failed[ReasonUnknown] |= out
 	unknown := w.failed[ReasonUnknown]
 	switch {
-	case w.finishing, w.accepted.Len()+unknown.Len() >= w.W:
-		// It may be on W slots without our knowing, or is another's: only a resolver may end it.
-		return w.fail(true)
-	case w.accepted == 0 && unknown == 0:
+	case w.finishing:
+		return w.fail(true) // it is another's: only a resolver may end it
+	case w.accepted == 0 && unknown == 0, w.off.Off(NoSameWriteID):
 		return w.again() // nobody holds it and nothing is under way: nothing to kill
+	case w.limits.Probe:
+		return w.kill(w.Members() &^ w.accepted)
+	case w.Acks(w.accepted|unknown, w.off):
+		return w.fail(true) // it may be on W slots without our knowing
 	}
-	w.killing = AllSlots(w.N) &^ unknown &^ w.failed[ReasonAbsent]
-	w.killOut = w.killing
-	return WriteEffect{Kill: w.killing}
+	return w.kill(w.Members() &^ unknown &^ w.failed[ReasonAbsent])
 }
 
-// judgeKill waits for the dead marks: k of them prove that the attempt never reaches W (I7).
-func (w *Write) judgeKill() WriteEffect {
+func (w *Write) kill(slots Slots) WriteEffect {
+	w.killing, w.killOut = slots, slots
+	if slots == 0 {
+		return w.fail(true)
+	}
+	return WriteEffect{Kill: slots}
+}
+
+// judgeKill waits for the dead marks: k of them prove that the attempt never reaches W (I7). If it
+// turns out to be held by W, it is acknowledged after all.
+func (w *Write) judgeKill(now time.Time) WriteEffect {
 	switch {
 	case w.killOut != 0:
 		return WriteEffect{}
-	case w.dead.Len() >= w.K:
-		return w.again()
+	case w.limits.Probe && !w.moved && w.Acks(w.accepted, w.off):
+		w.killing = 0
+		return w.won(now, 0)
+	case w.Kills(w.dead, w.off):
+		e := w.again()
+		if w.limits.Probe {
+			e.Drop = w.accepted
+		}
+		return e
 	}
 	return w.fail(true)
+}
+
+// move ends the attempt in its own epoch: an accept that is still under way will be refused there,
+// and a commit is never sent again. What remains is to kill it afresh among the new members.
+func (w *Write) move(c *SetConfig) WriteEffect {
+	if w.acked || w.over || c.Epoch <= w.Epoch {
+		return WriteEffect{Over: w.over}
+	}
+	stale := w.failed[ReasonStale]
+	w.SetConfig, w.moved = *c, true
+	if w.finishing {
+		return w.fail(true)
+	}
+	// Nobody took it and nobody will: in this epoch nothing of it exists.
+	if w.accepted == 0 && w.failed[ReasonUnknown] == 0 && w.offered == w.refused|w.notDone()|stale {
+		return w.again()
+	}
+	w.dead, w.refused = 0, w.refused|stale
+	return w.kill(w.Members())
 }
 
 // again re-stamps after refusals, if a newer stamp could win (I8: only ever reached with proof
 // that the attempt is dead).
 func (w *Write) again() WriteEffect {
-	if w.refused != 0 && w.accepted.Len()+w.refused.Len() >= w.W && w.restamps < w.limits.Restamps {
+	able := w.refused != 0 && w.accepted.Len()+w.refused.Len() >= w.W && w.ahead.Len() < w.K
+	if (able || w.moved) && w.restamps < w.limits.Restamps {
 		w.restamps++
 		w.over = true
 		return WriteEffect{Restamp: w.highest + 1}
@@ -243,5 +309,6 @@ func (w *Write) fail(unknown bool) WriteEffect {
 	if unknown && e.Reason != ReasonStale {
 		e.Reason = ReasonUnknown
 	}
+	e.Ahead = w.ahead.Len() >= w.K && !w.off.Off(NoStaleAhead)
 	return e
 }

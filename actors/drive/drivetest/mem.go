@@ -143,8 +143,8 @@ func (m *Mem) fenced(set cluster.SetID, epoch uint64, bucket cluster.BucketID, r
 
 func (m *Mem) view(k *memKey, set cluster.SetID, ref object.VersionRef) quorum.KeyView {
 	v := quorum.KeyView{
-		Promise: k.state.Promise, Floor: k.state.Floor, GCFloor: m.floors[set],
-		Dead: k.state.Dead, Superseded: k.state.Superseded, Highest: m.highest,
+		Promise: quorum.Ballot{TS: k.state.Promise}, GCFloor: m.floors[set],
+		Dead: quorum.IsAttempt(k.state.Dead, ref), Superseded: quorum.IsAttempt(k.state.Superseded, ref), Highest: m.highest,
 		Now: object.StampAt(time.Now()),
 	}
 	if len(k.versions) > 0 {
@@ -182,7 +182,7 @@ func (m *Mem) commit(req *drive.Commit) (drive.CommitReply, error) {
 	b := m.bucket(req.Key.Bucket)
 	k := b.key(req.Key.Name)
 	view := m.view(k, req.Set, req.Ref)
-	verdict := quorum.Accept(&view, req.Ref)
+	verdict := quorum.Accept(&view, quorum.Plain(req.Ref))
 	if m.faults.refuses() && !verdict.Repeat {
 		verdict.Accepted = false
 	}
@@ -306,7 +306,7 @@ func (m *Mem) Drop(ctx context.Context, key object.Key, set cluster.SetID, ref o
 	k := m.bucket(key.Bucket).key(key.Name)
 	view := m.view(k, set, ref)
 	switch quorum.Kill(&view, ref) {
-	case quorum.KillHeld:
+	case quorum.KillHeld, quorum.KillUnknown:
 		return fmt.Errorf("drive %s: drop of version %d: %w", m.id, ref.TS, drive.ErrHeld)
 	case quorum.KillDrop:
 		i := slices.IndexFunc(k.versions, func(v *memVersion) bool { return v.commit.Ref == ref })

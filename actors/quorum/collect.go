@@ -1,0 +1,150 @@
+package quorum
+
+import (
+	"time"
+
+	"holdfast/actors/object"
+)
+
+// Collect ends what a key no longer needs: a tombstone, a purged version, or what drives remember of
+// attempts that are over. It does so only on the word of every member that all of them hold the same
+// and hold it stable and synced (I18, P3); a slot that moves, or a drive that is away, stops it.
+type Collect struct {
+	env    *Env
+	t      Target
+	state  collectState
+	c      calls
+	told   Slots
+	rows   []row
+	unsure bool // somebody holds something in doubt, or has not synced its mark
+	floor  object.Stamp
+	done   bool
+	result Result
+}
+
+type collectState uint8
+
+const (
+	collectAsking collectState = iota + 1
+	collectDropping
+	collectOver
+)
+
+// NewCollect returns the machine for one key.
+func NewCollect(env *Env, t Target) *Collect { return &Collect{env: env, t: t} }
+
+// Result is what it came to, once Effect.Done was said: StatusOK if everything went that may go.
+func (c *Collect) Result() Result { return c.result }
+
+// Step takes one event.
+func (c *Collect) Step(now time.Time, ev *Event) Effect {
+	c.c.begin()
+	before := c.done
+	switch {
+	case ev.Kind == EvBegin:
+		if c.t.Config.Phase != Settled {
+			c.finish(StatusUnavailable)
+			break
+		}
+		c.state = collectAsking
+		c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqReport, All: true})
+	case ev.Kind == EvConfig:
+		c.finish(StatusStale)
+	case c.state == collectAsking && c.c.take(ev):
+		c.answer(ev)
+		if c.c.out == 0 {
+			c.judge(now)
+		}
+	case c.state == collectDropping && c.c.take(ev):
+		if ev.Kind == EvReply && ev.Reply.OK {
+			c.told |= Slot(ev.From)
+		}
+		if c.c.out == 0 {
+			status := StatusUnavailable
+			if c.told == c.t.Config.Members() {
+				status = StatusOK
+			}
+			c.finish(status)
+		}
+	}
+	return Effect{Sends: c.c.sends, Done: c.done && !before, Over: c.state == collectOver}
+}
+
+// answer notes what one member holds and remembers.
+func (c *Collect) answer(ev *Event) {
+	if ev.Kind == EvLost || ev.Reply.Refused != RefusedNot || !ev.Reply.Judge {
+		return
+	}
+	rep := ev.Reply
+	m := Slot(ev.From)
+	c.told |= m
+	c.floor = max(c.floor, rep.Promise.TS, rep.Decision.Ballot.TS)
+	for i := range rep.Dead {
+		c.floor = max(c.floor, rep.Dead[i].Ref.TS, rep.Dead[i].Rev)
+	}
+	c.unsure = c.unsure || !rep.Complete
+	for i := range rep.Versions {
+		v := &rep.Versions[i]
+		c.unsure = c.unsure || !v.Stable || !v.Synced && !c.env.Rules.Off(NoCollectSynced)
+		c.floor = max(c.floor, v.Ballot.TS)
+		known := false
+		for j := range c.rows {
+			if c.rows[j].Is(v.Ref, v.Rev) {
+				c.rows[j].holders |= m
+				known = true
+			}
+		}
+		if !known {
+			c.rows = append(c.rows, row{Version: *v, holders: m})
+		}
+	}
+}
+
+// judge decides what may go.
+func (c *Collect) judge(now time.Time) {
+	all := c.t.Config.Members()
+	enough := c.told == all
+	if c.env.Rules.Off(NoCollectAll) {
+		enough = c.t.Config.Acks(c.told, 0)
+		all = c.told
+	}
+	if !enough || c.unsure {
+		c.told = 0
+		c.finish(StatusUnavailable)
+		return
+	}
+	c.told = 0
+	for i := range c.rows {
+		at := &c.rows[i]
+		// A tombstone alone; members that hold nothing have dropped it before, or take the floor only.
+		alone := len(c.rows) == 1 && at.Kind == Tombstone
+		if alone || at.Kind == Purged && !c.hasOlder(at) {
+			c.state = collectDropping
+			c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqCollect, Version: at.Version})
+			return
+		}
+	}
+	for i := range c.rows {
+		if c.rows[i].holders != all {
+			c.finish(StatusUnavailable) // a healer's work comes first
+			return
+		}
+	}
+	c.state = collectDropping
+	c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqForget, Floor: c.floor})
+}
+
+// hasOlder says whether somebody holds another revision of a purged version.
+func (c *Collect) hasOlder(at *row) bool {
+	for i := range c.rows {
+		if c.rows[i].Ref == at.Ref && c.rows[i].Rev != at.Rev {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Collect) finish(s Status) {
+	c.result.Status = s
+	c.done, c.state = true, collectOver
+}

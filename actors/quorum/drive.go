@@ -1,0 +1,346 @@
+package quorum
+
+import (
+	"slices"
+	"time"
+
+	"holdfast/actors/object"
+)
+
+// Drive is the drive's side of the protocol: what one request does to one key, and what is
+// answered. It has no state but what it is handed, so that an index, a test and a simulator can run
+// it over rows kept as they like.
+type Drive struct {
+	Rules Rules
+	Life  time.Duration // how long an attempt may live; the horizon trails the clock by it
+}
+
+// At is the state a request meets.
+type At struct {
+	Key    *KeyState
+	Set    *SetState
+	Bucket *BucketState
+	Drive  *DriveState
+}
+
+// WriteKind says what a step changed.
+type WriteKind uint8
+
+// Kinds of change.
+const (
+	WriteNone WriteKind = iota
+	// WriteLazy: marks, pins and tokens. Nobody waits for its sync.
+	WriteLazy
+	// WriteSync: the reply leaves when the change is durable (I1).
+	WriteSync
+)
+
+// Answer is what a step comes to. Every reply leaves only when all that it speaks of, but stable
+// marks, is durable (I1), whoever wrote it.
+type Answer struct {
+	Reply Reply
+	Write WriteKind
+}
+
+// Step carries out one request at the drive's time now.
+func (d Drive) Step(now object.Stamp, at At, req *Request) Answer {
+	switch req.Kind {
+	case ReqAdopt:
+		return d.adopt(at, req)
+	case ReqFence:
+		return d.fenceBucket(at, req)
+	case ReqMark:
+		return d.mark(at, req)
+	case ReqHinted:
+		return d.hinted(at, req)
+	case ReqFetch:
+		return d.fetch(at, req)
+	case ReqUnpin:
+		return d.unpin(at, req)
+	}
+	if r := d.fenced(at, req); r.Refused != RefusedNot {
+		return Answer{Reply: r}
+	}
+	switch req.Kind {
+	case ReqReport:
+		return d.report(at, req)
+	case ReqPrepare:
+		return d.prepare(now, at, req)
+	case ReqStage:
+		return Answer{Reply: d.reply(at, req, func(r *Reply) {
+			v := d.view(now, at, Attempt{})
+			r.OK, r.Highest = true, max(at.Drive.Highest, v.keyHighest())
+		})}
+	case ReqCommit:
+		return d.commit(now, at, req)
+	case ReqKill, ReqDrop:
+		return d.kill(now, at, req)
+	case ReqCollect:
+		return d.collect(at, req)
+	case ReqForget:
+		return d.forget(now, at, req)
+	case ReqToken:
+		at.Key.Tokens++
+		at.Key.Token = at.Key.Tokens
+		return Answer{Write: WriteLazy, Reply: d.reply(at, req, func(r *Reply) { r.OK, r.Token = true, at.Key.Token })}
+	case ReqHeal:
+		return d.heal(at, req)
+	case ReqUpload:
+		if !slices.Contains(at.Key.Uploads, req.Upload) {
+			at.Key.Uploads = append(at.Key.Uploads, req.Upload)
+		}
+		return Answer{Write: WriteSync, Reply: d.reply(at, req, func(r *Reply) { r.OK = true })}
+	case ReqDropUpload:
+		return d.dropUpload(now, at, req)
+	case ReqFloor:
+		at.Set.GCFloor = max(at.Set.GCFloor, req.Floor)
+		return Answer{Write: WriteSync, Reply: d.reply(at, req, func(r *Reply) { r.OK = true })}
+	}
+	panic("quorum: request of unknown kind")
+}
+
+// reply is the frame of every answer.
+func (d Drive) reply(at At, req *Request, fill func(*Reply)) Reply {
+	r := Reply{Kind: req.Kind, Judge: at.Set.State == SlotInSync || d.Rules.Off(NoInSync)}
+	fill(&r)
+	return r
+}
+
+// fenced is what a request's configuration alone refuses (I17): another set epoch, an older, sealed
+// or removed bucket. An attempt and a ballot live in one epoch, and so does a kill (P5).
+func (d Drive) fenced(at At, req *Request) Reply {
+	r := Reply{Kind: req.Kind}
+	set := at.Set
+	switch {
+	case set.State == SlotNone || set.State == SlotLost && !d.Rules.Off(NoWatermark):
+		r.Refused = RefusedSync
+	case req.Epoch > set.Config.Epoch:
+		r.Refused = RefusedBehind
+	case req.Epoch < set.Config.Epoch && !d.lenient(req):
+		r.Refused, r.Config = RefusedEpoch, set.Config
+	default:
+		r.Refused = d.fencedBucket(at.Bucket, req)
+	}
+	return r
+}
+
+// lenient says that the rule which binds the request to its epoch is switched off.
+func (d Drive) lenient(req *Request) bool {
+	if req.Ballot != (Ballot{}) && req.Ballot != req.Version.Ref {
+		return d.Rules.Off(NoBallotEpoch)
+	}
+	return (req.Kind == ReqCommit || req.Kind == ReqKill) && d.Rules.Off(NoAttemptEpoch)
+}
+
+func (d Drive) fencedBucket(b *BucketState, req *Request) Refusal {
+	switch {
+	case b.Removed:
+		return RefusedBucket // an incarnation never comes back (I23)
+	case req.Revision < b.Revision && !d.Rules.Off(NoBucketRevision):
+		return RefusedBucket
+	case b.Sealed && !req.Sealed && changes(req.Kind) && !d.Rules.Off(NoSeal):
+		return RefusedBucket
+	case req.Revision > b.Revision:
+		return RefusedBehind // until the control plane has told it what the revision says
+	}
+	return RefusedNot
+}
+
+// changes says whether a request may bring something into a bucket.
+func changes(k RequestKind) bool {
+	return k == ReqPrepare || k == ReqCommit || k == ReqUpload || k == ReqStage || k == ReqDropUpload
+}
+
+// view is what the key's state says of one attempt.
+func (d Drive) view(now object.Stamp, at At, a Attempt) KeyView {
+	k, set := at.Key, at.Set
+	v := KeyView{
+		Rules: d.Rules, Promise: k.Promise, GCFloor: set.GCFloor, Horizon: at.Drive.Horizon,
+		Highest: at.Drive.Highest, Now: now,
+		Foreign: a.Epoch < set.Joined, Rebuilding: set.State != SlotInSync,
+	}
+	if len(k.Versions) > 0 {
+		v.Newest = k.Versions[0].Ref
+	}
+	for i := range k.Versions {
+		held := &k.Versions[i]
+		if held.Rev != held.Ref.TS {
+			v.LastRev = max(v.LastRev, held.Rev)
+		}
+		if held.Is(a.Ref, a.Rev) {
+			v.Holds, v.Stable = true, held.Stable
+		}
+		if held.Stable && (held.Null && held.Ref.Compare(a.Ref) > 0 || held.Ref == a.Ref && held.Rev > a.Rev) {
+			v.Obsolete = true
+		}
+	}
+	v.Dead = k.dead(a) >= 0
+	v.Superseded = slices.ContainsFunc(k.Superseded, func(s Attempt) bool { return s.Ref == a.Ref && s.Rev == a.Rev })
+	return v
+}
+
+// dead is the place of an attempt's dead mark, -1 if there is none.
+func (s *KeyState) dead(a Attempt) int {
+	return slices.IndexFunc(s.Dead, func(m DeadMark) bool { return m.Ref == a.Ref && m.Rev == a.Rev })
+}
+
+// prepare promises a ballot (I11, I12) and reports.
+func (d Drive) prepare(now object.Stamp, at At, req *Request) Answer {
+	v := d.view(now, at, Attempt{})
+	verdict := Promise(&v, req.Ballot)
+	ans := d.report(at, req)
+	ans.Reply.OK, ans.Reply.Ahead, ans.Reply.Highest = verdict.Accepted, verdict.Ahead, verdict.Highest
+	if verdict.Accepted && !verdict.Repeat {
+		at.Key.Promise = req.Ballot
+		ans.Reply.Promise = req.Ballot
+		ans.Write = WriteSync
+		if d.Rules.Off(NoDurablePromise) {
+			ans.Write = WriteLazy
+		}
+	}
+	return ans
+}
+
+// commit accepts a version or revision, or refuses it.
+func (d Drive) commit(now object.Stamp, at At, req *Request) Answer {
+	k, o := at.Key, Offer{Ref: req.Version.Ref, Rev: req.Version.Rev, Ballot: req.Ballot}
+	v := d.view(now, at, req.Version.Attempt())
+	if v.Obsolete && !req.Version.Null && req.Version.Rev == req.Version.Ref.TS {
+		v.Obsolete = false // a version that has a name of its own is not reclaimed by newer ones
+	}
+	verdict := Accept(&v, o)
+	ans := Answer{Reply: d.reply(at, req, func(r *Reply) {
+		r.OK, r.Ahead, r.Highest = verdict.Accepted, verdict.Ahead, verdict.Highest
+	})}
+	if !verdict.Accepted || verdict.Repeat && !v.Holds {
+		return ans
+	}
+	if verdict.Repeat {
+		held := k.find(req.Version.Ref, req.Version.Rev)
+		if held.Stable || !d.sit(at.Set, held) && held.Ballot.Compare(req.Ballot) >= 0 {
+			return ans
+		}
+		if held.Ballot.Compare(req.Ballot) < 0 {
+			held.Ballot = req.Ballot
+		}
+	} else {
+		row := req.Version
+		row.Ballot, row.Seats, row.Stable, row.Synced = req.Ballot, nil, false, false
+		d.sit(at.Set, &row)
+		k.insert(&row)
+		k.Token = 0 // I19
+	}
+	k.Uploads = slices.DeleteFunc(k.Uploads, func(u object.WriteID) bool { return u == req.Version.Upload })
+	if req.Ballot != req.Version.Ref || req.Decision != (Decision{}) {
+		k.decide(req.Ballot, req.Decision)
+	}
+	at.Drive.Highest = max(at.Drive.Highest, req.Ballot.TS)
+	ans.Write = WriteSync
+	return ans
+}
+
+// decide notes an accepted ballot: it is a promise too, and the decision behind it stays.
+func (s *KeyState) decide(b Ballot, dec Decision) {
+	if b.Compare(s.Promise) > 0 {
+		s.Promise = b
+	}
+	if dec.Ballot.Compare(s.Decision.Ballot) > 0 {
+		s.Decision = dec
+	}
+}
+
+// sit notes the epoch in which a row was accepted (P2). It reports whether that is news.
+func (d Drive) sit(set *SetState, row *Version) bool {
+	seat := set.Config.Seat(set.Member)
+	if slices.Contains(row.Seats, seat) {
+		return false
+	}
+	row.Seats = append(slices.Clip(row.Seats), seat)
+	return true
+}
+
+func (s *KeyState) find(ref object.VersionRef, rev object.Stamp) *Version {
+	for i := range s.Versions {
+		if s.Versions[i].Is(ref, rev) {
+			return &s.Versions[i]
+		}
+	}
+	return nil
+}
+
+// insert puts a row in its place; a revision has the shard that its version has.
+func (s *KeyState) insert(row *Version) {
+	at := len(s.Versions)
+	for i := range s.Versions {
+		held := &s.Versions[i]
+		if held.Ref == row.Ref && held.Data {
+			row.Data = row.Kind == Object
+		}
+		if at == len(s.Versions) && compareRevisions(held, row) < 0 {
+			at = i
+		}
+	}
+	s.Versions = slices.Insert(s.Versions, at, *row)
+}
+
+// compareRevisions orders the revisions of all versions of a key.
+func compareRevisions(a, b *Version) int {
+	if c := a.Ref.Compare(b.Ref); c != 0 {
+		return c
+	}
+	switch {
+	case a.Rev < b.Rev:
+		return -1
+	case a.Rev > b.Rev:
+		return 1
+	}
+	return 0
+}
+
+// report lists the versions from the newest down to the newest stable one that stands (I9).
+func (d Drive) report(at At, req *Request) Answer {
+	k := at.Key
+	n := len(k.Versions)
+	if !req.All {
+		n = d.reach(k.Versions)
+	}
+	ans := Answer{Reply: d.reply(at, req, func(r *Reply) {
+		r.OK = true
+		r.Versions, r.Complete = k.Versions[:n], n == len(k.Versions)
+		r.Promise, r.Decision, r.Dead, r.Uploads, r.Hints = k.Promise, k.Decision, k.Dead, k.Uploads, k.Hints
+		r.Highest, r.Floor = at.Drive.Highest, at.Set.GCFloor
+	})}
+	if req.Pin && !d.Rules.Off(NoPin) {
+		for i := range k.Versions[:n] {
+			if v := &k.Versions[i]; v.Data && (i == 0 || k.Versions[i-1].Ref != v.Ref) {
+				k.pin(v.Ref)
+				ans.Write = WriteLazy
+			}
+		}
+	}
+	return ans
+}
+
+// reach is how many rows a report needs.
+func (d Drive) reach(rows []Version) int {
+	for i := range rows {
+		last := i == 0 || rows[i-1].Ref != rows[i].Ref // the newest revision of its version
+		if rows[i].Stable && !(last && rows[i].Kind == Purged) && !purgedAbove(rows, i) {
+			return i + 1
+		}
+		if d.Rules.Off(NoKeepToStable) {
+			return 1
+		}
+	}
+	return len(rows)
+}
+
+// purgedAbove says whether a newer, stable revision of the same version purges it.
+func purgedAbove(rows []Version, i int) bool {
+	for j := i - 1; j >= 0 && rows[j].Ref == rows[i].Ref; j-- {
+		if rows[j].Kind == Purged && rows[j].Stable {
+			return true
+		}
+	}
+	return false
+}

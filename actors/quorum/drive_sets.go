@@ -1,0 +1,137 @@
+package quorum
+
+import (
+	"slices"
+
+	"holdfast/actors/object"
+)
+
+// adopt takes a newer epoch of a set. A drive that comes in as a newcomer opens as rebuilding; it is
+// in sync from the flip on, which the control plane decides only when it holds everything (I16).
+func (d Drive) adopt(at At, req *Request) Answer {
+	set, c := at.Set, &req.Config
+	ans := Answer{Reply: Reply{Kind: req.Kind, OK: true, Config: set.Config}}
+	if c.Epoch <= set.Config.Epoch && set.State != SlotNone {
+		return ans
+	}
+	switch {
+	case !c.Members().Has(req.Member):
+		set.State = SlotNone
+	case set.State == SlotNone && c.Phase == Begun && req.Member == c.Newcomer():
+		set.State, set.Joined = SlotRebuilding, c.Epoch
+	case set.State == SlotNone && c.Epoch > 1 && !d.Rules.Off(NoInSync):
+		set.State, set.Joined = SlotRebuilding, c.Epoch // it was never told of the set: it knows nothing
+	case set.State == SlotNone:
+		set.State = SlotInSync
+	case set.State == SlotRebuilding && (c.Phase == Flipped && req.Member == c.Newcomer() || set.Member == set.Config.Newcomer() && c.Phase == Settled):
+		set.State = SlotInSync
+	}
+	set.Config, set.Member = *c, req.Member
+	ans.Write = WriteSync
+	return ans
+}
+
+// fenceBucket learns a bucket's revision (I17, I23).
+func (d Drive) fenceBucket(at At, req *Request) Answer {
+	b := at.Bucket
+	ans := Answer{Reply: Reply{Kind: req.Kind, OK: true}}
+	if req.Revision < b.Revision || b.Removed {
+		return ans
+	}
+	next := BucketState{Revision: req.Revision, Sealed: req.Sealed, Removed: req.Removed}
+	if next != *b {
+		*b = next
+		ans.Write = WriteSync
+	}
+	return ans
+}
+
+// dropUpload ends an upload without a version. It obeys the key's ballots like a version's commit,
+// so that of complete and abort only one comes through (I27).
+func (d Drive) dropUpload(now object.Stamp, at At, req *Request) Answer {
+	k := at.Key
+	v := d.view(now, at, Attempt{})
+	ans := Answer{Reply: d.reply(at, req, func(r *Reply) { r.Highest = v.keyHighest() })}
+	old := req.Ballot != k.Promise && req.Ballot.TS <= max(k.Promise.TS, v.Newest.TS, v.LastRev)
+	if old && !d.Rules.Off(NoOneDecision) {
+		return ans
+	}
+	k.Uploads = slices.DeleteFunc(k.Uploads, func(u object.WriteID) bool { return u == req.Upload })
+	k.decide(req.Ballot, req.Decision)
+	ans.Reply.OK, ans.Write = true, WriteSync
+	return ans
+}
+
+// hinted removes the hints of members that have the version now.
+func (d Drive) hinted(at At, req *Request) Answer {
+	k := at.Key
+	n := len(k.Hints)
+	for i := range k.Hints {
+		if h := &k.Hints[i]; h.Ref == req.Version.Ref && h.Rev == req.Version.Rev {
+			h.Missed &^= req.Missed
+		}
+	}
+	k.Hints = slices.DeleteFunc(k.Hints, func(h Hint) bool { return h.Missed == 0 })
+	ans := Answer{Reply: d.reply(at, req, func(r *Reply) { r.OK = true })}
+	if n != len(k.Hints) {
+		ans.Write = WriteLazy
+	}
+	return ans
+}
+
+// pin keeps a version's shard readable whatever happens to its row (I21).
+func (s *KeyState) pin(ref object.VersionRef) {
+	for i := range s.Pins {
+		if s.Pins[i].Ref == ref {
+			s.Pins[i].Count++
+			return
+		}
+	}
+	s.Pins = append(s.Pins, Pin{Ref: ref, Count: 1})
+}
+
+// fetch reads a piece of a shard: of a version that is held with its shard, or pinned.
+func (d Drive) fetch(at At, req *Request) Answer {
+	k, ref := at.Key, req.Version.Ref
+	pinned := slices.ContainsFunc(k.Pins, func(p Pin) bool { return p.Ref == ref })
+	held := slices.ContainsFunc(k.Versions, func(v Version) bool { return v.Ref == ref && v.Data })
+	return Answer{Reply: d.reply(at, req, func(r *Reply) { r.OK = pinned || held })}
+}
+
+func (d Drive) unpin(at At, req *Request) Answer {
+	k := at.Key
+	for i := range req.Versions {
+		v := &req.Versions[i]
+		if !v.Data || i > 0 && req.Versions[i-1].Ref == v.Ref {
+			continue
+		}
+		for j := range k.Pins {
+			if k.Pins[j].Ref == v.Ref {
+				k.Pins[j].Count--
+			}
+		}
+	}
+	k.Pins = slices.DeleteFunc(k.Pins, func(p Pin) bool { return p.Count <= 0 })
+	return Answer{Write: WriteLazy, Reply: d.reply(at, req, func(r *Reply) { r.OK = true })}
+}
+
+// Current is the newest version of a list of rows that stands: nil if there is none or it is a
+// marker or tombstone. The rows are resolved: of each version the newest revision counts.
+func Current(rows []Version) *Version {
+	var done object.VersionRef
+	for i := range rows {
+		v := &rows[i]
+		if v.Ref == done {
+			continue
+		}
+		done = v.Ref
+		switch v.Kind {
+		case Purged:
+			continue
+		case Object:
+			return v
+		}
+		return nil
+	}
+	return nil
+}

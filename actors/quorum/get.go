@@ -1,0 +1,271 @@
+package quorum
+
+import (
+	"slices"
+	"time"
+
+	"holdfast/actors/object"
+)
+
+// Get reads the current version of a key and, for an object, its shards: k clean answers from
+// in-sync slots suffice (I4). A version in doubt is given one mark interval, then resolved (I3).
+// Versions stay pinned on the drives until the last byte (I21).
+type Get struct {
+	env   *Env
+	t     Target
+	write object.WriteID // of ballots, if it comes to that
+	head  bool           // no shards are read
+
+	state   getState
+	c       calls
+	read    Read
+	settle  *Update
+	rows    []row
+	pinned  [maxMembers][]Version
+	tries   int
+	waited  bool
+	wake    time.Time
+	version Version
+	data    Slots // pinned shards of version
+	piece   int
+	got     Slots
+	done    bool
+	result  Result
+}
+
+type getState uint8
+
+const (
+	getReading getState = iota + 1
+	getWaiting
+	getSettling
+	getFetching
+	getOver
+)
+
+// pieces is in how many requests a shard is read.
+const pieces = 2
+
+// NewGet returns the machine of one read. write names it among ballots.
+func NewGet(env *Env, t Target, write object.WriteID, head bool) *Get {
+	return &Get{env: env, t: t, write: write, head: head}
+}
+
+// Result is what it came to, once Effect.Done was said.
+func (g *Get) Result() Result { return g.result }
+
+// Step takes one event.
+func (g *Get) Step(now time.Time, ev *Event) Effect {
+	g.c.begin()
+	before := g.done
+	var more []Send
+	switch {
+	case ev.Kind == EvBegin:
+		g.begin()
+	case ev.Kind == EvConfig:
+		if g.settle != nil {
+			more = g.settled(now, ev)
+		} else if ev.Config.Epoch > g.t.Config.Epoch {
+			g.t.Config = *ev.Config
+		}
+	case g.state == getReading:
+		if g.c.take(ev) {
+			g.answer(now, ev)
+		}
+	case g.state == getWaiting:
+		if !now.Before(g.wake) {
+			g.wake = time.Time{}
+			g.begin()
+		}
+	case g.state == getSettling:
+		more = g.settled(now, ev)
+	case g.state == getFetching:
+		if g.c.take(ev) {
+			g.fetched(ev)
+		}
+	}
+	if g.state == getSettling && g.settle == nil {
+		in := Intent{Kind: Settle, Write: g.write}
+		g.settle = NewUpdate(g.env, g.t, in)
+		g.settle.c.round = g.c.round
+		more = g.settled(now, &Event{Kind: EvBegin})
+	}
+	return Effect{Sends: append(g.c.sends, more...), Wake: g.wake, Done: g.done && !before, Over: g.state == getOver}
+}
+
+// begin asks k judges.
+func (g *Get) begin() {
+	g.unpin()
+	g.state, g.rows = getReading, g.rows[:0]
+	g.read = NewReadIn(&g.t.Config, g.env.Rules)
+	e := g.read.Step(ReadEvent{Kind: ReadBegin, Slots: g.t.Config.Judges()})
+	g.c.start(e.Ask, &g.t, &Request{Kind: ReqReport, Pin: !g.head})
+}
+
+// answer counts one report.
+func (g *Get) answer(now time.Time, ev *Event) {
+	re := ReadEvent{Kind: ReadUnknown, Slot: ev.From}
+	if ev.Kind == EvReply {
+		rep := ev.Reply
+		switch {
+		case rep.Refused == RefusedEpoch:
+			if rep.Config.Epoch > g.t.Config.Epoch {
+				g.t.Config = rep.Config
+				g.again(now)
+				return
+			}
+		case rep.Refused == RefusedBucket:
+			g.finish(StatusStale)
+			return
+		case rep.Refused == RefusedNot:
+			re = ReadEvent{Kind: ReadAnswer, Slot: ev.From, Decision: rep.Decision, Partial: !rep.Complete, Witness: !rep.Judge}
+			g.pinned[ev.From] = slices.Clone(rep.Versions)
+			for i := range rep.Versions {
+				v := &rep.Versions[i]
+				re.Seen = append(re.Seen, Seen{
+					Ref: v.Ref, Rev: v.Rev, Stable: v.Stable, Purged: v.Kind == Purged, Null: v.Null, Ballot: v.Ballot, Seats: v.Seats,
+				})
+				g.note(Slot(ev.From), v)
+			}
+		}
+	}
+	e := g.read.Step(re)
+	g.c.more(e.Ask, &g.t, &Request{Kind: ReqReport, Pin: !g.head})
+	switch e.Outcome {
+	case NoQuorum:
+		g.finish(StatusUnavailable)
+	case Absent:
+		g.finish(StatusAbsent)
+	case InDoubt:
+		if !g.waited {
+			g.waited, g.state, g.wake = true, getWaiting, now.Add(g.env.Limits.Interval)
+			return
+		}
+		g.state = getSettling
+	case Found:
+		g.found(e)
+	}
+}
+
+// note merges one reported row.
+func (g *Get) note(m Slots, v *Version) {
+	i := slices.IndexFunc(g.rows, func(r row) bool { return r.Is(v.Ref, v.Rev) })
+	if i < 0 {
+		i = len(g.rows)
+		g.rows = append(g.rows, row{Version: *v})
+	}
+	g.rows[i].holders |= m
+	if v.Data {
+		g.rows[i].data |= m
+	}
+}
+
+// found reads the version's shards, k at least; they may belong to an older revision's rows.
+func (g *Get) found(e ReadEffect) {
+	for i := range g.rows {
+		if g.rows[i].Is(e.Ref, e.Rev) {
+			g.version = g.rows[i].Version
+		}
+	}
+	switch g.version.Kind {
+	case Object:
+	default:
+		g.finish(StatusAbsent)
+		return
+	}
+	if g.head {
+		g.finish(StatusOK)
+		return
+	}
+	g.data = 0
+	for i := range g.rows {
+		if g.rows[i].Ref == e.Ref {
+			g.data |= g.rows[i].data
+		}
+	}
+	if g.data.Len() < g.t.Config.K {
+		if ask := g.read.ask(g.t.Config.N + 1); ask != 0 || g.c.out != 0 {
+			g.c.more(ask, &g.t, &Request{Kind: ReqReport, Pin: true})
+			return
+		}
+		g.finish(StatusUnavailable) // never 404
+		return
+	}
+	g.state, g.piece = getFetching, 0
+	g.fetch()
+}
+
+// fetch asks k shards for the next piece.
+func (g *Get) fetch() {
+	g.got = 0
+	g.c.start(g.data.First(g.t.Config.K), &g.t, &Request{Kind: ReqFetch, Version: g.version})
+}
+
+// fetched takes a piece; a shard that failed is replaced by another.
+func (g *Get) fetched(ev *Event) {
+	if ev.Kind == EvReply && ev.Reply.OK {
+		g.got |= Slot(ev.From)
+	} else {
+		g.data &^= Slot(ev.From)
+		g.result.Cut = g.result.Cut || ev.Kind == EvReply && ev.Reply.Refused == RefusedNot
+		next := (g.data &^ g.got &^ g.c.out).First(1)
+		g.c.more(next, &g.t, &Request{Kind: ReqFetch, Version: g.version})
+	}
+	switch {
+	case g.got.Len() >= g.t.Config.K:
+		if g.piece++; g.piece < pieces {
+			g.fetch()
+			return
+		}
+		g.result.Cut = false
+		g.finish(StatusOK)
+	case g.c.out == 0:
+		g.finish(StatusUnavailable) // a visible end (I20)
+	}
+}
+
+// again reads once more, unless it has been tried often enough.
+func (g *Get) again(now time.Time) {
+	if g.tries++; g.tries > g.env.Limits.Tries {
+		g.finish(StatusUnavailable)
+		return
+	}
+	g.state, g.wake = getWaiting, now.Add(time.Millisecond)
+}
+
+// settled steps the resolution; when that is over the key is read afresh.
+func (g *Get) settled(now time.Time, ev *Event) []Send {
+	e := g.settle.Step(now, ev)
+	g.wake = e.Wake
+	if g.settle.done {
+		g.t.Config, g.c.round = g.settle.t.Config, g.settle.c.round
+		status := g.settle.result.Status
+		g.settle = nil
+		if status != StatusOK {
+			g.finish(StatusUnavailable)
+		} else {
+			g.again(now)
+		}
+	}
+	return e.Sends
+}
+
+func (g *Get) finish(s Status) {
+	g.unpin()
+	g.result.Status = s
+	if s == StatusOK {
+		g.result.Version = g.version
+	}
+	g.done, g.state, g.wake = true, getOver, time.Time{}
+}
+
+// unpin lets go of what the reports pinned. The pin of an answer that comes too late lasts until
+// the drive's lease on it ends.
+func (g *Get) unpin() {
+	for m := range g.pinned {
+		if g.pinned[m] != nil && !g.head {
+			g.c.tell(Slot(m), &g.t, &Request{Kind: ReqUnpin, Versions: g.pinned[m]})
+		}
+		g.pinned[m] = nil
+	}
+}

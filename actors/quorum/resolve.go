@@ -1,0 +1,445 @@
+package quorum
+
+import (
+	"slices"
+	"time"
+
+	"holdfast/actors/object"
+)
+
+// resolve is the part that all prepared operations share: it prepares under a ballot (I11, I12) and
+// ends what is in doubt under it, so that what follows is decided on a resolved state (I13). A
+// version that may be chosen is finished, one that cannot be is passed over or, by a thorough
+// resolution, killed (I7).
+type resolve struct {
+	env      *Env
+	t        *Target
+	write    object.WriteID // of the ballots
+	all      bool           // down to the oldest version, not only to the newest stable one
+	thorough bool           // kill what is passed over, mark what is chosen
+
+	c        *calls // the operation's
+	state    resolveState
+	tries    int
+	highest  object.Stamp
+	ballot   Ballot
+	read     Read
+	promised Slots
+	refused  Slots
+	ahead    Slots
+	lost     Slots
+	rows     []row
+	reports  [maxMembers]reportCopy
+	spared   []Attempt // could not be killed: left alone
+	w        Write
+	current  row // being finished or killed
+	marks    Slots
+	held     Slots
+	wake     time.Time
+}
+
+// maxMembers is the most members a set has: 16 slots and a newcomer.
+const maxMembers = 17
+
+// row is what the answers say of one revision.
+type row struct {
+	Version
+	holders, data, stable Slots
+}
+
+// reportCopy is what a member reported.
+type reportCopy struct {
+	dead    []DeadMark
+	uploads []object.WriteID
+}
+
+type resolveState uint8
+
+const (
+	preparing resolveState = iota + 1
+	pausing                // before another ballot
+	finishing              // current
+	killing                // current
+	resolved
+	unresolved
+)
+
+// outcome of a step of resolve.
+type resolution uint8
+
+const (
+	resolveGoing resolution = iota
+	resolveDone
+	resolveFailed
+)
+
+// begin starts, or starts anew, with a fresh ballot.
+func (r *resolve) begin(now time.Time) resolution {
+	ts, ok := r.env.stamp(now, r.highest)
+	if !ok {
+		r.state = unresolved
+		return resolveFailed
+	}
+	r.ballot = Ballot{TS: ts, Write: r.write}
+	r.state = preparing
+	r.promised, r.refused, r.ahead, r.lost, r.wake = 0, 0, 0, 0, time.Time{}
+	r.rows, r.spared = r.rows[:0], r.spared[:0]
+	r.read = NewReadIn(&r.t.Config, r.env.Rules)
+	r.read.asked = r.t.Config.Judges()
+	for i := range r.reports {
+		r.reports[i] = reportCopy{}
+	}
+	r.c.start(r.t.Config.Members(), r.t, &Request{Kind: ReqPrepare, Ballot: r.ballot, All: r.all})
+	return resolveGoing
+}
+
+// retry begins anew after a pause that grows, so that rivals do not chase each other for ever.
+func (r *resolve) retry(now time.Time) resolution {
+	r.tries++
+	if r.tries > r.env.Limits.Tries {
+		r.state = unresolved
+		return resolveFailed
+	}
+	r.state = pausing
+	jitter := time.Duration(r.write[15]) * time.Millisecond / 16
+	r.wake = now.Add(time.Duration(r.tries)*time.Millisecond + jitter)
+	return resolveGoing
+}
+
+func (r *resolve) step(now time.Time, ev *Event) resolution {
+	if ev.Kind == EvReply && ev.Reply.Refused == RefusedEpoch && ev.Reply.Config.Epoch > r.t.Config.Epoch {
+		r.t.Config = ev.Reply.Config // P5: a ballot lives in one epoch; prepare again
+		return r.retry(now)
+	}
+	if ev.Kind == EvConfig && ev.Config.Epoch > r.t.Config.Epoch {
+		r.t.Config = *ev.Config
+		return r.retry(now)
+	}
+	switch r.state {
+	case preparing:
+		if r.c.take(ev) {
+			r.prepared(ev)
+			return r.judge(now)
+		}
+	case pausing:
+		if !now.Before(r.wake) {
+			return r.begin(now)
+		}
+	case finishing:
+		return r.finished(now, ev)
+	case killing:
+		if r.c.take(ev) {
+			return r.killed(now, ev)
+		}
+	}
+	return resolveGoing
+}
+
+// prepared counts one answer to the prepare. Only who promised gives evidence: the others may still
+// take what the ballot is to keep out.
+func (r *resolve) prepared(ev *Event) {
+	m := Slot(ev.From)
+	if ev.Kind == EvLost || ev.Reply.Refused != RefusedNot {
+		r.read.unknown |= m
+		r.lost |= m
+		return
+	}
+	rep := ev.Reply
+	r.highest = max(r.highest, rep.Highest)
+	if !rep.OK {
+		r.refused |= m
+		if rep.Ahead {
+			r.ahead |= m
+		}
+		r.read.unknown |= m
+		return
+	}
+	re := ReadEvent{Kind: ReadAnswer, Slot: ev.From, Decision: rep.Decision, Partial: !rep.Complete, Witness: !rep.Judge}
+	if rep.Judge {
+		r.promised |= m
+	}
+	for i := range rep.Versions {
+		v := &rep.Versions[i]
+		re.Seen = append(re.Seen, Seen{
+			Ref: v.Ref, Rev: v.Rev, Stable: v.Stable, Purged: v.Kind == Purged, Null: v.Null, Ballot: v.Ballot, Seats: v.Seats,
+		})
+		r.note(m, v)
+	}
+	r.reports[ev.From] = reportCopy{dead: slices.Clone(rep.Dead), uploads: slices.Clone(rep.Uploads)}
+	r.read.answer(&re)
+}
+
+// note merges one reported row into what is known of its revision.
+func (r *resolve) note(m Slots, v *Version) {
+	i, ok := slices.BinarySearchFunc(r.rows, v, func(a row, b *Version) int { return compareRevisions(b, &a.Version) })
+	if !ok {
+		n := row{Version: *v}
+		n.Seats = nil
+		r.rows = slices.Insert(r.rows, i, n)
+	}
+	w := &r.rows[i]
+	w.holders |= m
+	if v.Stable {
+		w.stable |= m
+	}
+	for j := range r.rows {
+		if r.rows[j].Ref == v.Ref && v.Data {
+			r.rows[j].data |= m
+		}
+	}
+}
+
+// judge looks for the next version to end, newest first.
+func (r *resolve) judge(now time.Time) resolution {
+	out := r.c.out & r.t.Config.Judges()
+	if !r.t.Config.Evident(r.promised, r.env.Rules) {
+		switch {
+		case r.t.Config.Evident(r.promised|out, r.env.Rules):
+			return resolveGoing
+		case r.refused != 0:
+			return r.retry(now)
+		}
+		r.state = unresolved
+		return resolveFailed
+	}
+	if r.thorough && r.c.out != 0 {
+		return resolveGoing
+	}
+	var null, gone object.VersionRef
+	for i := range r.read.versions {
+		t := &r.read.versions[i]
+		at := r.row(t.ref, t.rev)
+		switch {
+		case t.ref == gone, at.Null && t.ref.Compare(null) < 0:
+			continue // the mark of what is newer reclaims it
+		case r.read.chosen(t):
+			gone = t.ref
+			if at.Null {
+				null = t.ref
+			}
+			if t.purged {
+				continue
+			}
+			if !r.all {
+				r.state = resolved
+				return resolveDone
+			}
+			continue
+		case r.env.Rules.Off(NoResolveFirst), slices.Contains(r.spared, at.Attempt()):
+			continue
+		case r.read.dead(t):
+			if !r.thorough {
+				continue
+			}
+			return r.kill(at)
+		case r.c.out != 0:
+			return resolveGoing // the others may settle it
+		}
+		return r.finish(now, at)
+	}
+	r.state = resolved
+	return resolveDone
+}
+
+func (r *resolve) row(ref object.VersionRef, rev object.Stamp) *row {
+	for i := range r.rows {
+		if r.rows[i].Is(ref, rev) {
+			return &r.rows[i]
+		}
+	}
+	return &row{Version: Version{Ref: ref, Rev: rev}}
+}
+
+// finish brings a version that may be chosen to W under the ballot (I3), which takes k shards.
+func (r *resolve) finish(now time.Time, at *row) resolution {
+	if at.Kind == Object && at.data.Len() < r.t.Config.K {
+		r.state = unresolved
+		return resolveFailed
+	}
+	r.current, r.state = *at, finishing
+	r.w = NewWriteIn(&r.t.Config, r.env.Limits.Write, r.env.Rules)
+	return r.write1(r.w.Step(now, WriteEvent{Kind: WriteBegin, Slots: r.t.Config.Members(), Finish: true}))
+}
+
+// write1 carries out what the write of the current version wants.
+func (r *resolve) write1(e WriteEffect) resolution {
+	v := r.current.Version
+	if e.Offer != 0 {
+		v.Data = v.Kind == Object
+		v.Stable, v.Synced, v.Seats = false, false, nil
+		r.c.start(e.Offer, r.t, &Request{Kind: ReqCommit, Version: v, Ballot: r.ballot})
+	}
+	r.wake = e.Wake
+	r.c.tell(e.Mark, r.t, &Request{Kind: ReqMark, Version: v, Missed: e.Missed})
+	switch {
+	case e.Ack:
+		t := r.tally(v.Ref, v.Rev)
+		t.stable |= r.w.Accepted()
+		at := r.row(v.Ref, v.Rev)
+		at.holders |= r.w.Accepted()
+		if v.Kind == Object {
+			at.data |= r.w.Accepted()
+		}
+		if !e.Over {
+			r.c.tell(r.w.Accepted(), r.t, &Request{Kind: ReqMark, Version: v, Missed: r.t.Config.Members() &^ r.w.Accepted()})
+		}
+		r.c.out, r.state = 0, preparing
+		return resolveDone // the caller judges on
+	case e.Fail:
+		return resolveFailed
+	}
+	return resolveGoing
+}
+
+func (r *resolve) tally(ref object.VersionRef, rev object.Stamp) *tally {
+	for i := range r.read.versions {
+		if t := &r.read.versions[i]; t.ref == ref && t.rev == rev {
+			return t
+		}
+	}
+	panic("quorum: resolving a version that nobody reported")
+}
+
+// finished takes an answer to the commit of the current version.
+func (r *resolve) finished(now time.Time, ev *Event) resolution {
+	var we WriteEvent
+	switch {
+	case ev.Kind == EvTick:
+		we.Kind = WriteTick
+	case r.c.take(ev):
+		we = writeEvent(ev)
+		r.highest = max(r.highest, we.Highest)
+	default:
+		return resolveGoing
+	}
+	switch r.write1(r.w.Step(now, we)) {
+	case resolveDone:
+		return r.judge(now)
+	case resolveFailed: // promised away, or marked dead: with another ballot it may end
+		return r.retry(now)
+	}
+	return resolveGoing
+}
+
+// writeEvent is what an answer to a commit means to its Write.
+func writeEvent(ev *Event) WriteEvent {
+	we := WriteEvent{Slot: ev.From}
+	switch {
+	case ev.Kind == EvLost:
+		we.Kind, we.Reason = WriteFailed, ReasonUnknown
+	case ev.Reply.Refused == RefusedEpoch, ev.Reply.Refused == RefusedBucket:
+		we.Kind, we.Reason = WriteFailed, ReasonStale
+	case ev.Reply.Refused != RefusedNot:
+		we.Kind, we.Reason = WriteFailed, ReasonAbsent
+	case ev.Reply.OK:
+		we.Kind = WriteAccepted
+	default:
+		we.Kind, we.Highest, we.Ahead = WriteRefused, ev.Reply.Highest, ev.Reply.Ahead
+	}
+	return we
+}
+
+// kill asks all who do not hold a dead version for a mark.
+func (r *resolve) kill(at *row) resolution {
+	r.current, r.state, r.marks, r.held = *at, killing, 0, at.holders
+	to := r.t.Config.Members() &^ at.holders
+	if r.env.Rules.Off(NoKillProof) {
+		to = r.t.Config.Members()
+	}
+	r.c.start(to, r.t, &Request{Kind: ReqKill, Attempt: at.Attempt(), Ballot: r.ballot})
+	return resolveGoing
+}
+
+// killed counts a dead mark; with k of them the holders drop the version (I7).
+func (r *resolve) killed(now time.Time, ev *Event) resolution {
+	if ev.Kind == EvReply && ev.Reply.Refused == RefusedNot {
+		switch ev.Reply.Kill {
+		case KillMark:
+			r.marks |= Slot(ev.From)
+		case KillHeld:
+			r.held |= Slot(ev.From)
+		}
+	}
+	if r.c.out != 0 {
+		return resolveGoing
+	}
+	a := r.current.Attempt()
+	if r.t.Config.Kills(r.marks, r.env.Rules) {
+		r.c.tell(r.t.Config.Members(), r.t, &Request{Kind: ReqDrop, Attempt: a})
+		t := r.tally(a.Ref, a.Rev)
+		r.read.versions = slices.DeleteFunc(r.read.versions, func(x tally) bool { return x.ref == t.ref && x.rev == t.rev })
+		r.rows = slices.DeleteFunc(r.rows, func(x row) bool { return x.Is(a.Ref, a.Rev) })
+	} else {
+		r.spared = append(r.spared, a)
+	}
+	r.state = preparing
+	return r.judge(now)
+}
+
+// standing lists what is chosen, newest first, and of each version the newest such revision alone.
+func (r *resolve) standing() []row {
+	var out []row
+	var last, null object.VersionRef
+	for i := range r.read.versions {
+		t := &r.read.versions[i]
+		at := r.row(t.ref, t.rev)
+		if t.ref == last || at.Null && t.ref.Compare(null) < 0 || !r.read.chosen(t) {
+			continue
+		}
+		last = t.ref
+		if at.Null && null == (object.VersionRef{}) {
+			null = t.ref
+		}
+		out = append(out, *at)
+	}
+	return out
+}
+
+// hopeless says that too many members are away for anything to be written.
+func (r *resolve) hopeless() bool {
+	return !r.t.Config.Acks(r.t.Config.Members()&^r.lost, r.env.Rules)
+}
+
+// newest is the newest chosen revision, for the decision.
+func (r *resolve) newest() Decision {
+	d := Decision{Ballot: r.ballot}
+	if list := r.standing(); len(list) > 0 {
+		d.Ref, d.Rev = list[0].Ref, list[0].Rev
+	}
+	return d
+}
+
+// settleMarks tells holders of chosen versions that they are stable, where they did not know (I10).
+func (r *resolve) settleMarks() {
+	for _, at := range r.standing() {
+		if late := at.holders &^ at.stable; late != 0 {
+			r.c.tell(late, r.t, &Request{Kind: ReqMark, Version: at.Version, Missed: r.t.Config.Members() &^ at.holders})
+		}
+	}
+}
+
+// provenDead are the attempts that k judges say are dead (I7).
+func (r *resolve) provenDead() []Attempt {
+	var out []Attempt
+	for m := range r.promised.All() {
+		for _, d := range r.reports[m].dead {
+			if slices.Contains(out, d.Attempt) {
+				continue
+			}
+			var marks Slots
+			proven := false
+			for i := range r.promised.All() {
+				for _, o := range r.reports[i].dead {
+					if o.Ref == d.Ref && o.Rev == d.Rev {
+						marks |= Slot(i)
+						proven = proven || o.Proven
+					}
+				}
+			}
+			if proven || r.t.Config.Kills(marks, r.env.Rules) {
+				out = append(out, d.Attempt)
+			}
+		}
+	}
+	return out
+}
