@@ -27,6 +27,7 @@ type KeyView struct {
 	Promise    Ballot
 	GCFloor    object.Stamp // of the set
 	Horizon    object.Stamp // of the drive
+	Since      object.Stamp // of older attempts the drive does not remember whether it reclaimed them
 	Highest    object.Stamp // highest stamp the drive has accepted for any key
 	Now        object.Stamp // the drive's clock; 0 switches the check against it off
 }
@@ -149,7 +150,7 @@ func (v *KeyView) forgot(ref object.VersionRef) bool {
 	switch {
 	case v.Foreign && (v.Rebuilding || v.Obsolete):
 		return true
-	case ref.TS <= v.Horizon && v.Obsolete:
+	case ref.TS <= max(v.Horizon, v.Since) && v.Obsolete:
 		return true
 	}
 	return v.Newest == object.VersionRef{} && ref.TS <= v.GCFloor

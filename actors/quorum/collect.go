@@ -18,6 +18,7 @@ type Collect struct {
 	rows   []row
 	unsure bool // somebody holds something in doubt, or has not synced its mark
 	floor  object.Stamp
+	now    object.Stamp // lowest clock
 	done   bool
 	result Result
 }
@@ -37,7 +38,7 @@ func NewCollect(env *Env, t Target) *Collect { return &Collect{env: env, t: t} }
 func (c *Collect) Result() Result { return c.result }
 
 // Step takes one event.
-func (c *Collect) Step(now time.Time, ev *Event) Effect {
+func (c *Collect) Step(_ time.Time, ev *Event) Effect {
 	c.c.begin()
 	before := c.done
 	switch {
@@ -53,7 +54,7 @@ func (c *Collect) Step(now time.Time, ev *Event) Effect {
 	case c.state == collectAsking && c.c.take(ev):
 		c.answer(ev)
 		if c.c.out == 0 {
-			c.judge(now)
+			c.judge()
 		}
 	case c.state == collectDropping && c.c.take(ev):
 		if ev.Kind == EvReply && ev.Reply.OK {
@@ -78,6 +79,9 @@ func (c *Collect) answer(ev *Event) {
 	rep := ev.Reply
 	m := Slot(ev.From)
 	c.told |= m
+	if c.now == 0 || rep.Now < c.now {
+		c.now = rep.Now
+	}
 	c.floor = max(c.floor, rep.Promise.TS, rep.Decision.Ballot.TS)
 	for i := range rep.Dead {
 		c.floor = max(c.floor, rep.Dead[i].Ref.TS, rep.Dead[i].Rev)
@@ -101,26 +105,29 @@ func (c *Collect) answer(ev *Event) {
 }
 
 // judge decides what may go.
-func (c *Collect) judge(now time.Time) {
+func (c *Collect) judge() {
 	all := c.t.Config.Members()
 	enough := c.told == all
 	if c.env.Rules.Off(NoCollectAll) {
 		enough = c.t.Config.Acks(c.told, 0)
 		all = c.told
 	}
+	told := c.told
+	c.told = 0
 	if !enough || c.unsure {
-		c.told = 0
+		if c.t.Config.Acks(told, 0) { // at least the horizon goes on
+			c.c.tell(told, &c.t, &Request{Kind: ReqForget, Now: c.now})
+		}
 		c.finish(StatusUnavailable)
 		return
 	}
-	c.told = 0
 	for i := range c.rows {
 		at := &c.rows[i]
 		// A tombstone alone; members that hold nothing have dropped it before, or take the floor only.
 		alone := len(c.rows) == 1 && at.Kind == Tombstone
 		if alone || at.Kind == Purged && !c.hasOlder(at) {
 			c.state = collectDropping
-			c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqCollect, Version: at.Version})
+			c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqCollect, Version: at.Version, Now: c.now})
 			return
 		}
 	}
@@ -131,7 +138,7 @@ func (c *Collect) judge(now time.Time) {
 		}
 	}
 	c.state = collectDropping
-	c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqForget, Floor: c.floor})
+	c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqForget, Floor: c.floor, Now: c.now})
 }
 
 // hasOlder says whether somebody holds another revision of a purged version.

@@ -63,7 +63,7 @@ func (d Drive) Step(now object.Stamp, at At, req *Request) Answer {
 	}
 	switch req.Kind {
 	case ReqReport:
-		return d.report(at, req)
+		return d.report(now, at, req)
 	case ReqPrepare:
 		return d.prepare(now, at, req)
 	case ReqStage:
@@ -76,7 +76,7 @@ func (d Drive) Step(now object.Stamp, at At, req *Request) Answer {
 	case ReqKill, ReqDrop:
 		return d.kill(now, at, req)
 	case ReqCollect:
-		return d.collect(at, req)
+		return d.collect(now, at, req)
 	case ReqForget:
 		return d.forget(now, at, req)
 	case ReqToken:
@@ -155,7 +155,7 @@ func changes(k RequestKind) bool {
 func (d Drive) view(now object.Stamp, at At, a Attempt) KeyView {
 	k, set := at.Key, at.Set
 	v := KeyView{
-		Rules: d.Rules, Promise: k.Promise, GCFloor: set.GCFloor, Horizon: at.Drive.Horizon,
+		Rules: d.Rules, Promise: k.Promise, GCFloor: set.GCFloor, Horizon: at.Drive.Horizon, Since: at.Drive.Since,
 		Highest: at.Drive.Highest, Now: now,
 		Foreign: a.Epoch < set.Joined, Rebuilding: set.State != SlotInSync,
 	}
@@ -188,7 +188,7 @@ func (s *KeyState) dead(a Attempt) int {
 func (d Drive) prepare(now object.Stamp, at At, req *Request) Answer {
 	v := d.view(now, at, Attempt{})
 	verdict := Promise(&v, req.Ballot)
-	ans := d.report(at, req)
+	ans := d.report(now, at, req)
 	ans.Reply.OK, ans.Reply.Ahead, ans.Reply.Highest = verdict.Accepted, verdict.Ahead, verdict.Highest
 	if verdict.Accepted && !verdict.Repeat {
 		at.Key.Promise = req.Ballot
@@ -298,7 +298,7 @@ func compareRevisions(a, b *Version) int {
 }
 
 // report lists the versions from the newest down to the newest stable one that stands (I9).
-func (d Drive) report(at At, req *Request) Answer {
+func (d Drive) report(now object.Stamp, at At, req *Request) Answer {
 	k := at.Key
 	n := len(k.Versions)
 	if !req.All {
@@ -308,7 +308,7 @@ func (d Drive) report(at At, req *Request) Answer {
 		r.OK = true
 		r.Versions, r.Complete = k.Versions[:n], n == len(k.Versions)
 		r.Promise, r.Decision, r.Dead, r.Uploads, r.Hints = k.Promise, k.Decision, k.Dead, k.Uploads, k.Hints
-		r.Highest, r.Floor = at.Drive.Highest, at.Set.GCFloor
+		r.Highest, r.Floor, r.Now = at.Drive.Highest, at.Set.GCFloor, now
 	})}
 	if req.Pin && !d.Rules.Off(NoPin) {
 		for i := range k.Versions[:n] {

@@ -13,22 +13,31 @@ func (d Drive) mark(at At, req *Request) Answer {
 	k := at.Key
 	ans := Answer{Reply: d.reply(at, req, func(r *Reply) { r.OK = true })}
 	row := k.find(req.Version.Ref, req.Version.Rev)
-	if row == nil || row.Stable {
+	if row == nil { // what a newer revision has replaced may lie short of shards all the same
+		for i := range k.Versions {
+			if v := &k.Versions[i]; v.Ref == req.Version.Ref && v.Rev > req.Version.Rev && v.Stable && k.hint(v, req.Missed) {
+				ans.Write = WriteLazy
+				break
+			}
+		}
+		return ans
+	}
+	if row.Stable {
 		return ans
 	}
 	row.Stable, row.Synced, row.Seats = true, false, nil
-	if req.Missed != 0 {
-		k.Hints = append(k.Hints, Hint{Ref: row.Ref, Rev: row.Rev, Missed: req.Missed})
-	}
+	k.hint(row, req.Missed)
 	k.supersede()
 	ans.Write = WriteLazy
 	return ans
 }
 
-// supersede drops every row that a stable one makes useless. Of rows that were never known stable a
-// memory stays, so that nobody takes their absence for evidence (P1).
+// supersede drops every row that a stable one makes useless. A memory stays, so that nobody takes
+// their absence for evidence (P1): the mark of one that was stable may be all that told of its W
+// accepts, and its coordinator may not have heard.
 func (s *KeyState) supersede() {
 	var null, ref object.VersionRef // newest stable null version, version of a stable revision above
+	var top Version                 // that revision
 	for i := range s.Versions {
 		if v := &s.Versions[i]; v.Stable && v.Null {
 			null = v.Ref
@@ -39,14 +48,14 @@ func (s *KeyState) supersede() {
 	for i := range s.Versions {
 		v := s.Versions[i]
 		if v.Ref == ref || v.Null && v.Ref.Compare(null) < 0 {
-			if !v.Stable {
-				s.Superseded = append(s.Superseded, v.Attempt())
+			s.Superseded = append(s.Superseded, v.Attempt())
+			if missed := s.unhint(v.Ref, v.Rev); v.Ref == ref && top.Kind == Object {
+				s.hint(&top, missed) // whoever lacks the shard lacks it under the new revision too
 			}
-			s.unhint(v.Ref, v.Rev)
 			continue
 		}
 		if v.Stable {
-			ref = v.Ref
+			ref, top = v.Ref, v
 			if v.Kind == Purged {
 				v.Data = false
 			}
@@ -57,8 +66,31 @@ func (s *KeyState) supersede() {
 	s.Versions = kept
 }
 
-func (s *KeyState) unhint(ref object.VersionRef, rev object.Stamp) {
-	s.Hints = slices.DeleteFunc(s.Hints, func(h Hint) bool { return h.Ref == ref && h.Rev == rev })
+// hint notes who lacks a stable revision or its shard (I2b).
+func (s *KeyState) hint(v *Version, missed Slots) bool {
+	if missed == 0 {
+		return false
+	}
+	for i := range s.Hints {
+		if h := &s.Hints[i]; h.Ref == v.Ref && h.Rev == v.Rev {
+			h.Missed |= missed
+			return true
+		}
+	}
+	s.Hints = append(s.Hints, Hint{Ref: v.Ref, Rev: v.Rev, Missed: missed})
+	return true
+}
+
+// unhint forgets who lacks a revision.
+func (s *KeyState) unhint(ref object.VersionRef, rev object.Stamp) (missed Slots) {
+	s.Hints = slices.DeleteFunc(s.Hints, func(h Hint) bool {
+		if h.Ref != ref || h.Rev != rev {
+			return false
+		}
+		missed = h.Missed
+		return true
+	})
+	return missed
 }
 
 // kill leaves a dead mark, answers that the attempt is held, or, with proof, drops it (I7).
@@ -106,8 +138,9 @@ func (s *KeyState) drop(a Attempt) {
 // collect drops a key of which all members hold nothing but a stable, synced tombstone, or, of a
 // version that was purged, the rest of it. The set's floor takes the place of all that the key
 // remembers, promise and dead marks included (I18, P4).
-func (d Drive) collect(at At, req *Request) Answer {
+func (d Drive) collect(now object.Stamp, at At, req *Request) Answer {
 	k, set := at.Key, at.Set
+	d.age(now, at, req)
 	ans := Answer{Reply: d.reply(at, req, func(*Reply) {})}
 	row := k.find(req.Version.Ref, req.Version.Rev)
 	switch {
@@ -138,7 +171,10 @@ func (d Drive) collect(at At, req *Request) Answer {
 			}
 		}
 		set.GCFloor = max(set.GCFloor, floor)
-		k.Versions, k.Dead, k.Superseded, k.Hints = k.Versions[:0], k.Dead[:0], k.Superseded[:0], k.Hints[:0]
+		for i := range k.Versions {
+			k.Superseded = append(k.Superseded, k.Versions[i].Attempt())
+		}
+		k.Versions, k.Dead, k.Hints = k.Versions[:0], k.Dead[:0], k.Hints[:0]
 		k.Promise, k.Decision = Ballot{}, Decision{}
 	}
 	if !d.Rules.Off(NoHealToken) {
@@ -154,15 +190,10 @@ func (d Drive) collect(at At, req *Request) Answer {
 func (d Drive) forget(now object.Stamp, at At, req *Request) Answer {
 	k, dr := at.Key, at.Drive
 	ans := Answer{Reply: d.reply(at, req, func(*Reply) {})}
-	if life := object.Stamp(d.Life.Microseconds()) << 10; now > life && now-life > dr.Horizon {
-		dr.Horizon = now - life
+	if d.age(now, at, req) {
 		ans.Write = WriteSync
 	}
-	n := len(k.Superseded)
 	k.Superseded = slices.DeleteFunc(k.Superseded, func(a Attempt) bool { return max(a.Ref.TS, a.Rev) <= dr.Horizon })
-	if n != len(k.Superseded) {
-		ans.Write = WriteSync
-	}
 	if req.Floor == 0 || req.Floor > dr.Horizon || at.Set.Config.Phase != Settled {
 		return ans
 	}
@@ -173,6 +204,18 @@ func (d Drive) forget(now object.Stamp, at At, req *Request) Answer {
 	k.Dead = slices.DeleteFunc(k.Dead, func(m DeadMark) bool { return max(m.Ref.TS, m.Rev) <= req.Floor })
 	ans.Reply.OK, ans.Write = true, WriteSync
 	return ans
+}
+
+// age lets the horizon follow the clocks. One drive's clock alone could jump ahead and leave a
+// horizon that refuses everybody for years, so it follows the lowest of many (H17).
+func (d Drive) age(now object.Stamp, at At, req *Request) bool {
+	life := object.Stamp(d.Life.Microseconds()) << 10
+	now = min(now, req.Now)
+	if now <= life || now-life <= at.Drive.Horizon {
+		return false
+	}
+	at.Drive.Horizon = now - life
+	return true
 }
 
 // heal copies what others hold: stable versions past the accept rule, and attempts proved dead. The

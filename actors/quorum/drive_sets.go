@@ -12,7 +12,7 @@ func (d Drive) adopt(at At, req *Request) Answer {
 	set, c := at.Set, &req.Config
 	ans := Answer{Reply: Reply{Kind: req.Kind, OK: true, Config: set.Config}}
 	if c.Epoch <= set.Config.Epoch && set.State != SlotNone {
-		return ans
+		return ans // the reply says which epoch it is at
 	}
 	switch {
 	case !c.Members().Has(req.Member):
@@ -27,7 +27,7 @@ func (d Drive) adopt(at At, req *Request) Answer {
 		set.State = SlotInSync
 	}
 	set.Config, set.Member = *c, req.Member
-	ans.Write = WriteSync
+	ans.Reply.Config, ans.Write = *c, WriteSync
 	return ans
 }
 

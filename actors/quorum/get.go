@@ -23,6 +23,7 @@ type Get struct {
 	rows    []row
 	pinned  [maxMembers][]Version
 	tries   int
+	all     bool
 	waited  bool
 	wake    time.Time
 	version Version
@@ -99,7 +100,7 @@ func (g *Get) begin() {
 	g.state, g.rows = getReading, g.rows[:0]
 	g.read = NewReadIn(&g.t.Config, g.env.Rules)
 	e := g.read.Step(ReadEvent{Kind: ReadBegin, Slots: g.t.Config.Judges()})
-	g.c.start(e.Ask, &g.t, &Request{Kind: ReqReport, Pin: !g.head})
+	g.c.start(e.Ask, &g.t, &Request{Kind: ReqReport, Pin: !g.head, All: g.all})
 }
 
 // answer counts one report.
@@ -130,8 +131,11 @@ func (g *Get) answer(now time.Time, ev *Event) {
 		}
 	}
 	e := g.read.Step(re)
-	g.c.more(e.Ask, &g.t, &Request{Kind: ReqReport, Pin: !g.head})
+	g.c.more(e.Ask, &g.t, &Request{Kind: ReqReport, Pin: !g.head, All: g.all})
 	switch e.Outcome {
+	case Deeper:
+		g.all = true
+		g.again(now)
 	case NoQuorum:
 		g.finish(StatusUnavailable)
 	case Absent:
@@ -185,7 +189,7 @@ func (g *Get) found(e ReadEffect) {
 	}
 	if g.data.Len() < g.t.Config.K {
 		if ask := g.read.ask(g.t.Config.N + 1); ask != 0 || g.c.out != 0 {
-			g.c.more(ask, &g.t, &Request{Kind: ReqReport, Pin: true})
+			g.c.more(ask, &g.t, &Request{Kind: ReqReport, Pin: true, All: g.all})
 			return
 		}
 		g.finish(StatusUnavailable) // never 404

@@ -74,9 +74,9 @@ const (
 	ReqKill
 	// ReqDrop: Attempt, proved dead (I7): the holder marks it too and drops it.
 	ReqDrop
-	// ReqCollect: Version names a tombstone, or purged revision, that all members hold stable and synced (I18).
+	// ReqCollect: Now, Version names a tombstone, or purged revision, that all members hold stable and synced (I18).
 	ReqCollect
-	// ReqForget: Floor, the highest ballot that any member remembers of the key. Promise, decision and
+	// ReqForget: Now, Floor, the highest ballot that any member remembers of the key. Promise, decision and
 	// marks may go if the drive's horizon has passed it: all members are in sync and nothing is in doubt (I18).
 	ReqForget
 	// ReqToken: opens a heal token on the target (I19). Reply: Token.
@@ -130,6 +130,8 @@ type Request struct {
 	Sealed   bool // Fence: no writes. Report, Prepare, Commit, Kill, Drop: the sender empties a sealed bucket.
 	Removed  bool
 	Floor    object.Stamp
+	// Now is the lowest of the clocks that W members reported: the drive's horizon may follow it.
+	Now object.Stamp
 }
 
 // Refusal is why a drive did not look at a request.
@@ -164,6 +166,7 @@ type Reply struct {
 	Kill     KillVerdict
 	Token    uint64
 	Floor    object.Stamp
+	Now      object.Stamp // the drive's clock, of a report
 }
 
 // Decision is what a prepared operation found before it committed under Ballot: the newest chosen

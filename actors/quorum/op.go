@@ -34,6 +34,7 @@ const (
 	EvLost             // request ID to From has no answer and never will: offline, failed, timed out
 	EvTick             // the time that Effect.Wake named has come
 	EvConfig           // Config: the set has a newer epoch
+	EvCopied           // Move: the newcomer holds every key
 )
 
 // Event is one event.

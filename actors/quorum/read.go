@@ -94,6 +94,7 @@ const (
 	Absent                  // no version that may be returned
 	Found                   // Ref may be returned (I3)
 	InDoubt                 // Ref may neither be returned nor skipped: it must be resolved first
+	Deeper                  // what stands lies below a removed version: ask afresh, for whole lists
 )
 
 // ReadEffect is what to do next.
@@ -242,6 +243,8 @@ func (r *Read) judge() ReadEffect {
 				null = t.ref
 			}
 			continue
+		case !r.reaches(t.ref):
+			return ReadEffect{Outcome: Deeper}
 		case r.chosen(t): // I3: nothing newer can have been acknowledged, k + W > n
 			return ReadEffect{Outcome: Found, Ref: t.ref, Rev: t.rev, Holders: t.holders}
 		case r.dead(t): // I5
@@ -252,7 +255,22 @@ func (r *Read) judge() ReadEffect {
 		}
 		return ReadEffect{Outcome: InDoubt, Ref: t.ref, Rev: t.rev, Holders: t.holders}
 	}
+	if !r.reaches(object.VersionRef{}) {
+		return ReadEffect{Outcome: Deeper}
+	}
 	return ReadEffect{Outcome: Absent}
+}
+
+// reaches says that enough answers speak of versions as old as ref. Lists end with the newest stable
+// version, so this is only in question below one that is removed.
+func (r *Read) reaches(ref object.VersionRef) bool {
+	short := Slots(0)
+	for _, e := range r.ends {
+		if ref.Compare(e.ref) < 0 {
+			short |= Slot(e.slot)
+		}
+	}
+	return (r.answered &^ short).Len() >= r.needed()
 }
 
 // chosen says that a revision is acknowledged, or might as well be: stable somewhere, accepted by

@@ -212,6 +212,9 @@ func (r *resolve) judge(now time.Time) resolution {
 		switch {
 		case t.ref == gone, at.Null && t.ref.Compare(null) < 0:
 			continue // the mark of what is newer reclaims it
+		case !r.read.reaches(t.ref):
+			r.all = true // what stands lies below a removed version
+			return r.retry(now)
 		case r.read.chosen(t):
 			gone = t.ref
 			if at.Null {
@@ -236,6 +239,10 @@ func (r *resolve) judge(now time.Time) resolution {
 			return resolveGoing // the others may settle it
 		}
 		return r.finish(now, at)
+	}
+	if !r.read.reaches(object.VersionRef{}) {
+		r.all = true
+		return r.retry(now)
 	}
 	r.state = resolved
 	return resolveDone
@@ -413,7 +420,11 @@ func (r *resolve) newest() Decision {
 func (r *resolve) settleMarks() {
 	for _, at := range r.standing() {
 		if late := at.holders &^ at.stable; late != 0 {
-			r.c.tell(late, r.t, &Request{Kind: ReqMark, Version: at.Version, Missed: r.t.Config.Members() &^ at.holders})
+			have := at.holders
+			if at.Kind == Object {
+				have = at.data
+			}
+			r.c.tell(late, r.t, &Request{Kind: ReqMark, Version: at.Version, Missed: r.t.Config.Members() &^ have})
 		}
 	}
 }

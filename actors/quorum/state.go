@@ -12,18 +12,22 @@ import (
 
 // KeyState is all that one drive knows of one key.
 type KeyState struct {
-	Versions   []Version // newest first: Ref falling, then Rev falling
-	Promise    Ballot
-	Decision   Decision // of the highest ballot
-	Dead       []DeadMark
-	Superseded []Attempt        // accepted once and reclaimed: held, never absence (P1)
-	Uploads    []object.WriteID // open multipart uploads
-	Hints      []Hint
+	Versions []Version // newest first: Ref falling, then Rev falling
+	Promise  Ballot
+	Decision Decision // of the highest ballot
+	Dead     []DeadMark
+	Uploads  []object.WriteID // open multipart uploads
+	Hints    []Hint
 
 	// Volatile: gone after a restart.
-	Token  uint64 // live heal token; any change of the key ends it (I19)
-	Tokens uint64 // tokens given so far
-	Pins   []Pin
+
+	// Superseded are attempts that were held here and have been reclaimed: held, never absence (P1). It
+	// need not be durable: a drive that has restarted says "unknown" of all that are as old as its life
+	// before (DriveState.Since).
+	Superseded []Attempt
+	Token      uint64 // live heal token; any change of the key ends it (I19)
+	Tokens     uint64 // tokens given so far
+	Pins       []Pin
 }
 
 // Pin is a shard that readers stream.
@@ -57,7 +61,7 @@ func (s *KeyState) CopyFrom(o *KeyState) {
 // Restarted drops what a restart drops. tokens is a number above all tokens ever given, so that an
 // old token never matches a new one.
 func (s *KeyState) Restarted(tokens uint64) {
-	s.Token, s.Tokens, s.Pins = 0, tokens, s.Pins[:0]
+	s.Token, s.Tokens, s.Pins, s.Superseded = 0, tokens, s.Pins[:0], s.Superseded[:0]
 	for i := range s.Versions {
 		s.Versions[i].Synced = s.Versions[i].Stable
 	}
@@ -72,7 +76,7 @@ func (s *KeyState) Synced() {
 
 // Empty says whether there is nothing to keep.
 func (s *KeyState) Empty() bool {
-	return len(s.Versions)+len(s.Dead)+len(s.Superseded)+len(s.Uploads)+len(s.Hints) == 0 &&
+	return len(s.Versions)+len(s.Dead)+len(s.Uploads)+len(s.Hints) == 0 &&
 		s.Promise == Ballot{} && s.Decision == Decision{}
 }
 
@@ -109,4 +113,9 @@ type DriveState struct {
 	// Horizon: every attempt with a ballot at or below it is over. It trails the clock by the life of
 	// an attempt and never falls; it is durable before anything that relies on it is forgotten.
 	Horizon object.Stamp
+	// Since is volatile: of attempts up to it the drive does not remember which it has reclaimed.
+	Since object.Stamp
 }
+
+// Restarted is called when the drive opens, with what was durable.
+func (d *DriveState) Restarted() { d.Since = d.Highest }

@@ -25,6 +25,7 @@ type Update struct {
 	highest  object.Stamp
 	accepted Slots // of an abort
 	restamps int
+	began    time.Time
 	done     bool
 	result   Result
 }
@@ -55,6 +56,7 @@ func (u *Update) Step(now time.Time, ev *Event) Effect {
 	var wake time.Time
 	switch {
 	case ev.Kind == EvBegin:
+		u.began = now
 		wake = u.begin(now)
 	case u.state == updateStaging:
 		wake = u.stage(now, ev)
@@ -180,6 +182,8 @@ func (u *Update) write(now time.Time, e WriteEffect) time.Time {
 	switch {
 	case e.Restamp != 0 && u.in.Staged && u.w.moved: // the shards lie with drives that may be gone
 		u.finish(StatusStale, nil)
+	case e.Restamp != 0 && u.isOver(now):
+		u.finish(StatusUnknown, nil)
 	case e.Restamp != 0: // I8: the same write id, under a newer stamp
 		u.restamps++
 		u.highest = max(u.highest, e.Restamp)
@@ -203,7 +207,7 @@ func (u *Update) failed(now time.Time, e WriteEffect) time.Time {
 	}
 	status := StatusUnavailable
 	switch {
-	case e.Unknown:
+	case e.Unknown, u.isOver(now):
 		status = StatusUnknown
 	case e.Ahead:
 		status = StatusAhead
@@ -214,6 +218,9 @@ func (u *Update) failed(now time.Time, e WriteEffect) time.Time {
 	u.finish(status, nil)
 	return time.Time{}
 }
+
+// isOver says that drives may have forgotten what they knew of the attempt: nothing is proved any more.
+func (u *Update) isOver(now time.Time) bool { return now.Sub(u.began) > u.env.Limits.Life/2 }
 
 func (u *Update) finish(s Status, v *Version) {
 	u.result = Result{Status: s}

@@ -121,7 +121,7 @@ func TestVersionsAndPurge(t *testing.T) {
 // deliverForget lets the drives' horizons pass.
 func (w *world) deliverForget() {
 	for m := range w.drives {
-		w.ask(m, &Request{Kind: ReqForget, Fence: w.target.fence()})
+		w.ask(m, &Request{Kind: ReqForget, Fence: w.target.fence(), Now: object.StampAt(w.now)})
 	}
 }
 
