@@ -42,7 +42,7 @@ type Control interface {
 	Credential(accessKey string) (cluster.Credential, bool)
 }
 
-// Buffers are the memory of bodies on their way out, bounded for all requests together.
+// Buffers are the memory of bodies on their way out, or in, bounded for all requests together.
 type Buffers interface {
 	// Wanted receives soon after somebody began to wait for room.
 	Wanted() <-chan struct{}

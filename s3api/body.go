@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -27,6 +28,9 @@ var (
 	errBodySlow = errors.New("request body comes too slowly")
 )
 
+// readAhead is how much of a body fasthttp has read when the handler is called.
+const readAhead = 8 << 10
+
 // wireBody reads a request body from the connection. It counts, because fasthttp reports a client
 // that vanished as a plain io.EOF; it keeps a rolling deadline; and it dies with its handler, so
 // that a straggling reader can never see the bytes of the connection's next request.
@@ -41,17 +45,26 @@ type wireBody struct {
 	pace   pace
 	rearm  time.Time // when the deadline is to be moved next
 	window time.Time // begin of the current rate window
-	inside int64     // bytes since then
+	relief *relief   // nil: nothing of the body is still to come
+
+	waits  atomic.Int64 // when the Read under way began, in ns of the Unix epoch; 0: none is
+	conn   atomic.Pointer[conn]
+	inside int64 // bytes since then
 }
 
 // attach begins the body of a request whose first byte arrived about now.
-func (b *wireBody) attach(rc *fasthttp.RequestCtx, length int64, p pace, now time.Time) {
+func (b *wireBody) attach(rc *fasthttp.RequestCtx, length int64, p pace, r *relief, now time.Time) {
 	b.rc, b.r, b.pace = rc, rc.RequestBodyStream(), p
 	b.want, b.got, b.inside = max(length, -1), 0, 0
 	b.done, b.failed = b.r == nil || length == 0, false
 	b.rearm, b.window = now.Add(p.rearm), now
 	if length == lengthMissing {
 		b.want, b.done = 0, true
+	}
+	if t := transport(rc.Conn()); t != nil && (length > readAhead || length == lengthChunked) {
+		b.conn.Store(t)
+		b.relief = r
+		r.enterBody(b)
 	}
 }
 
@@ -63,6 +76,11 @@ func (b *wireBody) detach() (unread bool) {
 		b.mu.Lock()
 	}
 	defer b.mu.Unlock()
+	if b.relief != nil {
+		b.relief.leaveBody(b)
+		b.relief = nil
+		b.conn.Store(nil)
+	}
 	b.r, b.rc = nil, nil
 	return !b.done
 }
@@ -77,11 +95,14 @@ func (b *wireBody) Read(p []byte) (int, error) {
 	case b.r == nil:
 		return 0, errBodyGone
 	}
-	if err := b.keepPace(); err != nil {
+	now := time.Now()
+	if err := b.keepPace(now); err != nil {
 		b.failed = true
 		return 0, err
 	}
+	b.waits.Store(now.UnixNano())
 	n, err := b.r.Read(p)
+	b.waits.Store(0)
 	b.got += int64(n)
 	b.inside += int64(n)
 	switch {
@@ -99,9 +120,18 @@ func (b *wireBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// cut ends the Read under way, as its deadline would, if it began before limit.
+func (b *wireBody) cut(limit time.Time) {
+	if at := b.waits.Load(); at == 0 || at >= limit.UnixNano() {
+		return
+	}
+	if c := b.conn.Load(); c != nil {
+		c.Conn.SetReadDeadline(time.Unix(1, 0)) // an error shows up at the next read
+	}
+}
+
 // keepPace moves the read deadline and enforces the slowest allowed rate.
-func (b *wireBody) keepPace() error {
-	now := time.Now()
+func (b *wireBody) keepPace(now time.Time) error {
 	if now.Before(b.rearm) {
 		return nil
 	}

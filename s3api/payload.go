@@ -58,7 +58,7 @@ func (c *call) openPayload() error {
 			return err
 		}
 	}
-	p.wire.attach(c.rc, c.req.length, c.srv.pace, c.start)
+	p.wire.attach(c.rc, c.req.length, c.srv.pace, c.srv.relief, c.start)
 	p.body = auth.NewBody(&p.wire, length)
 	c.load = p
 	return nil

@@ -24,7 +24,7 @@ func (s *Server) serve(rc *fasthttp.RequestCtx) {
 	if ok {
 		rc.RemoveUserValue(stash{})
 		if c.load != nil { // the body begins only now
-			c.load.wire.attach(rc, c.req.length, s.pace, time.Now())
+			c.load.wire.attach(rc, c.req.length, s.pace, s.relief, time.Now())
 		}
 	} else {
 		c = s.begin(rc)

@@ -15,24 +15,29 @@ import (
 	"holdfast/actors/object"
 )
 
-// relief takes back what answers hold whose clients take nothing, while others wait for it: read
-// buffers or request slots. Nothing is cut by it. While nobody waits it sleeps, and a client may
-// take its time.
+// relief takes back what requests hold whose clients do nothing, while others wait for it: buffers
+// or request slots. An answer that is not taken is put aside, nothing of it is lost; an upload that
+// does not come is ended with RequestTimeout. While nobody waits it sleeps, and a client may take
+// its time.
 type relief struct {
-	buffers Buffers // nil: they never run short
-	slots   *slots
-	stuck   time.Duration
-	stop    chan struct{}
-	once    sync.Once
-	begin   sync.Once
-	done    sync.WaitGroup
+	reads, uploads Buffers // nil: they never run short
+	slots          *slots
+	stuck, silent  time.Duration // of an answer, of an upload
+	stop           chan struct{}
+	once           sync.Once
+	begin          sync.Once
+	done           sync.WaitGroup
 
 	mu      sync.Mutex
-	senders map[*sender]struct{} // guarded by mu
+	senders map[*sender]struct{}   // guarded by mu
+	bodies  map[*wireBody]struct{} // guarded by mu
 }
 
-func newRelief(b Buffers, s *slots, stuck time.Duration) *relief {
-	return &relief{buffers: b, slots: s, stuck: stuck, stop: make(chan struct{}), senders: make(map[*sender]struct{})}
+func newRelief(reads, uploads Buffers, s *slots, l Limits) *relief {
+	return &relief{
+		reads: reads, uploads: uploads, slots: s, stuck: l.Stuck, silent: l.BodyStuck,
+		stop: make(chan struct{}), senders: make(map[*sender]struct{}), bodies: make(map[*wireBody]struct{}),
+	}
 }
 
 // start runs the goroutine, once. It is not called after close.
@@ -56,31 +61,66 @@ func (r *relief) leave(s *sender) {
 	r.mu.Unlock()
 }
 
-// run wakes up when somebody begins to wait, and goes on looking for stuck answers as long as
+func (r *relief) enterBody(b *wireBody) {
+	r.mu.Lock()
+	r.bodies[b] = struct{}{}
+	r.mu.Unlock()
+}
+
+func (r *relief) leaveBody(b *wireBody) {
+	r.mu.Lock()
+	delete(r.bodies, b)
+	r.mu.Unlock()
+}
+
+// run wakes up when somebody begins to wait, and goes on looking for stuck requests as long as
 // anybody does.
 func (r *relief) run() {
-	var wanted <-chan struct{}
-	if r.buffers != nil {
-		wanted = r.buffers.Wanted()
-	}
 	tick := time.NewTicker(r.stuck / 4)
 	defer tick.Stop()
 	tick.Stop()
 	for {
 		select {
-		case <-wanted:
+		case <-wanted(r.reads):
+			tick.Reset(r.stuck / 4)
+		case <-wanted(r.uploads):
 			tick.Reset(r.stuck / 4)
 		case <-r.slots.wanted:
 			tick.Reset(r.stuck / 4)
 		case <-tick.C:
-			if !r.slots.waited() && (r.buffers == nil || !r.buffers.Waiting()) {
+			if !r.slots.waited() && !short(r.reads) && !short(r.uploads) {
 				tick.Stop()
 				continue
 			}
 		case <-r.stop:
 			return
 		}
-		r.breakOff(time.Now().Add(-r.stuck))
+		now := time.Now()
+		if r.slots.waited() || short(r.reads) {
+			r.breakOff(now.Add(-r.stuck))
+		}
+		if r.slots.waited() || short(r.uploads) {
+			r.cut(now.Add(-r.silent))
+		}
+	}
+}
+
+// wanted and short are Buffers' methods for buffers that may be nil.
+func wanted(b Buffers) <-chan struct{} {
+	if b == nil {
+		return nil
+	}
+	return b.Wanted()
+}
+
+func short(b Buffers) bool { return b != nil && b.Waiting() }
+
+// cut ends the uploads of which nothing has come since before limit.
+func (r *relief) cut(limit time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for b := range r.bodies {
+		b.cut(limit)
 	}
 }
 

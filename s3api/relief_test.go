@@ -13,6 +13,7 @@ import (
 
 	"holdfast/actors/erasureset"
 	"holdfast/actors/slab"
+	"holdfast/s3api/sigv4"
 )
 
 // reliefRig is a server whose read buffers last for one answer, and an object that no socket's
@@ -139,5 +140,58 @@ func TestStuckReaderEnds(t *testing.T) {
 	eventually(t, "the stuck client is cut", func() bool { return r.srv.metrics.inFlight.Load() == 0 })
 	if rest, err := io.ReadAll(c.br); err == nil && len(rest) >= len(body) {
 		t.Error("a stuck client got everything")
+	}
+}
+
+// silentUpload is a connection that announced a body and sends no more than its beginning.
+func (r *rig) silentUpload(key string) *client {
+	c := r.dial()
+	full := req{method: "PUT", target: "/bucket/" + key, body: sample(3 * mib), payload: sigv4.UnsignedPayload}.text(r.t)
+	c.send(full[:len(full)-2*mib])
+	return c
+}
+
+// TestSilentUploadsGiveTheirSlotsBack: they are told so, and an upload that nobody waits for goes on.
+func TestSilentUploadsGiveTheirSlotsBack(t *testing.T) {
+	r, _, _ := reliefRig(t, Limits{Requests: 2, Wait: 15 * time.Second, BodyStuck: 30 * time.Millisecond})
+	silent := []*client{r.silentUpload("a"), r.silentUpload("b")}
+	eventually(t, "both slots are taken", r.srv.slots.full)
+	r.ok(req{method: "PUT", target: "/bucket/small", body: "small"})
+	cut := 0
+	for _, c := range silent {
+		c.conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		if rep := c.receive("PUT"); rep.code() == "RequestTimeout" && rep.status == 400 {
+			cut++
+		}
+		c.conn.Close()
+	}
+	if cut == 0 {
+		t.Error("nobody was told RequestTimeout")
+	}
+	eventually(t, "all calls end", func() bool { return r.srv.metrics.inFlight.Load() == 0 })
+}
+
+// TestSilentUploadsGiveTheirBuffersBack: write buffers for one upload, which a silent one holds.
+func TestSilentUploadsGiveTheirBuffersBack(t *testing.T) {
+	uploads := slab.New(slab.Config{Budget: 6 << 20, Wait: 15 * time.Second})
+	store := newStore(t, func(o *erasureset.Options) { o.ReadSlabs, o.Slabs = o.Slabs, uploads })
+	r := newRig(t, store, func(o *Options) {
+		o.Uploads = uploads
+		o.Limits.Stuck, o.Limits.BodyStuck = 20*time.Millisecond, 30*time.Millisecond
+	})
+	t.Cleanup(func() {
+		eventually(t, "all buffers are back", func() bool { return uploads.Stats().InUse == 0 })
+		uploads.Close()
+	})
+	r.makeBucket("bucket")
+	silent := r.silentUpload("a")
+	eventually(t, "the silent upload holds buffers", func() bool { return uploads.Stats().InUse > 0 })
+	body := sample(3 * mib)
+	r.ok(req{method: "PUT", target: "/bucket/b", body: body})
+	if rep := silent.receive("PUT"); rep.status != 400 || rep.code() != "RequestTimeout" {
+		t.Errorf("the silent client was told %d %s %v", rep.status, rep.code(), rep.err)
+	}
+	if r.stored("/bucket/a") {
+		t.Error("a cut upload became an object")
 	}
 }

@@ -31,6 +31,7 @@ type Options struct {
 	Registry prometheus.Registerer // where the metrics of this package go
 	Gatherer prometheus.Gatherer   // what /-/metrics shows; nil = nothing
 	Buffers  Buffers               // of bodies on their way out; nil: they never run short
+	Uploads  Buffers               // of bodies on their way in; nil: they never run short
 	Region   string                // "" = us-east-1
 	Domains  []string              // domains below which buckets are addressed in the Host header
 	Limits   Limits
@@ -46,6 +47,7 @@ type Limits struct {
 	Header      int           // bytes of a request's head
 	ReadHead    time.Duration // TLS handshake, head and first 8 KiB of the body
 	BodyIdle    time.Duration // longest silence within a request body
+	BodyStuck   time.Duration // ... when others wait for what the request holds
 	BodyWindow  time.Duration // each full window of a body must bring BodyLeast bytes
 	BodyLeast   int64
 	Write       time.Duration // longest silence of a client that is being answered
@@ -62,7 +64,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Connections: 10_000, Requests: 512, Wait: 5 * time.Second, Header: 16 << 10,
-		ReadHead: 30 * time.Second, BodyIdle: 30 * time.Second, BodyWindow: time.Minute, BodyLeast: 60 << 10, Write: time.Minute,
+		ReadHead: 30 * time.Second, BodyIdle: 30 * time.Second, BodyStuck: 2 * time.Second, BodyWindow: time.Minute, BodyLeast: 60 << 10, Write: time.Minute,
 		Stuck: 250 * time.Millisecond, Patience: 10 * time.Second, Idle: 2 * time.Minute,
 		MaxPut: 5 << 30, MaxObject: 5 << 40, MinPart: 5 << 20, MaxParts: 10_000,
 	}
@@ -79,6 +81,7 @@ func (l Limits) orDefault() Limits {
 	pick(&l.Header, d.Header)
 	pick(&l.ReadHead, d.ReadHead)
 	pick(&l.BodyIdle, d.BodyIdle)
+	pick(&l.BodyStuck, d.BodyStuck)
 	pick(&l.BodyWindow, d.BodyWindow)
 	pick(&l.BodyLeast, d.BodyLeast)
 	pick(&l.Write, d.Write)
@@ -161,7 +164,7 @@ func New(o Options) (*Server, error) {
 		return c.SecretKey, ok
 	})
 	s.base, s.cancel = context.WithCancel(context.Background())
-	s.relief = newRelief(o.Buffers, s.slots, s.limits.Stuck)
+	s.relief = newRelief(o.Buffers, o.Uploads, s.slots, s.limits)
 	s.http = s.newHTTP()
 	o.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "holdfast", Subsystem: "s3",
 		Name: "connections_refused_total", Help: "Connections refused because too many were open."},

@@ -339,7 +339,7 @@ func (n *Node) serve(face Face) (err error) {
 	n.server, err = s3api.New(s3api.Options{
 		Objects: n.store, Control: n.control, Health: &probe{n.fleet, n.raft}, Logger: n.log,
 		Registry: n.registry, Gatherer: n.registry,
-		Buffers: n.slabs[1], Region: n.cfg.Region, Domains: n.cfg.Domains, Version: face.Version,
+		Buffers: n.slabs[1], Uploads: n.slabs[0], Region: n.cfg.Region, Domains: n.cfg.Domains, Version: face.Version,
 		Limits: s3api.Limits{Connections: int(n.memory.Total / connectionMemory)},
 	})
 	if err != nil {
