@@ -28,6 +28,7 @@ type call struct {
 	load  *payload // nil: the request has no body, or none that its route wants
 
 	counted  bool // in the in-flight gauge, holding a slot
+	lost     bool // the connection was cut before the request was there
 	streamed bool // the answer is a stream: the call ends when that is closed
 	answer   answer
 	status   int

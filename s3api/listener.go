@@ -86,27 +86,27 @@ func passing(err error) bool {
 	return errors.As(err, &ne) && ne.Timeout()
 }
 
-// connSet knows the open connections, because fasthttp leaves them running when a shutdown runs
-// out of time.
-type connSet struct {
-	mu  sync.Mutex
-	all map[*conn]struct{} // guarded by mu
-}
-
-func newConnSet() *connSet { return &connSet{all: make(map[*conn]struct{})} }
-
 func (s *connSet) add(c net.Conn, tls bool) *conn {
 	w := &conn{Conn: c, set: s, tls: tls}
+	w.idle()
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.all[w] = struct{}{}
-	s.mu.Unlock()
+	s.makeRoom()
+	for len(s.all) > s.limit && s.gone > 0 {
+		s.ends.Wait() // the system's own queue holds further ones meanwhile
+	}
 	return w
 }
 
 func (s *connSet) remove(c *conn) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	delete(s.all, c)
-	s.mu.Unlock()
+	if c.cut {
+		s.gone--
+		s.ends.Broadcast()
+	}
 }
 
 // len is the number of open connections.
@@ -137,7 +137,10 @@ type conn struct {
 	set    *connSet
 	unread atomic.Bool
 	once   sync.Once
-	tls    bool // lies above: a Write that ends short would break it
+	tls    bool         // lies above: a Write that ends short would break it
+	waits  atomic.Int64 // connBusy, connCut or since when
+	asked  atomic.Bool  // a request came on it
+	cut    bool         // guarded by set.mu
 
 	mu     sync.Mutex
 	limit  time.Time // guarded by mu: the write deadline that was asked for

@@ -53,6 +53,9 @@ func newMetrics(reg prometheus.Registerer, ops []string, conns *connSet) *metric
 	reg.MustRegister(requests, latency, m.errors, m.in, m.out, m.rejected, m.broken, m.paused, m.panics, m.parse,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: ns, Subsystem: sub,
 			Name: "requests_in_flight", Help: "Requests being served."}, func() float64 { return float64(m.inFlight.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: ns, Subsystem: sub,
+			Name: "connections_cut_total", Help: "Connections without a request that were closed because places ran short."},
+			func() float64 { return float64(conns.cuts.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: ns, Subsystem: sub,
 			Name: "connections", Help: "Open client connections."}, func() float64 { return float64(conns.len()) }))
 	for _, op := range ops {

@@ -96,6 +96,7 @@ func (s *Server) begin(rc *fasthttp.RequestCtx) *call {
 	s.metrics.inFlight.Add(1)
 	if t := transport(rc.Conn()); t != nil {
 		t.unread.Store(false)
+		c.lost = !t.busy()
 	}
 	c.plainHeaders()
 	return c
@@ -105,6 +106,9 @@ func (s *Server) begin(rc *fasthttp.RequestCtx) *call {
 // asks for what, and whether that is allowed. Nothing is looked up in the store.
 func (c *call) prepare() error {
 	s := c.srv
+	if c.lost {
+		return errOverload // nobody would hear the answer, so nothing is begun
+	}
 	if err := c.req.parse(&c.rc.Request.Header); err != nil {
 		c.rc.SetConnectionClose()
 		return err
@@ -290,7 +294,7 @@ func (c *call) reset() {
 	c.load = nil
 	c.rc, c.ctx, c.route, c.id = nil, nil, nil, ""
 	c.addr, c.who, c.errHeaders = address{}, Principal{}, nil
-	c.counted, c.streamed, c.status, c.sent, c.received, c.err = false, false, 0, 0, 0, nil
+	c.counted, c.lost, c.streamed, c.status, c.sent, c.received, c.err = false, false, false, 0, 0, 0, nil
 	c.answer = answer{}
 }
 

@@ -152,8 +152,9 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		opts: o, limits: o.Limits.orDefault(), log: o.Logger,
-		routes: newRouter(table()), errs: newErrorMap(), conns: newConnSet(), hostID: newHostID(),
+		routes: newRouter(table()), errs: newErrorMap(), hostID: newHostID(),
 	}
+	s.conns = newConnSet(s.limits.Connections, s.log)
 	s.pace = newPace(s.limits)
 	s.slots = newSlots(s.limits.Requests, s.limits.Wait)
 	s.documents = newSlots(bigDocuments, s.limits.Wait)
@@ -180,6 +181,7 @@ func (s *Server) newHTTP() *fasthttp.Server {
 		ExpectHandler: s.expect,
 		ErrorHandler:  s.malformed,
 		Logger:        quiet{s.log},
+		ConnState:     func(c net.Conn, state fasthttp.ConnState) { connState(transport(c), state) },
 
 		StreamRequestBody:            true,
 		DisablePreParseMultipartForm: true,
@@ -189,7 +191,7 @@ func (s *Server) newHTTP() *fasthttp.Server {
 		ReadTimeout:                  s.limits.ReadHead,
 		WriteTimeout:                 s.limits.Write,
 		IdleTimeout:                  s.limits.Idle,
-		Concurrency:                  s.limits.Connections,
+		Concurrency:                  s.limits.Connections + slack(s.limits.Connections),
 		CloseOnShutdown:              true,
 		NoDefaultContentType:         true,
 		NoDefaultServerHeader:        true,

@@ -162,7 +162,7 @@ func TestListenerStopsWaitingWhenClosed(t *testing.T) {
 	for i := range faults {
 		faults[i] = syscall.EMFILE
 	}
-	ln := newListener(&flaky{Listener: inner, faults: faults}, newConnSet(), slog.New(slog.DiscardHandler))
+	ln := newListener(&flaky{Listener: inner, faults: faults}, newConnSet(100, slog.New(slog.DiscardHandler)), slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
 	go func() { _, err := ln.Accept(); done <- err }()
 	ln.Close()
