@@ -213,7 +213,8 @@ func (s *scaled) files(t *testing.T, dir string, n uint32) {
 				}
 				if err == nil && no%scaleShared == 0 {
 					copy(buf[ondisk.FrameHeaderRoom:], pattern(scaleOther, byte(no)))
-					hdr := ondisk.FrameHeader{Run: true, Segment: no, Generation: 1, OID: s.other, Number: no / scaleShared}
+					hdr := ondisk.FrameHeader{Run: true, Segment: no, Generation: 1, OID: s.other, Number: no / scaleShared,
+						Drive: ondisk.DriveTag(label.Drive)}
 					if _, err = ondisk.PutFrame(buf, &hdr); err == nil {
 						_, err = f.WriteAt(buf, 4096)
 					}

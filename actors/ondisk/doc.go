@@ -68,15 +68,17 @@
 //
 // A frame is a header and up to 1 MiB of one shard, with a CRC64-NVME for each 64 KiB of it:
 //
-//	0      4     5       6     8         12           16    32        48       52     56  60      60+8b  h-4
-//	+------+-----+-------+-----+---------+------------+-----+---------+--------+------+---+-------+------+-----+
-//	| HFfr | fmt | flags | h   | segment | generation | oid | writeID | number | data | 0 | CRC64 | 0 .. | CRC |
-//	|      |  1  | 1=run |     |         |            |     |         |        |      |   | b x 8 |      |     |
-//	+------+-----+-------+-----+---------+------------+-----+---------+--------+------+---+-------+------+-----+
+//	0      4     5       6     8         12           16    32        48       52     56    60      60+8b  h-4
+//	+------+-----+-------+-----+---------+------------+-----+---------+--------+------+-----+-------+------+-----+
+//	| HFfr | fmt | flags | h   | segment | generation | oid | writeID | number | data | tag | CRC64 | 0 .. | CRC |
+//	|      |  1  | 1=run |     |         |            |     |         |        |      |     | b x 8 |      |     |
+//	+------+-----+-------+-----+---------+------------+-----+---------+--------+------+-----+-------+------+-----+
+//
+//	tag         CRC32C of the drive's id
 //
 //	run frame   h = 4096, data padded to 4 KiB, so that both are aligned; padding is never read
 //	pack frame  h = 64 + 8b, data as long as it is
 //
 // A frame whose segment or generation is not the file's is left over from before the segment was
-// recycled. Design decisions: DESIGN.md.
+// recycled; one whose tag is not the drive's was written for another drive. Design decisions: DESIGN.md.
 package ondisk

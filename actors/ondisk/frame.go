@@ -8,6 +8,7 @@ import (
 	"github.com/minio/crc64nvme"
 
 	"holdfast/actors/object"
+	"holdfast/raftfsm/cluster"
 )
 
 const (
@@ -34,6 +35,7 @@ const (
 
 // FrameHeader describes one frame: up to MaxFrameData bytes of one shard.
 type FrameHeader struct {
+	Drive      uint32 // tag of the drive it was written on (DriveTag)
 	Run        bool   // run frame: header and data padded to 4 KiB; else pack frame: neither is
 	Segment    uint32 // segment number the frame was written to
 	Generation uint32 // generation of the segment when it was written; another one marks a stale frame
@@ -44,6 +46,11 @@ type FrameHeader struct {
 	// Blocks are the CRC64-NVME of each BlockSize bytes of data, the last of what remains.
 	Blocks [MaxFrameBlocks]uint64
 }
+
+// DriveTag is what frames carry of their drive's identity. The shards of an object have one oid and
+// often, on drives that were filled side by side, one segment number, generation and offset: without
+// it a frame that lies on the wrong drive would be taken for that drive's own.
+func DriveTag(id cluster.DriveID) uint32 { return crc32c(id[:]) }
 
 // FrameBlocks is the number of checksummed blocks in so many bytes of data.
 func FrameBlocks(data int) int { return (data + BlockSize - 1) / BlockSize }
@@ -107,7 +114,7 @@ func (h *FrameHeader) put(b []byte) {
 	copy(b[32:], h.Write[:])
 	binary.BigEndian.PutUint32(b[48:], h.Number)
 	binary.BigEndian.PutUint32(b[52:], uint32(h.Data))
-	binary.BigEndian.PutUint32(b[56:], 0)
+	binary.BigEndian.PutUint32(b[56:], h.Drive)
 	for i := range FrameBlocks(h.Data) {
 		binary.BigEndian.PutUint64(b[frameFixed+8*i:], h.Blocks[i])
 	}
@@ -158,6 +165,7 @@ func DecodeFrameHeader(h *FrameHeader, b []byte) error {
 		OID:        object.OID(b[16:32]),
 		Write:      object.WriteID(b[32:48]),
 		Number:     binary.BigEndian.Uint32(b[48:]),
+		Drive:      binary.BigEndian.Uint32(b[56:]),
 	}
 	data := binary.BigEndian.Uint32(b[52:])
 	if b[4] == 0 || data == 0 || data > MaxFrameData || FrameHeaderSize(int(data), h.Run) != n {

@@ -192,7 +192,7 @@ func fileLayouts(t testing.TB) []layout {
 	full := fullLabel()
 	label, err := EncodeLabel(&full)
 	frame := func(run bool, data int) []byte {
-		h := FrameHeader{Run: run, Segment: 5, Generation: 6, OID: object.OID{7}, Write: object.WriteID{8}, Number: 9}
+		h := FrameHeader{Run: run, Segment: 5, Generation: 6, OID: object.OID{7}, Write: object.WriteID{8}, Number: 9, Drive: 10}
 		h.Sum(bytes.Repeat([]byte{0xda}, data))
 		return AppendFrameHeader(nil, &h)
 	}

@@ -101,7 +101,7 @@ func (c *compaction) run(ctx context.Context) error {
 		return corrupt(err)
 	}
 	defer c.s.files.put(h)
-	w := &walker{f: h.file, no: c.g.no, gen: c.g.gen, end: end}
+	w := &walker{f: h.file, no: c.g.no, gen: c.g.gen, tag: c.s.tag, end: end}
 	err = w.walk(page, func(f Found) error {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -137,8 +137,8 @@ func (r *Reader) place(n int) (place, error) {
 // check compares a header with what the index says.
 func (r *Reader) check(h *ondisk.FrameHeader, p place, n int) error {
 	if h.OID != r.oid || int(h.Number) != n || h.Segment != p.ext.Segment || h.Generation != p.ext.Generation ||
-		h.Data != p.data || h.Run != r.wide {
-		return fmt.Errorf("%w: found frame %d of %s, segment %d generation %d", ondisk.ErrCorrupt, h.Number, h.OID, h.Segment, h.Generation)
+		h.Drive != r.s.tag || h.Data != p.data || h.Run != r.wide {
+		return fmt.Errorf("%w: found frame %d of %s, segment %d generation %d of drive %08x", ondisk.ErrCorrupt, h.Number, h.OID, h.Segment, h.Generation, h.Drive)
 	}
 	return nil
 }

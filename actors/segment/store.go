@@ -48,6 +48,7 @@ type Store struct {
 	fs     vfs.FS
 	dir    string
 	drive  cluster.DriveID
+	tag    uint32 // of drive, in every frame
 	size   int64
 	units  int
 	o      Options
@@ -104,6 +105,7 @@ func Open(o Options) (*Store, error) {
 		fs:      guardfs.Checked(o.FS, o.Health),
 		dir:     o.Dir,
 		drive:   o.Drive,
+		tag:     ondisk.DriveTag(o.Drive),
 		size:    o.SegmentSize,
 		units:   unitsIn(o.SegmentSize),
 		o:       o,

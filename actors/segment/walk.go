@@ -27,6 +27,7 @@ const (
 type walker struct {
 	f       io.ReaderAt
 	no, gen uint32
+	tag     uint32 // of the drive
 	end     int64
 	verify  bool // read and check the data too
 
@@ -109,6 +110,9 @@ func (w *walker) check(f *Found) error {
 	if f.Off+head+int64(f.Header.Data) > w.end {
 		return fmt.Errorf("%w: frame at %d ends behind the segment", ondisk.ErrCorrupt, f.Off)
 	}
+	if f.Header.Drive != w.tag {
+		return fmt.Errorf("%w: frame at %d was written for drive %08x", ondisk.ErrCorrupt, f.Off, f.Header.Drive)
+	}
 	if !w.verify {
 		return nil
 	}
@@ -142,7 +146,7 @@ func Inspect(fs vfs.FS, name string, fn func(Found) error) (ondisk.SegmentHeader
 	if err != nil {
 		return hdr, fmt.Errorf("inspect %s: %w", name, err)
 	}
-	w := &walker{f: f, no: hdr.Segment, gen: hdr.Generation, end: min(info.Size(), hdr.Size), verify: true}
+	w := &walker{f: f, no: hdr.Segment, gen: hdr.Generation, tag: ondisk.DriveTag(hdr.Drive), end: min(info.Size(), hdr.Size), verify: true}
 	if err := w.walk(page, fn); err != nil {
 		return hdr, fmt.Errorf("inspect %s: %w", name, err)
 	}

@@ -146,7 +146,7 @@ func (w *Writer) gather(buf []byte, n int) error {
 func (w *Writer) header(g *seg) ondisk.FrameHeader {
 	return ondisk.FrameHeader{
 		Run: w.wide, Segment: g.no, Generation: g.gen, // a segment that is written to keeps its generation
-		OID: w.shard.OID, Write: w.shard.Write, Number: w.frames,
+		OID: w.shard.OID, Write: w.shard.Write, Number: w.frames, Drive: w.s.tag,
 	}
 }
 

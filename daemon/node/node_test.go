@@ -95,6 +95,35 @@ func TestHalfOfTheDrivesDeleted(t *testing.T) {
 	}
 }
 
+// TestFramesOfAnotherDriveAreReadAround exchanges what two drives hold in their segments, as a
+// controller that mixes up its disks would: frames with right checksums in the right places, but the
+// other shards' of the same objects. Both drives count as damaged, and the other two serve.
+func TestFramesOfAnotherDriveAreReadAround(t *testing.T) {
+	nd := nodetest.New(t, 4)
+	nd.MustStart()
+	fill(nd, "first")
+	nd.Stop()
+	const header = 4096
+	files, err := filepath.Glob(filepath.Join(nd.Dirs[0], "seg", "*.seg"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("segments: %v, %v", files, err)
+	}
+	for _, a := range files {
+		b := filepath.Join(nd.Dirs[1], "seg", filepath.Base(a))
+		inA, errA := os.ReadFile(a)
+		inB, errB := os.ReadFile(b)
+		if err := errors.Join(errA, errB); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.WriteFile(a, append(inA[:header:header], inB[header:]...), 0o644),
+			os.WriteFile(b, append(inB[:header:header], inA[header:]...), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nd.MustStart()
+	check(t, nd, "first")
+}
+
 func TestDriveReturnsWhileRunning(t *testing.T) {
 	nd := nodetest.New(t, 4)
 	nd.MustStart()
