@@ -122,6 +122,7 @@ func Start(ctx context.Context, cfg config.Config, face Face) (_ *Node, err erro
 	n.undo = n.memory.apply(len(paths))
 	n.cache = pebble.NewCache(n.memory.cacheSize(len(paths)))
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registerMemory(n.registry, n.memory)
 	if err := n.openControl(ctx, &adm, paths); err != nil {
 		return nil, err
 	}
