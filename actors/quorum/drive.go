@@ -308,7 +308,7 @@ func (d Drive) report(now object.Stamp, at At, req *Request) Answer {
 		r.OK = true
 		r.Versions, r.Complete = k.Versions[:n], n == len(k.Versions)
 		r.Promise, r.Decision, r.Dead, r.Uploads, r.Hints = k.Promise, k.Decision, k.Dead, k.Uploads, k.Hints
-		r.Highest, r.Floor, r.Now = at.Drive.Highest, at.Set.GCFloor, now
+		r.Highest, r.Now = at.Drive.Highest, now
 	})}
 	if req.Pin && !d.Rules.Off(NoPin) {
 		for i := range k.Versions[:n] {

@@ -250,7 +250,7 @@ func (d Drive) heal(at At, req *Request) Answer {
 		}
 	}
 	k.supersede()
-	k.decide(req.Promised, req.Decision)
+	k.decide(Ballot{}, req.Decision)
 	k.Token = 0
 	ans.Reply.OK, ans.Write = true, WriteSync
 	return ans

@@ -10,7 +10,7 @@ import (
 // in sync from the flip on, which the control plane decides only when it holds everything (I16).
 func (d Drive) adopt(at At, req *Request) Answer {
 	set, c := at.Set, &req.Config
-	ans := Answer{Reply: Reply{Kind: req.Kind, OK: true, Config: set.Config}}
+	ans := Answer{Reply: Reply{Kind: req.Kind, OK: true, Config: set.Config, Floor: set.GCFloor}}
 	if c.Epoch <= set.Config.Epoch && set.State != SlotNone {
 		return ans // the reply says which epoch it is at
 	}

@@ -118,9 +118,6 @@ func (h *Heal) copy(u *Update) {
 	if !newcomer || !off.Off(NoCopyMarks) {
 		req.Dead = u.r.provenDead()
 	}
-	if !newcomer || !off.Off(NoCopyPromises) {
-		req.Promised = u.r.ballot
-	}
 	if !newcomer || !off.Off(NoCopyFloors) {
 		req.Decision = u.r.newest()
 	}
@@ -140,6 +137,9 @@ func (h *Heal) written(now time.Time, ev *Event) {
 		}
 		h.state, h.wake = healWaiting, now.Add(time.Millisecond)
 	default:
+		if h.t.Config.Phase != Settled { // a hint may mean the one drive or the other of the slot that moves
+			h.rows = h.rows[:0]
+		}
 		for _, at := range h.rows {
 			h.c.tell(h.t.Config.Members(), &h.t, &Request{Kind: ReqHinted, Version: at.Version, Missed: Slot(h.member)})
 		}

@@ -197,6 +197,8 @@ func TestMovesWait(t *testing.T) {
 	adopt(2)
 	want(MoveCopy)
 	m.Step(w.now, &Event{Kind: EvCopied})
+	want(MoveCopy) // it has not got the floor yet
+	m.Step(w.now, &Event{Kind: EvReply, From: 4, ID: m.asked, Reply: &Reply{OK: true}})
 	want(MoveFlip)
 	next := m.t.Config
 	next.Epoch, next.Phase = 3, Flipped

@@ -81,7 +81,7 @@ const (
 	ReqForget
 	// ReqToken: opens a heal token on the target (I19). Reply: Token.
 	ReqToken
-	// ReqHeal: Token, Versions (stable ones), Dead (proved), Promised, Decision. Copies what others hold. OK: taken.
+	// ReqHeal: Token, Versions (stable ones), Dead (proved), Decision. Copies what others hold. OK: taken.
 	ReqHeal
 	// ReqHinted: Version, Missed. The members in Missed have got the version: their hints go.
 	ReqHinted
@@ -93,7 +93,7 @@ const (
 	ReqUpload
 	// ReqDropUpload: Upload, Ballot, Decision. Ends it without a version (abort).
 	ReqDropUpload
-	// ReqAdopt: Config, Member. The set has a new epoch. OK: adopted durably.
+	// ReqAdopt: Config, Member. The set has a new epoch. OK: adopted durably. Reply: Config, Floor.
 	ReqAdopt
 	// ReqFence: Revision, Sealed, Removed. The bucket has a new revision. OK: known durably.
 	ReqFence
@@ -115,7 +115,6 @@ type Request struct {
 	Key      object.Key
 	Ballot   Ballot
 	Decision Decision
-	Promised Ballot
 	Version  Version
 	Versions []Version
 	Attempt  Attempt
@@ -165,7 +164,7 @@ type Reply struct {
 	Hints    []Hint
 	Kill     KillVerdict
 	Token    uint64
-	Floor    object.Stamp
+	Floor    object.Stamp // the set's GC floor, of ReqAdopt
 	Now      object.Stamp // the drive's clock, of a report
 }
 

@@ -1,6 +1,10 @@
 package quorum
 
-import "time"
+import (
+	"time"
+
+	"holdfast/actors/object"
+)
 
 // Move is one slot move of one set as the node that runs it sees it: it spreads each epoch, says when
 // the newcomer may be filled and when the next step may be proposed to the control plane. A step that
@@ -10,6 +14,9 @@ type Move struct {
 	t       Target // Config is the present one; no key
 	c       calls
 	adopted Slots
+	floor   object.Stamp // highest GC floor of the old members
+	asked   uint32       // round in which the newcomer was told it
+	floored bool         // ... and has it
 	copied  bool
 	want    MoveStep
 	wake    time.Time
@@ -50,9 +57,14 @@ func (m *Move) Step(now time.Time, ev *Event) Effect {
 		}
 	case ev.Kind == EvCopied:
 		m.copied = true
+	case m.asked != 0 && ev.ID == m.asked && ev.Kind == EvReply:
+		m.floored = m.floored || ev.Reply.OK
 	case m.c.take(ev):
 		if ev.Kind == EvReply && ev.Reply.OK && ev.Reply.Config.Epoch == m.t.Config.Epoch {
 			m.adopted |= Slot(ev.From)
+			if m.t.Config.Old().Has(ev.From) {
+				m.floor = max(m.floor, ev.Reply.Floor)
+			}
 		}
 	case ev.Kind == EvTick:
 		if !m.wake.IsZero() && !now.Before(m.wake) {
@@ -60,6 +72,7 @@ func (m *Move) Step(now time.Time, ev *Event) Effect {
 		}
 	}
 	m.judge()
+	m.tellFloor()
 	return Effect{Sends: m.c.sends, Wake: m.wake, Over: m.want == MoveEnded}
 }
 
@@ -67,13 +80,23 @@ func (m *Move) Step(now time.Time, ev *Event) Effect {
 func (m *Move) spread(now time.Time) {
 	missing := m.t.Config.Members() &^ m.adopted
 	m.c.round++
-	m.c.out, m.wake = missing, time.Time{}
-	if missing != 0 && m.t.Config.Phase != Settled {
+	m.c.out, m.wake, m.asked = missing, time.Time{}, 0
+	if (missing != 0 || !m.floored) && m.t.Config.Phase != Settled {
 		m.wake = now.Add(adoptEvery)
 	}
 	for i := range missing.All() {
 		m.c.post(Slot(i), m.c.round, &m.t, &Request{Kind: ReqAdopt, Config: m.t.Config, Member: i})
 	}
+}
+
+// tellFloor gives the newcomer the GC floor: a key that was collected is unknown to it, and it must
+// not swear that it never saw what the others have forgotten (P1).
+func (m *Move) tellFloor() {
+	if m.want == MoveWait || m.t.Config.Phase != Begun || m.floored || m.asked != 0 || m.env.Rules.Off(NoCopyFloors) {
+		return
+	}
+	m.asked = m.c.round | 1<<31
+	m.c.post(Slot(m.t.Config.Newcomer()), m.asked, &m.t, &Request{Kind: ReqFloor, Floor: m.floor})
 }
 
 // judge says which step is due (I16).
@@ -85,7 +108,7 @@ func (m *Move) judge() {
 		m.want = MoveEnded
 	case Begun: // no acknowledgement of the epoch before can follow once k old members left it
 		switch {
-		case m.copied || off.Off(NoFlipWait):
+		case m.copied && (m.floored || off.Off(NoCopyFloors)) || off.Off(NoFlipWait):
 			m.want = MoveFlip
 		case old >= c.K || off.Off(NoBeginWait):
 			m.want = MoveCopy

@@ -303,13 +303,13 @@ func (r *Read) chosen(t *tally) bool {
 // dead says that a revision cannot have been acknowledged: even if all who are silent held it, they
 // would be fewer than W; or a decision that would have finished it did not know it (P7).
 func (r *Read) dead(t *tally) bool {
-	silent := r.Judges() &^ r.answered
+	silent := r.Unheard(r.answered)
 	for _, e := range r.ends {
 		if t.ref.Compare(e.ref) < 0 {
 			silent |= Slot(e.slot)
 		}
 	}
-	if r.off.Off(NoSkipBound) || ((t.holders|silent)&r.Judges()).Len() < r.W || r.condemned(t) {
+	if r.off.Off(NoSkipBound) || (t.holders&r.Judges()|silent).Len() < r.W || r.condemned(t) {
 		return true
 	}
 	d := &r.decision

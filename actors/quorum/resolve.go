@@ -288,7 +288,7 @@ func (r *resolve) write1(e WriteEffect) resolution {
 			at.data |= r.w.Accepted()
 		}
 		if !e.Over {
-			r.c.tell(r.w.Accepted(), r.t, &Request{Kind: ReqMark, Version: v, Missed: r.t.Config.Members() &^ r.w.Accepted()})
+			r.c.tell(r.w.Accepted(), r.t, &Request{Kind: ReqMark, Version: v, Missed: r.t.Config.SlotsOf(r.t.Config.Members() &^ r.w.Accepted())})
 		}
 		r.c.out, r.state = 0, preparing
 		return resolveDone // the caller judges on
@@ -424,7 +424,7 @@ func (r *resolve) settleMarks() {
 			if at.Kind == Object {
 				have = at.data
 			}
-			r.c.tell(late, r.t, &Request{Kind: ReqMark, Version: at.Version, Missed: r.t.Config.Members() &^ have})
+			r.c.tell(late, r.t, &Request{Kind: ReqMark, Version: at.Version, Missed: r.t.Config.SlotsOf(r.t.Config.Members() &^ have)})
 		}
 	}
 }

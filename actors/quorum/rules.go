@@ -31,7 +31,6 @@ const (
 	NoFlipWait                          // flip waits until the newcomer holds everything (I16)
 	NoDoneWait                          // done waits until W old members adopted flip (H13, I16)
 	NoCopyMarks                         // a rebuild copies dead marks (I16)
-	NoCopyPromises                      // a rebuild copies promises (I16)
 	NoCopyFloors                        // a rebuild copies the GC floor (I16)
 	NoCopyTombstones                    // a rebuild copies tombstones (I16)
 	NoNewcomerUnknown                   // a newcomer's ignorance of older attempts is no evidence (P5)
@@ -73,7 +72,7 @@ func RuleNames() []RuleName {
 		{NoSuperseded, "superseded"}, {NoSameWriteID, "same-write-id"}, {NoAttemptEpoch, "attempt-epoch"},
 		{NoBallotEpoch, "ballot-epoch"}, {NoOneEpochCount, "one-epoch-count"}, {NoJointAcks, "joint-acks"},
 		{NoJointKill, "joint-kill"}, {NoBeginWait, "begin-wait"}, {NoFlipWait, "flip-wait"}, {NoDoneWait, "done-wait"},
-		{NoCopyMarks, "copy-marks"}, {NoCopyPromises, "copy-promises"}, {NoCopyFloors, "copy-floors"},
+		{NoCopyMarks, "copy-marks"}, {NoCopyFloors, "copy-floors"},
 		{NoCopyTombstones, "copy-tombstones"}, {NoNewcomerUnknown, "newcomer-unknown"}, {NoInSync, "in-sync"},
 		{NoWatermark, "watermark"}, {NoCollectAll, "collect-all"}, {NoCollectSynced, "collect-synced"},
 		{NoRaiseFloor, "raise-floor"}, {NoHealToken, "heal-token"}, {NoPin, "pin"}, {NoDurablePromise, "durable-promise"},

@@ -50,12 +50,22 @@ func (c *SetConfig) Judges() Slots {
 	return c.Old()
 }
 
-// SlotOf is the row of the coding matrix that a member holds.
-func (c *SetConfig) SlotOf(member int) int {
-	if member == c.N {
-		return c.Moving
+// Unheard are the judges that have not answered, and the slots that nobody fills: whoever was there
+// may have accepted anything.
+func (c *SetConfig) Unheard(answered Slots) Slots {
+	vacant := c.Vacant
+	if c.Phase == Flipped {
+		vacant &^= Slot(c.Moving)
 	}
-	return member
+	return (c.Judges() | vacant) &^ answered
+}
+
+// SlotsOf maps members to slots: what the newcomer lacks, its slot lacks when the move is done.
+func (c *SetConfig) SlotsOf(members Slots) Slots {
+	if c.Phase != Settled && members.Has(c.N) {
+		members = members&^Slot(c.N) | Slot(c.Moving)
+	}
+	return members
 }
 
 // Seat is a member's part in an epoch.

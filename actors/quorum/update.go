@@ -343,7 +343,7 @@ func (u *Update) decideUpload(now time.Time, list []Version, cur *Version) time.
 			}
 		}
 	}
-	k, silent := u.t.Config.K, u.t.Config.Judges()&^u.r.promised
+	k, silent := u.t.Config.K, u.t.Config.Unheard(u.r.promised)
 	switch {
 	case open.Len() >= k:
 	case open.Len()+silent.Len() < k:

@@ -168,7 +168,7 @@ func (w *Write) Step(now time.Time, ev WriteEvent) WriteEffect {
 	}
 	e := w.judge(now)
 	if late != 0 { // I10: W accepted long ago
-		e.Mark, e.Missed = late, w.Members()&^w.accepted
+		e.Mark, e.Missed = late, w.SlotsOf(w.Members()&^w.accepted)
 	}
 	return e
 }
@@ -211,7 +211,7 @@ func (w *Write) won(now time.Time, out Slots) WriteEffect {
 	if !w.marked {
 		if out == 0 || !now.Before(markAt) {
 			w.marked = true
-			e.Mark, e.Missed = w.accepted, w.Members()&^w.accepted
+			e.Mark, e.Missed = w.accepted, w.SlotsOf(w.Members()&^w.accepted)
 		} else {
 			e.Wake = markAt
 		}
