@@ -27,20 +27,26 @@ import (
 // The raft directory:
 //
 //	node        identity: which node of which cluster, under which raft server id
-//	raft.log    log and votes (package raftlog)
+//	raft.db     log and votes (package raftlog)
 //	snapshots/  raft's snapshots
 //
 // It can be lost: the copies on the drives hold everything that was ever answered. So whatever is
 // in doubt here is set aside, and a new server is founded from the newest copy.
 
-// errDoubt marks a raft directory that cannot be relied on.
-var errDoubt = errors.New("raft directory is damaged")
+var (
+	// errDoubt marks a raft directory that cannot be relied on.
+	errDoubt = errors.New("raft directory is damaged")
+	// errStale marks one that is whole but was left behind.
+	errStale = errors.New("raft directory is out of date")
+	// errForeign marks one that is whole but has another history.
+	errForeign = errors.New("raft directory belongs to another history")
+)
 
 const (
 	identityFile  = "node"
 	identityMagic = "HFNODEID"
 	identitySize  = 8 + 4 + 48 + 4
-	logFile       = "raft.log"
+	logFile       = "raft.db"
 	// raft's own key for its current term.
 	termKey = "CurrentTerm"
 	// asideKept is how many directories that were set aside are kept for whoever wants to look.
@@ -82,7 +88,6 @@ type directory struct {
 	log   *raftlog.Log
 	snaps *snapshots
 	state *state.State // after the last entry of the log
-	torn  bool
 }
 
 func (d *directory) close() error { return d.log.Close() }
@@ -99,12 +104,12 @@ func openDirectory(path string, id cluster.ID, log hclog.Logger, seen func(*stat
 		return nil, err
 	}
 	if d.id.cluster != id {
-		return nil, fmt.Errorf("%w: it belongs to cluster %s", errDoubt, d.id.cluster)
+		return nil, fmt.Errorf("%w: that of cluster %s", errForeign, d.id.cluster)
 	}
 	if d.snaps, err = openSnapshots(path, log); err != nil {
 		return nil, err
 	}
-	if d.log, d.torn, err = raftlog.Open(filepath.Join(path, logFile)); err != nil {
+	if d.log, err = raftlog.Open(filepath.Join(path, logFile)); err != nil {
 		return nil, err
 	}
 	if err := d.replay(seen); err != nil {
@@ -173,10 +178,11 @@ func (d *directory) replay(seen func(*state.State)) error {
 }
 
 // doubtful reports whether an error means that the directory can be rebuilt from a copy. One that
-// a newer program wrote must not be: it may hold what the copies here do not.
+// a newer program wrote must not be: it may hold what the copies here do not. Nor must one that another
+// process has open.
 func doubtful(err error) bool {
 	return !errors.Is(err, command.ErrVersion) && !errors.Is(err, command.ErrUnknownTag) &&
-		!errors.Is(err, raftlog.ErrVersion) && !errors.Is(err, state.ErrNewer)
+		!errors.Is(err, raftlog.ErrVersion) && !errors.Is(err, raftlog.ErrInUse) && !errors.Is(err, state.ErrNewer)
 }
 
 // found makes a raft directory for a new server: one voter, at the state from (nil: before birth).
@@ -246,7 +252,7 @@ func setAside(path string) (string, error) {
 	}
 	var old []int
 	for _, e := range entries {
-		if n, ok := strings.CutPrefix(e.Name(), filepath.Base(path)+".damaged-"); ok {
+		if n, ok := strings.CutPrefix(e.Name(), filepath.Base(path)+".aside-"); ok {
 			if v, err := strconv.Atoi(n); err == nil {
 				old = append(old, v)
 			}
@@ -258,11 +264,11 @@ func setAside(path string) (string, error) {
 		next = old[len(old)-1] + 1
 	}
 	for i := 0; i < len(old)-asideKept+1; i++ {
-		if err := os.RemoveAll(path + ".damaged-" + strconv.Itoa(old[i])); err != nil {
+		if err := os.RemoveAll(path + ".aside-" + strconv.Itoa(old[i])); err != nil {
 			return "", err
 		}
 	}
-	to := path + ".damaged-" + strconv.Itoa(next)
+	to := path + ".aside-" + strconv.Itoa(next)
 	if err := os.Rename(path, to); err != nil {
 		return "", err
 	}

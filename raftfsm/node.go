@@ -229,9 +229,9 @@ func (n *Node) directory(path string, best found, damaged error) (*directory, er
 	if err == nil {
 		switch {
 		case conflict:
-			err = fmt.Errorf("%w: it differs from the copies at entry %d", errDoubt, best.state.Index())
+			err = fmt.Errorf("%w: it differs from the copies at entry %d", errForeign, best.state.Index())
 		case best.state != nil && newer(best.state, d.state):
-			err = fmt.Errorf("%w: it ends before entry %d that the copies hold", errDoubt, best.state.Index())
+			err = fmt.Errorf("%w: it ends before entry %d, which the copies hold", errStale, best.state.Index())
 		case best.state == nil && !d.state.Born() && (n.o.Birth == nil || damaged != nil):
 			d.close() // it holds nothing yet
 			return nil, errors.Join(ErrNoState, damaged)

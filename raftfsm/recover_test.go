@@ -98,7 +98,7 @@ func (h history) clone(t testing.TB) history {
 // aside counts the directories that were set aside beside dir.
 func aside(t testing.TB, dir string) int {
 	t.Helper()
-	names, err := filepath.Glob(dir + ".damaged-*")
+	names, err := filepath.Glob(dir + ".aside-*")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func TestRefusedStarts(t *testing.T) {
 			c.meta.Digest = c.meta.sum(d)
 		}, state.ErrNewer},
 		"an entry of a newer program": {func(t *testing.T, h *history) {
-			l, _, err := raftlog.Open(filepath.Join(h.o.Dir, logFile))
+			l, err := raftlog.Open(filepath.Join(h.o.Dir, logFile))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -563,7 +563,7 @@ func TestSnapshotDescription(t *testing.T) {
 func TestDisagreement(t *testing.T) {
 	t.Parallel()
 	h := live(t)
-	l, _, err := raftlog.Open(filepath.Join(h.o.Dir, logFile))
+	l, err := raftlog.Open(filepath.Join(h.o.Dir, logFile))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,23 +1,16 @@
 package raftlog
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
-	"sync/atomic"
-	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
 	"pgregory.net/rapid"
-
-	"holdfast/raftfsm/fields"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -32,7 +25,7 @@ func entries(from, to uint64) []*raft.Log {
 
 func create(t testing.TB) *Log {
 	t.Helper()
-	l, err := Create(filepath.Join(t.TempDir(), "raft.log"), map[string]uint64{"CurrentTerm": 1})
+	l, err := Create(filepath.Join(t.TempDir(), "raft.db"), map[string]uint64{"CurrentTerm": 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,16 +38,16 @@ func reopen(t testing.TB, l *Log) *Log {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again, torn, err := Open(l.path)
-	if err != nil || torn {
-		t.Fatalf("open again: torn %v, %v", torn, err)
+	again, err := Open(l.path)
+	if err != nil {
+		t.Fatalf("open again: %v", err)
 	}
 	t.Cleanup(func() { again.Close() })
 	return again
 }
 
-// content is everything a log holds.
-func content(t testing.TB, l *Log) (all []raft.Log, pairs map[string][]byte) {
+// holds is everything a log holds, as raft sees it.
+func holds(t testing.TB, l *Log) (all []raft.Log, pairs map[string][]byte) {
 	t.Helper()
 	first, _ := l.FirstIndex()
 	last, _ := l.LastIndex()
@@ -65,7 +58,7 @@ func content(t testing.TB, l *Log) (all []raft.Log, pairs map[string][]byte) {
 		}
 		all = append(all, e)
 	}
-	return all, l.pairs
+	return all, l.content.pairs
 }
 
 // fill writes what the goldens and the damage tests look at.
@@ -81,52 +74,70 @@ func fill(t testing.TB, l *Log) {
 	}
 }
 
-func TestGoldenFile(t *testing.T) {
-	const path = "testdata/raft.log.golden"
-	l := create(t)
-	fill(t, l)
-	got, err := os.ReadFile(l.path)
+// fileOf is what the file of a log holds.
+func fileOf(t fataler, path string) content {
+	t.Helper()
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
+	c, err := parse(b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(got, want) {
-		t.Fatalf("the format changed: %x", got)
-	}
-	all, pairs := content(t, reopen(t, l))
-	if len(all) != 5 || string(all[4].Data) != "entry 9" || string(pairs["LastVoteCand"]) != "me" || all[0].Index != 5 {
-		t.Fatalf("read back %+v, %+v", all, pairs)
+	return c
+}
+
+// fataler is what *testing.T and *rapid.T share.
+type fataler interface {
+	Helper()
+	Fatal(args ...any)
+}
+
+// wantFile compares the file with what is in memory.
+func wantFile(t fataler, l *Log) {
+	t.Helper()
+	if !fileOf(t, l.path).same(l.content) {
+		t.Fatal("the file does not hold what is in memory")
 	}
 }
 
-func TestTornTailIsCutOff(t *testing.T) {
+// TestGoldenFile opens a file that the first version of the format wrote.
+func TestGoldenFile(t *testing.T) {
+	const golden = "testdata/raft.db.golden"
 	l := create(t)
 	fill(t, l)
-	l.Close()
-	st, err := os.Stat(l.path)
+	want := l.content
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		b, err := os.ReadFile(l.path)
+		if err == nil {
+			err = os.WriteFile(golden, b, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(golden)
+	if err == nil {
+		err = os.WriteFile(l.path, b, 0o600)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(l.path, st.Size()-5); err != nil {
+	again, err := Open(l.path)
+	if err != nil {
 		t.Fatal(err)
 	}
-	l, torn, err := Open(l.path)
-	if err != nil || !torn {
-		t.Fatalf("torn %v, %v", torn, err)
+	defer again.Close()
+	if !again.content.same(want) {
+		t.Fatalf("the golden file holds %+v", again.content)
 	}
-	if err := l.StoreLogs(entries(9, 10)); err != nil {
-		t.Fatal(err)
-	}
-	if all, _ := content(t, reopen(t, l)); len(all) != 6 || string(all[5].Data) != "entry 10" {
-		t.Fatalf("read back %+v", all)
+	all, pairs := holds(t, again)
+	if len(all) != 5 || string(all[4].Data) != "entry 9" || string(pairs["LastVoteCand"]) != "me" || all[0].Index != 5 {
+		t.Fatalf("read back %+v, %+v", all, pairs)
 	}
 }
 
@@ -153,7 +164,7 @@ func TestMissingKeyAndEntry(t *testing.T) {
 // TestAgainstModel compares with a map under any sequence of operations and restarts.
 func TestAgainstModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		l, err := Create(filepath.Join(t.TempDir(), "raft.log"), nil)
+		l, err := Create(filepath.Join(t.TempDir(), "raft.db"), nil)
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -189,13 +200,14 @@ func TestAgainstModel(t *testing.T) {
 				keys[k] = v
 			case "reopen":
 				l.Close()
-				l, _, err = Open(l.path)
+				l, err = Open(l.path)
 			}
 			if err != nil {
 				rt.Fatal(err)
 			}
+			wantFile(rt, l)
 		}
-		all, pairs := content(t, l)
+		all, pairs := holds(t, l)
 		if len(all) != len(model) || len(pairs) != len(keys) {
 			rt.Fatalf("%d entries, want %d", len(all), len(model))
 		}
@@ -208,184 +220,6 @@ func TestAgainstModel(t *testing.T) {
 			if got, err := l.GetUint64([]byte(k)); got != v || err != nil {
 				rt.Fatalf("key %s is %d, %v", k, got, err)
 			}
-		}
-	})
-}
-
-// TestDamage flips every bit and cuts at every byte: what opens is a state the log was once in.
-func TestDamage(t *testing.T) {
-	l := create(t)
-	var past [][]raft.Log
-	var sizes []int64
-	for i := uint64(1); i <= 4; i++ {
-		if err := l.StoreLogs(entries(i, i)); err != nil {
-			t.Fatal(err)
-		}
-		all, _ := content(t, l)
-		past = append(past, all)
-		st, _ := os.Stat(l.path)
-		sizes = append(sizes, st.Size())
-	}
-	whole, err := os.ReadFile(l.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	try := func(b []byte) (int, error) {
-		l := newLog("")
-		if _, _, err := l.parse(b); err != nil {
-			return 0, err
-		}
-		all, _ := content(t, l)
-		for i, p := range past {
-			if reflect.DeepEqual(all, p) {
-				return i + 1, nil
-			}
-		}
-		if len(all) == 0 {
-			return 0, nil
-		}
-		t.Fatalf("opened as something it never was: %+v", all)
-		return 0, nil
-	}
-	for bit := range len(whole) * 8 {
-		b := bytes.Clone(whole)
-		b[bit/8] ^= 1 << (bit % 8)
-		n, err := try(b)
-		last := int64(bit/8) >= sizes[2] // in the record that a crash could have torn
-		if last && (err != nil || n != 3) || !last && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrVersion) {
-			t.Fatalf("bit %d flipped: %d entries, %v", bit, n, err)
-		}
-	}
-	for size := range whole {
-		n, err := try(whole[:size])
-		if err == nil && n < 4 && int64(size) >= sizes[0] && n == 0 {
-			t.Fatalf("cut at %d: nothing left", size)
-		}
-		if err != nil && int64(size) >= sizes[0] {
-			t.Fatalf("cut at %d: %v", size, err)
-		}
-	}
-}
-
-// TestFailedWriteIsFinal: raft's term cannot be saved, and raft is made to wait instead of ending the process.
-func TestFailedWriteIsFinal(t *testing.T) {
-	l := create(t)
-	released, failed := l.released, l.failedCh // channels of the bubble must not leave it
-	synctest.Test(t, func(t *testing.T) {
-		defer func() { l.released, l.failedCh, l.free = released, failed, false }()
-		l.released, l.failedCh = make(chan struct{}), make(chan struct{})
-		l.file.Close() // every write fails from now on
-		err := l.StoreLogs(entries(1, 1))
-		if !errors.Is(err, ErrFailed) {
-			t.Fatalf("store: %v", err)
-		}
-		select {
-		case <-l.Failed():
-		default:
-			t.Fatal("nobody was told")
-		}
-		returned := false
-		go func() {
-			l.SetUint64([]byte("CurrentTerm"), 3)
-			returned = true
-		}()
-		synctest.Wait()
-		if returned {
-			t.Fatal("raft was told that its term is saved")
-		}
-		l.Release()
-		synctest.Wait()
-		if !returned {
-			t.Fatal("raft still waits after the release")
-		}
-		if n, _ := l.LastIndex(); n != 0 {
-			t.Fatalf("an entry that was not stored is there: %d", n)
-		}
-	})
-}
-
-// fullFile finds no space for writes while it is full, and may have written a part.
-type fullFile struct {
-	file
-	full bool
-}
-
-func (f *fullFile) WriteAt(b []byte, off int64) (int, error) {
-	if !f.full {
-		return f.file.WriteAt(b, off)
-	}
-	n, _ := f.file.WriteAt(b[:len(b)/2], off)
-	return n, syscall.ENOSPC
-}
-
-// TestFullDriveIsWaitedFor: a write that found no space leaves nothing behind, and a term waits for room.
-func TestFullDriveIsWaitedFor(t *testing.T) {
-	l := create(t)
-	if err := l.StoreLogs(entries(1, 2)); err != nil {
-		t.Fatal(err)
-	}
-	f := &fullFile{file: l.file, full: true}
-	l.file = f
-	if err := l.StoreLogs(entries(3, 3)); !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrFailed) {
-		t.Fatalf("store on a full drive: %v", err)
-	}
-	outside := l.released // a channel of the bubble must not leave it
-	synctest.Test(t, func(t *testing.T) {
-		l.released = make(chan struct{})
-		var saved atomic.Bool
-		go func() {
-			l.SetUint64([]byte("CurrentTerm"), 7)
-			saved.Store(true)
-		}()
-		time.Sleep(10 * retryFull)
-		if saved.Load() {
-			t.Fatal("raft was told that its term is saved")
-		}
-		l.mu.Lock()
-		f.full = false
-		l.mu.Unlock()
-		time.Sleep(2 * retryFull)
-		if !saved.Load() {
-			t.Fatal("raft still waits though there is room")
-		}
-	})
-	l.released = outside
-	if err := l.StoreLogs(entries(3, 3)); err != nil {
-		t.Fatal(err)
-	}
-	again := reopen(t, l)
-	all, _ := content(t, again)
-	if term, err := again.GetUint64([]byte("CurrentTerm")); len(all) != 3 || term != 7 || err != nil {
-		t.Fatalf("%d entries, term %d, %v", len(all), term, err)
-	}
-}
-
-func FuzzParse(f *testing.F) {
-	whole, err := os.ReadFile("testdata/raft.log.golden")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(whole)
-	f.Add(appendRecord(appendFileHeader(nil), 1, nil))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		l := newLog("")
-		if end, torn, err := l.parse(b); err == nil {
-			if torn == (end == int64(len(b))) {
-				t.Fatalf("torn %v, %d of %d bytes", torn, end, len(b))
-			}
-			content(t, l)
-		}
-	})
-}
-
-// FuzzPayload: a payload with a good checksum never makes its decoder panic.
-func FuzzPayload(f *testing.F) {
-	f.Add(appendEntry(nil, entries(1, 1)[0]))
-	f.Add(appendCut(appendPair(nil, "key", []byte("value")), 3))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		l := newLog("")
-		if err := l.apply(b); err != nil && !errors.Is(err, fields.ErrMalformed) {
-			t.Fatal(err)
 		}
 	})
 }
