@@ -95,6 +95,7 @@ func innerErrors() []domainError {
 		"drive.ErrIdentity":       drive.ErrIdentity,
 		"drive.ErrInUse":          drive.ErrInUse,
 		"drive.ErrNotDirectory":   drive.ErrNotDirectory,
+		"drive.ErrNoStore":        drive.ErrNoStore,
 		"drive.ErrSamePlace":      drive.ErrSamePlace,
 		"drive.ErrUnusable":       drive.ErrUnusable,
 		"erasure.ErrSelfTest":     erasure.ErrSelfTest,

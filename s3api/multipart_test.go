@@ -41,16 +41,6 @@ func partList(etags ...string) string {
 	return b.String()
 }
 
-// summed adds to a part list the checksum of each part.
-func summed(list string, a ondisk.ChecksumAlgo, parts ...string) string {
-	for i, p := range parts {
-		_, value, _ := strings.Cut(sumHeaderOf(a, p), ": ")
-		at := fmt.Sprintf("<PartNumber>%d</PartNumber>", i+1)
-		list = strings.Replace(list, at, fmt.Sprintf("%s<%s>%s</%s>", at, checksum.Element(a), value, checksum.Element(a)), 1)
-	}
-	return list
-}
-
 func compositeETag(parts ...string) string {
 	var all []byte
 	for _, p := range parts {
@@ -212,8 +202,6 @@ func TestMultipartChecksums(t *testing.T) {
 				wrong := base64.StdEncoding.EncodeToString(make([]byte, checksum.Size(a)))
 				complete := req{method: "POST", target: target + "?uploadId=" + id, body: partList(e1, e2)}
 				if composite {
-					r.want(400, "InvalidRequest", complete)
-					complete.body = summed(complete.body, a, p1, p2)
 					complete.headers = []string{checksum.Header(a) + ": " + strings.TrimSuffix(want, "2") + "9"}
 					r.want(400, "BadDigest", complete)
 				}
@@ -264,7 +252,7 @@ func TestUploadPartCopy(t *testing.T) {
 	}
 	r.want(404, "NoSuchKey", cp(4, "/bucket/none"))
 	r.want(412, "PreconditionFailed", cp(4, "/bucket/src", "x-amz-copy-source-if-match: abc"))
-	r.ok(req{method: "POST", target: target + "?uploadId=" + id, body: summed(partList(e1, e2, e3), ondisk.ChecksumCRC32, src[:5*mib], src, "")})
+	r.ok(req{method: "POST", target: target + "?uploadId=" + id, body: partList(e1, e2, e3)})
 	want := src[:5*mib] + src
 	get := r.ok(req{method: "GET", target: target, headers: []string{"x-amz-checksum-mode: ENABLED"}})
 	if get.body != want || get.header.Get(checksum.Header(ondisk.ChecksumCRC32)) == "" {
