@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"holdfast/actors/await"
 	"holdfast/actors/ondisk"
 	"holdfast/raftfsm/cluster"
 	"holdfast/s3api/checksum"
@@ -359,13 +360,7 @@ func (r *rig) makeBucket(name string) {
 // eventually waits for a condition that other goroutines bring about.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !cond() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 10 s", what)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
+	await.True(t, what, cond)
 }
 
 // chunkedPut returns the head of an aws-chunked upload and its framed body, with or without HTTP's

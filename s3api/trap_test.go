@@ -403,10 +403,17 @@ func TestLongCopyKeepsItsClientWaiting(t *testing.T) {
 			m.putHold, m.putErr = make(chan struct{}), tc.err
 			c := r.dial()
 			c.send(req{method: "PUT", target: "/bucket/dst", headers: []string{"x-amz-copy-source: /bucket/src"}}.text(t))
-			go func() {
-				time.Sleep(200 * time.Millisecond)
-				close(m.putHold)
-			}()
+			// Two blanks, each a chunk of its own, have come before the copy ends.
+			for n := 1; ; n++ {
+				seen, err := c.br.Peek(n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.Count(string(seen), "\r\n1\r\n ") == 2 {
+					break
+				}
+			}
+			close(m.putHold)
 			rep := c.receive("PUT")
 			if rep.err != nil || rep.status != 200 || !strings.HasPrefix(rep.body, "<?xml") || !strings.Contains(rep.body, "\n  ") || !strings.Contains(rep.body, tc.want) ||
 				strings.Count(rep.body, "<?xml") != 1 {

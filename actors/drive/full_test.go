@@ -10,10 +10,10 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"holdfast/actors/await"
 	"holdfast/actors/drive"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
@@ -64,13 +64,9 @@ func TestDriveOf256MiBFillsRefusesDeletesAndAccepts(t *testing.T) {
 		}
 		r.reopen()
 		r.emptyOut(t, round)
-		deadline := time.Now().Add(20 * time.Second)
-		for r.a.Health().Full || r.a.SegmentStats().Live > 0 {
-			if time.Now().After(deadline) {
-				t.Fatalf("round %d: still full: %+v %+v", round, r.a.Health(), r.a.SegmentStats())
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
+		await.True(t, fmt.Sprintf("round %d: the drive is empty", round), func() bool {
+			return !r.a.Health().Full && r.a.SegmentStats().Live == 0
+		})
 		r.commit(r.version("inline", "new"))
 	}
 }
@@ -152,14 +148,10 @@ func TestBallastIsGivenUpWhenOthersFillTheFileSystem(t *testing.T) {
 	defer func() { r.a.Close() }()
 	ballast := func(want bool) {
 		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			if _, err := os.Stat(dir + "/ballast"); (err == nil) == want {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("the ballast is there: %t", !want)
-			}
-		}
+		await.True(t, fmt.Sprintf("the ballast is there: %t", want), func() bool {
+			_, err := os.Stat(dir + "/ballast")
+			return (err == nil) == want
+		})
 	}
 	ballast(true)
 	r.reopen() // it is known again

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"holdfast/actors/await"
 	"holdfast/actors/drive"
 	"holdfast/raftfsm/cluster"
 )
@@ -233,13 +234,7 @@ func TestMarksReachTheDiskOfAnIdleDrive(t *testing.T) {
 	if err := r.a.Mark([]drive.Mark{{Key: c.Key, Set: c.Set, Ref: c.Ref, Missed: 1 << 3}}); err != nil {
 		t.Fatal(err)
 	}
-	start := time.Now()
-	for r.a.Health().Durable == before {
-		if time.Since(start) > 5*time.Second {
-			t.Fatal("the mark is not durable after 5 s")
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	await.True(t, "the mark is durable", func() bool { return r.a.Health().Durable != before })
 	after := &rig{t: t, o: r.o}
 	after.o.FS = mem.CrashClone(vfs.CrashCloneCfg{})
 	after.open()

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"holdfast/actors/await"
 	"holdfast/actors/drive"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
@@ -79,13 +79,7 @@ func TestReclaimingPartsGoesOnAfterACrash(t *testing.T) {
 	d := r.tombstone("huge")
 	r.commit(d)
 	r.mark(d)
-	deadline := time.Now().Add(10 * time.Second)
-	for r.a.SegmentStats().Live > before*3/4 {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d of %d bytes are still live", r.a.SegmentStats().Live, before)
-		}
-		time.Sleep(100 * time.Microsecond)
-	}
+	await.True(t, "a quarter of the space is back", func() bool { return r.a.SegmentStats().Live <= before*3/4 })
 	clone := mem.CrashClone(vfs.CrashCloneCfg{})
 	if live := r.a.SegmentStats().Live; live == 0 {
 		t.Log("the job was done before the crash")
@@ -104,12 +98,8 @@ func TestReclaimingPartsGoesOnAfterACrash(t *testing.T) {
 
 func (r *rig) waitTable(oid object.OID) {
 	r.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		if _, err := r.a.Parts(context.Background(), oid); errors.Is(err, drive.ErrNoShard) {
-			return
-		}
-		if time.Now().After(deadline) {
-			r.t.Fatal("the part table is still there")
-		}
-	}
+	await.True(r.t, "the part table is gone", func() bool {
+		_, err := r.a.Parts(context.Background(), oid)
+		return errors.Is(err, drive.ErrNoShard)
+	})
 }

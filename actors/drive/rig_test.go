@@ -3,11 +3,13 @@ package drive_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"holdfast/actors/await"
 	"holdfast/actors/drive"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
@@ -236,31 +238,16 @@ func (r *rig) read(s drive.ShardReader) []byte {
 // waitSpace waits until rows refer to want bytes of segments.
 func (r *rig) waitSpace(want int64) {
 	r.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		live := r.a.SegmentStats().Live
-		if live == want {
-			return
-		}
-		if time.Now().After(deadline) {
-			r.t.Fatalf("live bytes %d, want %d", live, want)
-		}
-		time.Sleep(time.Millisecond)
-	}
+	await.True(r.t, fmt.Sprintf("%d bytes are live", want), func() bool { return r.a.SegmentStats().Live == want })
 }
 
 func (r *rig) waitGone(oid object.OID) {
 	r.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	await.True(r.t, fmt.Sprintf("shard %s is gone", oid), func() bool {
 		s, err := r.a.OpenShard(context.Background(), oid)
-		if errors.Is(err, drive.ErrNoShard) {
-			return
-		}
 		if err == nil {
 			s.Close()
 		}
-		if time.Now().After(deadline) {
-			r.t.Fatalf("shard %s is still there: %v", oid, err)
-		}
-	}
+		return errors.Is(err, drive.ErrNoShard)
+	})
 }

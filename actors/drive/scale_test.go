@@ -17,6 +17,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"holdfast/actors/await"
 	"holdfast/actors/drive"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
@@ -245,13 +246,7 @@ func (s *scaled) commitIt() *drive.Commit {
 // waitFor looks until done says so.
 func (r *rig) waitFor(what string, limit time.Duration, done func(segment.Stats) bool) {
 	r.t.Helper()
-	deadline := time.Now().Add(limit)
-	for !done(r.a.SegmentStats()) {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("%s: not within %v: %+v", what, limit, r.a.SegmentStats())
-		}
-		time.Sleep(time.Millisecond)
-	}
+	await.Within(r.t, limit, what, func() bool { return done(r.a.SegmentStats()) })
 }
 
 // TestFiveTiBComeBackAfterTwoKills deletes 10,000 parts of 5 TiB on one drive: the answer comes at

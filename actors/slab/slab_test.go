@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"holdfast/actors/await"
 	"holdfast/actors/object"
 )
 
@@ -122,13 +123,7 @@ func TestIdleBuffersAreGivenBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Release()
-	deadline := time.Now().Add(10 * time.Second)
-	for p.Stats().Cached != 0 { // ends when the sweep has run
-		if time.Now().After(deadline) {
-			t.Fatalf("the sweep left %d bytes cached", p.Stats().Cached)
-		}
-		time.Sleep(time.Millisecond)
-	}
+	await.True(t, "the sweep has run", func() bool { return p.Stats().Cached == 0 })
 }
 
 func TestDoubleReleasePanics(t *testing.T) {

@@ -119,6 +119,9 @@ func Start(ctx context.Context, cfg config.Config, face Face) (_ *Node, err erro
 		return nil, err
 	}
 	n.memory = planMemory(int64(cfg.Memory), len(paths))
+	if least := leastMemory(len(paths)); n.memory.Total < least {
+		n.log.Warn("memory budget is too small to be kept under load", "budget_bytes", n.memory.Total, "least_bytes", least)
+	}
 	n.undo = n.memory.apply(len(paths))
 	n.cache = pebble.NewCache(n.memory.cacheSize(len(paths)))
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

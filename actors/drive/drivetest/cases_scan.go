@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
+	"holdfast/actors/await"
 	"holdfast/actors/drive"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
@@ -237,18 +237,17 @@ func (s *suite) putPart(key string, up *ondisk.Upload, p *ondisk.UploadPart, inl
 // tells when it is done.
 func (s *suite) wantGone(what string, oid object.OID) {
 	s.Helper()
-	for s.ctx.Err() == nil {
+	await.True(s, what+" is given back", func() bool {
 		sh, err := s.d.OpenShard(s.ctx, oid)
 		if errors.Is(err, drive.ErrNoShard) {
-			return
+			return true
 		}
 		if err != nil {
 			s.Fatalf("%s: %v", what, err)
 		}
 		sh.Close()
-		time.Sleep(time.Millisecond)
-	}
-	s.Fatalf("%s is never given back", what)
+		return false
+	})
 }
 
 func parts(s *suite) {
