@@ -51,8 +51,6 @@ func (c *calls) take(ev *Event) bool {
 	return true
 }
 
-func (c *calls) effect() Effect { return Effect{Sends: c.sends} }
-
 // stamp gives an operation its next stamp, above all it has met.
 func (e *Env) stamp(now time.Time, above object.Stamp) (object.Stamp, bool) {
 	e.Clock.Observe(above)
