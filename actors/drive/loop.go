@@ -11,9 +11,7 @@ import (
 
 // loop is the writer: it alone changes the index. It takes what is in the mailbox without waiting,
 // writes it as one batch with one sync, and answers. What arrives during a sync forms the next
-// batch; there is no timer on this way. Behind a batch of several it lets the other goroutines run
-// once before it looks: else the first of the callers that were just answered gets a sync of its
-// own and all others wait for it (two batches of five had one operation; now one of six). Marks have no sync of their own: they ride with the next
+// batch; there is no timer on this way. Marks have no sync of their own: they ride with the next
 // batch, or after MarkDelay with one that is not synced.
 func (a *Actor) loop() error {
 	var (
@@ -33,7 +31,7 @@ func (a *Actor) loop() error {
 		case m := <-a.mail.C():
 			msgs = append(msgs, m)
 			if crowd {
-				runtime.Gosched()
+				a.gather()
 			}
 		case <-a.marks.wake:
 			lateMark.set(a.o.Limits.MarkDelay)
@@ -59,6 +57,19 @@ func (a *Actor) loop() error {
 		} else {
 			lateSync.set(a.o.Limits.IdleSync)
 		}
+	}
+}
+
+// maxYields bounds how often the loop lets others go first.
+const maxYields = 8
+
+// gather lets the other goroutines run as long as that fills the mailbox. Called behind a batch of
+// several, whose callers come back at about the same time: else the first of them gets a sync of its
+// own and all others wait for it.
+func (a *Actor) gather() {
+	for i, n := 0, -1; i < maxYields && a.mail.Depth() > n; i++ {
+		n = a.mail.Depth()
+		runtime.Gosched()
 	}
 }
 
