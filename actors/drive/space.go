@@ -44,7 +44,7 @@ type space struct {
 	wasFull  atomic.Bool
 	index    atomic.Pointer[pebble.Metrics] // last known: asking a failed index may never return
 	looking  sync.Mutex
-	hasBall  bool // owned by run: the ballast lies there
+	hasBall  bool // the ballast lies there; owned by init, then by run
 }
 
 func (s *space) init(a *Actor) error {
@@ -59,6 +59,10 @@ func (s *space) init(a *Actor) error {
 	s.reserve = max(2*a.label.SegmentSize+maxMemTables*s.memTable, a.o.MinReserve)
 	if info, err := os.Stat(a.path); err == nil && vfs.Root(a.o.FS) == vfs.Default {
 		s.fsid = PlaceOf(info)[0]
+	}
+	s.hasBall = s.hasBallast()
+	if s.hasBall {
+		s.keepBallast() // gives it up if the index has no room to be opened
 	}
 	return nil
 }
@@ -126,9 +130,6 @@ func (s *space) grew(n int64) {
 func (s *space) run() error {
 	tick := time.NewTicker(spacePeriod)
 	defer tick.Stop()
-	if _, err := s.a.o.FS.Stat(path.Join(s.a.path, ballastFile)); err == nil {
-		s.hasBall = true
-	}
 	s.keepBallast()
 	for n := 0; ; n++ {
 		if n%metricsEvery == 0 {
@@ -156,7 +157,7 @@ func (s *space) keepBallast() {
 	name := path.Join(s.a.path, ballastFile)
 	switch left := s.left(); {
 	case s.ballast == 0:
-	case s.hasBall && left < maxMemTables*s.memTable:
+	case s.hasBall && left < s.needed():
 		if err := s.a.o.FS.Remove(name); err != nil {
 			s.a.log.Warn("giving up the ballast", "err", err)
 			return

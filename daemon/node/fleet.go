@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"holdfast/actors/drive"
+	"holdfast/actors/guardfs"
 	"holdfast/raftfsm/cluster"
 )
 
@@ -41,6 +42,9 @@ type fleet struct {
 type berth struct {
 	id  cluster.DriveID
 	cur atomic.Pointer[occupant]
+
+	tries int       // how often it ran out of space; owned by the watch
+	rest  time.Time // not opened again for want of space before; owned by the watch
 }
 
 // occupant is what a berth holds now.
@@ -164,6 +168,10 @@ func (f *fleet) look(ctx context.Context) {
 		} else if h := o.actor.Health(); h.State == drive.Failed {
 			if f.setAbsent(o.path, h.Err) {
 				f.log.Error("drive failed", keyDrive, b.id, keyPath, o.path, keyErr, h.Err)
+				b.ranOut(h.Err)
+			}
+			if f.vacate(ctx, b, o) {
+				delete(held, o.path)
 			}
 		}
 	}
@@ -174,11 +182,54 @@ func (f *fleet) look(ctx context.Context) {
 	}
 }
 
+// vacate takes a drive that failed for want of space out of its berth when there is space again, so
+// that it returns like one that was away.
+func (f *fleet) vacate(ctx context.Context, b *berth, o *occupant) bool {
+	if time.Now().Before(b.rest) || !o.actor.Revivable() {
+		return false
+	}
+	limit, cancel := context.WithTimeout(ctx, openLimit)
+	defer cancel()
+	if err := o.actor.Quiesce(limit); err != nil {
+		f.log.Warn("failed drive does not rest", keyDrive, b.id, keyPath, o.path, keyErr, err)
+		return false
+	}
+	why := o.actor.Health().Err
+	if err := o.actor.Close(); err != nil {
+		f.log.Warn("failed drive does not close", keyDrive, b.id, keyPath, o.path, keyErr, err)
+		return false
+	}
+	b.cur.Store(&occupant{drive: drive.NewOffline(b.id, why), path: o.path})
+	f.left(b.id)
+	f.log.Info("drive has space again: it is opened anew", keyDrive, b.id, keyPath, o.path)
+	return true
+}
+
+// Each failure for want of space leaves a few goroutines and the memtables of an index behind that
+// can never be closed (guardfs), so one that comes again and again is given ever more time.
+const (
+	restMin = time.Second
+	restMax = 5 * time.Minute
+)
+
+// ranOut notes why a drive failed, or did not open.
+func (b *berth) ranOut(err error) {
+	if guardfs.IsNoSpace(err) {
+		b.rest = time.Now().Add(min(restMin<<min(b.tries, 10), restMax))
+		b.tries++
+	}
+}
+
 // tryReturn takes a drive back into service if path shows one of ours whose berth is empty.
 func (f *fleet) tryReturn(ctx context.Context, path string) {
 	found := drive.Probe(path)
 	err := f.check(found)
 	if err == nil {
+		b := f.berths[found.Label.Drive]
+		if time.Now().Before(b.rest) {
+			return
+		}
+		defer func() { b.ranOut(err) }()
 		var a *drive.Actor
 		if a, err = f.open(ctx, path, found); err == nil {
 			if err = f.joined(ctx, a); err == nil {

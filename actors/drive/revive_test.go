@@ -1,0 +1,81 @@
+package drive_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"holdfast/actors/drive"
+)
+
+// filled refuses every write for want of space while it is set, as a file system does that another
+// process has filled to the last byte.
+type filled struct{ atomic.Bool }
+
+func (*filled) String() string { return "filled" }
+
+func (f *filled) MaybeError(op errorfs.Op) error {
+	if f.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && op.Kind != errorfs.OpLock && op.Kind != errorfs.OpRemove {
+		return syscall.ENOSPC
+	}
+	return nil
+}
+
+// TestDriveFilledByOthersIsRevivable: it fails, says when it may be opened anew, and then has
+// everything that was acknowledged and takes new data.
+func TestDriveFilledByOthersIsRevivable(t *testing.T) {
+	var full filled
+	r := newRig(t, errorfs.Wrap(vfs.NewMem(), &full), "/d")
+	r.o.Usage = func() (int64, int64, error) {
+		if full.Load() {
+			return 64 << 20, 0, nil
+		}
+		return 64 << 20, 48 << 20, nil
+	}
+	r.reopen()
+	for round := range 3 {
+		if r.a.Revivable() {
+			t.Fatal("a drive that works is to be revived")
+		}
+		acked := fmt.Sprintf("acked%d", round)
+		r.commit(r.version(acked, "payload"))
+		full.Store(true)
+		if _, err := r.a.Commit(context.Background(), r.version("refused", "new")); !errors.Is(err, drive.ErrFailed) && !errors.Is(err, drive.ErrFull) {
+			t.Fatalf("commit without space: %v", err)
+		}
+		r.a.Commit(context.Background(), r.tombstone("t")) // new data may be refused in time; this meets the full file system
+		<-r.a.Failed()
+		if r.a.Revivable() {
+			t.Fatal("to be revived without space")
+		}
+		full.Store(false)
+		if !r.a.Revivable() {
+			t.Fatalf("not to be revived: %v", r.a.Health().Err)
+		}
+		if err := r.a.Quiesce(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		r.reopen()
+		for i := range round + 1 {
+			if rep := r.report(fmt.Sprintf("acked%d", i)); len(rep.Versions) != 1 || string(rep.Inline) != "payload" {
+				t.Fatalf("acked%d is gone behind round %d: %+v", i, round, rep)
+			}
+		}
+	}
+}
+
+// TestOtherFailuresAreNotRevived: a drive that failed an I/O is out until it is checked.
+func TestOtherFailuresAreNotRevived(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), "/d")
+	r.a.Abandon(errors.New("an I/O error"))
+	<-r.a.Failed()
+	if r.a.Revivable() {
+		t.Error("to be revived")
+	}
+}
