@@ -69,7 +69,7 @@ func newRunCommand() *cobra.Command {
 	f.BoolVar(&cfg.verify, "verify", false, "compare every byte read and every ETag with what was written")
 	f.StringVar(&cfg.payload, "payload", payloadSigned, "how bodies are signed: signed (SHA-256 in the head), streaming (signed chunks, as SDKs do), unsigned")
 	f.BoolVar(&cfg.ceiling, "ceiling", false, "measure also a server that answers at once")
-	f.BoolVar(&cfg.sync, "sync", true, "sync the file systems of this machine before each measurement")
+	f.BoolVar(&cfg.sync, "sync", true, "sync the file systems of this machine before each measurement and wait until its disks are at rest")
 	f.BoolVar(&cfg.keep, "keep", false, "leave the objects in place at the end")
 	f.BoolVar(&cfg.insecure, "insecure", false, "accept any TLS certificate")
 	f.StringVar(&cfg.jsonPath, "json", "", "write all figures to this file as JSON; - is standard output")

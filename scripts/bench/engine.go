@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"holdfast/scripts/s3light"
@@ -105,9 +104,6 @@ const (
 
 // load runs the workload's operations with all its workers until the time is up or the work is used up.
 func (r *run) load(ctx context.Context) (*sample, error) {
-	if r.cfg.sync {
-		syscall.Sync()
-	}
 	var phase atomic.Int32
 	workers := r.start()
 	done, begin := make(chan struct{}), make(chan struct{})

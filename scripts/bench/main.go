@@ -12,9 +12,9 @@
 // How it measures. Every connection is one goroutine that sends its next request when the last one is
 // answered. After a warm-up, operations that end inside the measurement are counted. The server's
 // processor time is utime + stime of its process tree, read from /proc at both ends of the measurement
-// only, so preparing and cleaning up are not in it. Before each measurement the file systems are synced,
-// so that one server does not pay for the other's dirty pages. Every target gets a bucket of its own,
-// which is removed at the end.
+// only, so preparing and cleaning up are not in it. Before each measurement the file systems are synced
+// and the disks come to rest, so that one server does not pay for the other's dirty pages, nor for the
+// discards of what the other removed. Every target gets a bucket of its own, which is removed at the end.
 //
 // The client is light so that it leaves the processors to the server (see holdfast/scripts/s3light):
 // bodies and their hashes are made in advance, a request is signed without allocating, answers are

@@ -273,6 +273,9 @@ func (r *run) one(ctx context.Context) (*sample, error) {
 		}
 		r.next.Store(0)
 	}
+	if r.cfg.sync {
+		settle(ctx)
+	}
 	stop := func() *sample { return nil }
 	if r.w.background != nil {
 		if r.beside == nil {
