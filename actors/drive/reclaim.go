@@ -20,9 +20,6 @@ const (
 	reclaimExtents = 4096
 	// reclaimPause is the least time between two messages: it bounds the rate of the job.
 	reclaimPause = 2 * time.Millisecond
-	// trimEvery and trimBudget bound how fast emptied space goes back to the file system.
-	trimEvery  = 100 * time.Millisecond
-	trimBudget = 64
 	// supersededLife is longer than any attempt may live (P1): after it nobody asks any more.
 	supersededLife = 5 * time.Minute
 	forgetEvery    = time.Minute
@@ -62,6 +59,9 @@ func (a *Actor) runReclaim() error {
 	}()
 	trim := time.NewTicker(trimEvery)
 	defer trim.Stop()
+	age := time.NewTicker(ageEvery)
+	defer age.Stop()
+	var seen trimmer
 	forget := time.NewTicker(forgetEvery)
 	defer forget.Stop()
 	compact := time.NewTicker(compactEvery)
@@ -80,7 +80,9 @@ func (a *Actor) runReclaim() error {
 				err = a.purgeBuckets(ctx)
 			}
 		case <-trim.C:
-			_, err = a.store.Trim(ctx, trimBudget)
+			err = a.trim(ctx, &seen)
+		case <-age.C:
+			a.store.Age()
 		case <-compact.C:
 			if err = a.purgeBuckets(ctx); err == nil {
 				_, err = a.store.Compact(ctx, mover{a})

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -117,4 +118,46 @@ func BenchmarkReadRange(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkWriteBeside writes, syncs and commits 4 KiB shards while streams write 32 MiB shards as
+// fast as the store lets them: what small writes wait for the device behind big ones.
+func BenchmarkWriteBeside(b *testing.B) {
+	for _, streams := range []int{0, 4} {
+		b.Run(fmt.Sprintf("%dstreams", streams), func(b *testing.B) {
+			r := benchRig(b)
+			var stop atomic.Bool
+			var wg sync.WaitGroup
+			for i := range uint64(streams) {
+				wg.Go(func() {
+					buf := aligned(ondisk.FrameHeaderRoom + 1<<20)
+					for n := range uint64(1 << 20) {
+						if stop.Load() {
+							return
+						}
+						id := 1<<40 | i<<32 | n
+						if r.benchPut(b, id, 32<<20, buf) {
+							r.removeOnce(id)
+						}
+					}
+				})
+			}
+			buf := make([]byte, ondisk.FrameHeaderRoom+4<<10)
+			for id := uint64(1); b.Loop(); id++ {
+				if !r.benchPut(b, id, 4<<10, buf) {
+					b.Fatal("no space")
+				}
+				r.removeOnce(id)
+			}
+			stop.Store(true)
+			wg.Wait()
+		})
+	}
+}
+
+// aligned returns memory that can be written past the page cache.
+func aligned(n int) []byte {
+	b := make([]byte, n+page)
+	off := -uintptr(unsafe.Pointer(&b[0])) & (page - 1)
+	return b[off : int(off)+n]
 }

@@ -102,7 +102,7 @@ func busy(r *rig, rng *rand.Rand) (left *rig, fs vfs.FS) {
 		if err != nil && !errors.Is(err, ErrNoSpace) {
 			r.failed(err)
 		}
-		if _, err := r.s.Trim(context.Background(), 2); err != nil {
+		if _, err := r.s.Trim(true); err != nil {
 			r.failed(err)
 		}
 	})

@@ -39,14 +39,13 @@ func (s *Store) newSegment(class ondisk.SegmentClass, kind int, use func(*seg)) 
 	case ondisk.SegmentRun:
 		s.initRun(g)
 		if !existed {
-			g.virgin.setAll(units{0, s.units})
+			g.bare.setAll(units{0, s.units})
 		}
 		s.listRun(g)
 		s.loosen(g)
 	default:
 		g.tail, g.end = page, page
 		g.ahead = min(s.size, aheadStep)
-		g.blank = !existed
 	}
 	use(g)
 	return g, nil

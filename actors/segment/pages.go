@@ -24,9 +24,15 @@ func setDirect(f vfs.File) bool {
 	return err == nil
 }
 
-// writeDirect writes whole pages past the page cache: on blocks that were never written before it
-// takes a fraction of the CPU time that the cache would. It reports false, having failed nobody, if
-// this file system or this memory cannot do it; the caller then writes as usual.
+// What reaches the device at a time bounds how long a sync of the index waits there behind data.
+const (
+	directStep   = 256 << 10 // bytes of one write past the page cache
+	directWrites = 2         // such writes of one drive at a time
+)
+
+// writeDirect writes whole pages past the page cache, which takes a fraction of the CPU time and
+// leaves nothing for a sync to write. It reports false, having failed nobody, if this file system or
+// this memory cannot do it; the caller then writes as usual.
 func (s *Store) writeDirect(no uint32, b []byte, off int64) (bool, error) {
 	if !s.direct.Load() || uintptr(unsafe.Pointer(unsafe.SliceData(b)))%page != 0 || len(b)%page != 0 {
 		return false, nil
@@ -42,7 +48,9 @@ func (s *Store) writeDirect(no uint32, b []byte, off int64) (bool, error) {
 	refused := func(err error) bool { return unsupported(err) || guardfs.IsNoSpace(err) }
 	err = s.health.Change("write", fileName(no), refused, func() error {
 		for len(b) > 0 {
-			n, err := unix.Pwrite(int(h.file.Fd()), b, off)
+			s.bulk <- struct{}{}
+			n, err := unix.Pwrite(int(h.file.Fd()), b[:min(len(b), directStep)], off)
+			<-s.bulk
 			if err == unix.EINTR {
 				continue
 			}
@@ -65,18 +73,17 @@ func (s *Store) writeDirect(no uint32, b []byte, off int64) (bool, error) {
 
 // writeFrame writes a frame of a part at off.
 func (s *Store) writeFrame(p *part, b []byte, off int64) error {
-	if p.virgin {
-		whole := len(b) &^ (page - 1)
-		ok, err := s.writeDirect(p.g.no, b[:whole], off)
-		if err != nil {
-			return err
-		}
-		if ok {
-			if b, off = b[whole:], off+int64(whole); len(b) == 0 {
-				return nil
-			}
+	whole := len(b) &^ (page - 1)
+	ok, err := s.writeDirect(p.g.no, b[:whole], off)
+	if err != nil {
+		return err
+	}
+	if ok {
+		if b, off = b[whole:], off+int64(whole); len(b) == 0 {
+			return nil
 		}
 	}
+	p.cached = p.cached || !ok
 	return s.writePages(p.h, b, off)
 }
 
@@ -107,7 +114,7 @@ func (s *Store) writePages(h *handle, b []byte, off int64) error {
 // it brings.
 func (w *Writer) writeBack(p *part) {
 	const step = chunkUnits * UnitSize
-	if !w.run || p.virgin || p.next-w.flushed < step || w.shard.Size >= 0 && w.shard.Size < 2*step {
+	if !w.run || !p.cached || p.next-w.flushed < step || w.shard.Size >= 0 && w.shard.Size < 2*step {
 		return
 	}
 	from := w.flushed

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -337,6 +338,21 @@ func TestFailedSyncIsFinal(t *testing.T) {
 	}
 }
 
+// trim gives back everything that may go and returns how many bytes that was.
+func (r *rig) trim(all bool) (sum int64) {
+	r.t.Helper()
+	for {
+		n, err := r.s.Trim(all)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if n == 0 {
+			return sum
+		}
+		sum += n
+	}
+}
+
 func TestTrimRemovesAndPunches(t *testing.T) {
 	dir := t.TempDir()
 	r := newRig(t, vfs.Default, func(o *Options) { o.Dir = filepath.Join(dir, "seg"); o.Limit = 20; o.Pool = 2 })
@@ -345,20 +361,11 @@ func TestTrimRemovesAndPunches(t *testing.T) {
 		r.mustPut(i, 1_900_000)
 		seeds = append(seeds, i)
 	}
-	st := r.s.Stats()
 	for _, s := range seeds[1:] {
 		r.remove(s)
 	}
-	trim := func() (n int) {
-		t.Helper()
-		n, err := r.s.Trim(context.Background(), 100)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	if n := trim(); n != st.Segments-3 {
-		t.Errorf("%d files removed of %d", n, st.Segments)
+	if n := r.trim(false); n == 0 {
+		t.Error("no file was removed")
 	}
 	if got := r.s.Stats(); got.Segments != 3 || got.Free != 2 {
 		t.Errorf("%+v", got)
@@ -370,19 +377,100 @@ func TestTrimRemovesAndPunches(t *testing.T) {
 	if got := r.s.Stats().Allocated / 512; got < before*9/10 || got > before*11/10 {
 		t.Errorf("%d blocks counted as allocated, the file system says %d", got, before)
 	}
-	if n := trim(); r.s.punch.off != (n == 0) {
-		t.Errorf("%d holes punched, punching off: %v", n, r.s.punch.off)
+	for _, want := range []bool{false, false, true} { // the free half of the file in use must rest
+		if n := r.trim(false); n != 0 != (want && !r.s.punch.off) {
+			t.Errorf("%d bytes of holes, punching off: %v, rested: %v", n, r.s.punch.off, want)
+		}
+		r.s.Age()
 	}
-	if after := blocks(t, filepath.Join(dir, "seg")); !r.s.punch.off && after >= before {
+	after := blocks(t, filepath.Join(dir, "seg"))
+	if !r.s.punch.off && after >= before {
 		t.Errorf("%d blocks before, %d after", before, after)
 	}
-	if n := trim(); n != 0 {
-		t.Errorf("%d holes punched twice", n)
+	if got := r.s.Stats().Allocated / 512; !r.s.punch.off && (got < after*9/10 || got > after*11/10) {
+		t.Errorf("%d blocks counted as allocated, the file system says %d", got, after)
+	}
+	if n := r.trim(false); n != 0 {
+		t.Errorf("%d bytes given back twice", n)
 	}
 	r.check()
 	r.mustPut(50, 1_900_000) // into the hole
 	r.check()
+	if n := r.trim(true); n == 0 || r.s.Stats().Free != 0 {
+		t.Errorf("%d bytes given back when all was wanted: %+v", n, r.s.Stats())
+	}
 	r.open(vfs.Default)
+	r.check()
+}
+
+// A big file goes little by little: a device may do nothing else while it discards.
+func TestTrimGoesInSteps(t *testing.T) {
+	dir := t.TempDir()
+	const size = page + 40*UnitSize
+	r := newRig(t, vfs.Default, func(o *Options) { o.Dir = filepath.Join(dir, "seg"); o.SegmentSize = size })
+	r.mustPut(1, 39<<20)
+	r.remove(1)
+	if r.s.punch.off {
+		return // whole files are all that such a file system takes back
+	}
+	for left := blocks(t, filepath.Join(dir, "seg")); left > 0; {
+		n, err := r.s.Trim(true)
+		now := blocks(t, filepath.Join(dir, "seg"))
+		if err != nil || n == 0 || now >= left || (left-now)*512 > 2*trimStep {
+			t.Fatalf("%d blocks before a step of %d bytes, %d after: %v", left, n, now, err)
+		}
+		left = now
+	}
+	if got := r.s.Stats(); got.Segments != 0 || got.Allocated != 0 {
+		t.Errorf("%+v", got)
+	}
+	r.mustPut(2, 3<<20)
+	r.check()
+}
+
+// Units that are written and freed in turn are overwritten for ever and never given back.
+func TestSpaceThatIsTakenAgainHasNotRested(t *testing.T) {
+	dir := t.TempDir()
+	r := newRig(t, vfs.Default, func(o *Options) { o.Dir = filepath.Join(dir, "seg") })
+	r.mustPut(1, 1_900_000) // keeps the segment in use
+	for i := range uint64(6) {
+		r.mustPut(10+i, 1_900_000)
+		r.remove(10 + i)
+		r.s.Age()
+		if n := r.trim(false); n != 0 {
+			t.Errorf("round %d: %d bytes given back", i, n)
+		}
+	}
+	r.check()
+}
+
+// Not more rests than the pool would hold.
+func TestPlentyDoesNotRest(t *testing.T) {
+	dir := t.TempDir()
+	r := newRig(t, vfs.Default, func(o *Options) { o.Dir = filepath.Join(dir, "seg"); o.Limit = 40; o.Pool = 2 })
+	for i := range uint64(60) {
+		r.mustPut(i, 1_900_000)
+	}
+	for i := range uint64(60) {
+		if i%2 == 0 {
+			r.remove(i)
+		}
+	}
+	if r.s.punch.off {
+		return
+	}
+	free := func() (n int) {
+		for _, g := range r.s.roomy {
+			for w := range g.used {
+				n += bits.OnesCount64(g.spare(w, r.s.units))
+			}
+		}
+		return n
+	}
+	before := free()
+	if n := r.trim(false); n == 0 || free() > 2*r.s.units || free() < r.s.units {
+		t.Errorf("%d bytes given back, %d of %d free units may rest", n, free(), before)
+	}
 	r.check()
 }
 

@@ -34,16 +34,15 @@ type seg struct {
 	reserved bitmap // a writer holds it
 	held     bitmap // freed, but a reader may still look at it or the batch is not durable
 	alloc    bitmap // known to be allocated by the file system
-	virgin   bitmap // known never to have been written
-	idle     bitmap // was free at the last trim
-	punched  bitmap // given back to the file system
+	idle     bitmap // was free at the last Age
+	rested   bitmap // was free at the Age before that, too
+	bare     bitmap // takes no space: given back, or never allocated
 	nfree    int    // units in none of used, reserved, held
 
 	// Pack segments.
 	tail    int64 // first byte that nobody reserved
 	end     int64 // everything committed lies below
 	ahead   int64 // preallocated up to here
-	blank   bool  // nothing at or behind tail was ever written
 	packing bool  // it is one of Store.pack
 	stuck   bool  // compaction could not empty it
 
@@ -105,8 +104,8 @@ func (s *Store) fromRow(no uint32, row ondisk.SegmentRow) (*seg, error) {
 
 func (s *Store) initRun(g *seg) {
 	g.used, g.reserved, g.held = newBitmap(s.units), newBitmap(s.units), newBitmap(s.units)
-	g.alloc, g.idle, g.punched = newBitmap(s.units), newBitmap(s.units), newBitmap(s.units)
-	g.virgin = newBitmap(s.units)
+	g.alloc, g.idle, g.rested = newBitmap(s.units), newBitmap(s.units), newBitmap(s.units)
+	g.bare = newBitmap(s.units)
 	g.nfree = s.units
 }
 
@@ -200,7 +199,8 @@ func (s *Store) takeRun(after *seg, next int, want int) (g *seg, r units, ok boo
 // reserve takes free units for a writer. s.mu is held.
 func (s *Store) reserve(g *seg, r units) units {
 	g.reserved.setAll(r)
-	r.each(g.idle.clear)
+	g.idle.clearAll(r)
+	g.rested.clearAll(r)
 	g.nfree -= r.n
 	g.writers++
 	s.reserved += int64(r.n) * UnitSize
@@ -226,8 +226,8 @@ func (s *Store) recycle(g *seg) {
 	g.written = g.allocated()
 	g.class = ondisk.SegmentFree
 	g.stuck = false
-	g.tail, g.end, g.ahead, g.blank = 0, 0, 0, false
-	g.used, g.reserved, g.held, g.alloc, g.idle, g.punched, g.virgin = nil, nil, nil, nil, nil, nil, nil
+	g.tail, g.end, g.ahead = 0, 0, 0
+	g.used, g.reserved, g.held, g.alloc, g.idle, g.rested, g.bare = nil, nil, nil, nil, nil, nil, nil
 	g.nfree = 0
 	g.group.drop()
 	delete(s.partial, g.no)
@@ -251,8 +251,7 @@ func (s *Store) recycle(g *seg) {
 func (g *seg) allocated() int64 {
 	switch g.class {
 	case ondisk.SegmentRun:
-		known := page + int64(g.alloc.count())*UnitSize
-		return max(page, max(g.written, known)-int64(g.punched.count())*UnitSize)
+		return max(page+int64(g.alloc.count())*UnitSize, g.written-int64(g.bare.count())*UnitSize)
 	default:
 		return max(g.written, g.ahead)
 	}

@@ -27,12 +27,11 @@ type Options struct {
 	Limit       int   // number of segment files there may be
 	// Reserve is how many of them are kept for compaction: new data gets ErrNoSpace. 0 is 2.
 	Reserve int
-	// Pool is how many emptied files are kept for the next writer; more are removed. 0 is 1 % of
-	// Limit, at least 2.
+	// Pool is how many emptied files are kept for the next writer; more are removed. As much again may
+	// rest as free units of files in use (Store.Age). 0 is 1 % of Limit, at least 2.
 	Pool int
-	// Tight reports whether the file system is so full that the drive refuses new data: then
-	// nothing is kept back, and less is enough to make compaction worth it. nil is never. It is
-	// called by Trim and Compact only.
+	// Tight reports whether the file system is so full that the drive refuses new data: then less
+	// is enough to make compaction worth it. nil is never. It is called by Compact only.
 	Tight func() bool
 	// OpenFiles bounds the descriptors kept without a user. 0 is 128.
 	OpenFiles int
@@ -60,7 +59,8 @@ type Store struct {
 	blocks sync.Pool      // *[]byte of ondisk.BlockSize
 	syncs  sync.WaitGroup // running sync rounds
 	punch  puncher
-	direct atomic.Bool // the file system takes writes past the page cache, as far as is known
+	bulk   chan struct{} // holds a token per running write past the page cache
+	direct atomic.Bool   // the file system takes writes past the page cache, as far as is known
 
 	// growing is held while a segment is made ready for use or preallocated: rare, slow, and of no
 	// concern to commits and readers. It is taken before mu.
@@ -69,6 +69,8 @@ type Store struct {
 	mu       sync.Mutex
 	segs     map[uint32]*seg // guarded by mu: every segment with a file or a row
 	free     []uint32        // guarded by mu: emptied files, the next one to be used last
+	leaving  *seg            // guarded by mu: emptied file that Trim is giving back, in none of the lists
+	cut      int64           // guarded by mu: what it has left begins below
 	born     int             // guarded by mu: number of files, those being made included
 	pack     [2]*seg         // guarded by mu: where shards are packed now, by writer class; nil if none
 	partial  map[uint32]*seg // guarded by mu: pack segments with room that nobody packs into
@@ -120,6 +122,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s.o.Rows = nil
 	s.files = newFiles(s, o.OpenFiles)
+	s.bulk = make(chan struct{}, directWrites)
 	s.direct.Store(true)
 	s.bufs.New = func() any { b := make([]byte, 0, batchSize); return &b }
 	s.blocks.New = func() any { b := make([]byte, ondisk.BlockSize); return &b }

@@ -53,7 +53,7 @@ func (s *Store) takeGathered(kind, n int) (p *part, off int64, into []byte, b *b
 func (s *Store) packPart(g *seg, off, n int64) *part {
 	g.writers++
 	s.reserved += n
-	return &part{g: g, next: off, end: off + n, bytes: n, virgin: g.blank}
+	return &part{g: g, next: off, end: off + n, bytes: n}
 }
 
 // opened gives a new part its file, or takes its reservation back.
@@ -201,12 +201,7 @@ func (s *Store) growRun(after *seg, next, want int, whole bool) (*seg, units, er
 func (s *Store) allocate(p *part) error {
 	s.mu.Lock()
 	known := true
-	p.virgin = true
-	p.units.each(func(i int) {
-		known = known && p.g.alloc.has(i)
-		p.virgin = p.virgin && p.g.virgin.has(i)
-	})
-	p.g.virgin.clearAll(p.units)
+	p.units.each(func(i int) { known = known && p.g.alloc.has(i) })
 	s.mu.Unlock()
 	if known {
 		return nil
@@ -217,6 +212,6 @@ func (s *Store) allocate(p *part) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.g.alloc.setAll(p.units)
-	p.g.punched.clearAll(p.units)
+	p.g.bare.clearAll(p.units)
 	return nil
 }

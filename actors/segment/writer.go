@@ -49,7 +49,7 @@ type part struct {
 	seq   uint64  // last write
 
 	gathered bool // pack: in a batch, together with frames of others
-	virgin   bool // the space was never written, as far as is known
+	cached   bool // frames were written through the page cache
 }
 
 // Writer opens a writer for new data. Shards known to be at most PackLimit long are packed. Nothing
@@ -219,7 +219,7 @@ func (w *Writer) placeRun() (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	if last != nil && p.g == last.g && p.units.start() == last.end && p.virgin == last.virgin {
+	if last != nil && p.g == last.g && p.units.start() == last.end {
 		w.s.files.put(p.h)
 		last.units.n += p.units.n
 		last.end = p.end
@@ -252,9 +252,6 @@ func (w *Writer) trim(p *part) {
 	defer w.s.mu.Unlock()
 	rest := units{p.units.first + keep, p.units.n - keep}
 	w.s.unreserve(p.g, rest)
-	if p.virgin {
-		p.g.virgin.setAll(rest)
-	}
 	p.units.n = keep
 	p.end = p.units.end()
 }
