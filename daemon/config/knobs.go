@@ -37,7 +37,7 @@ func Knobs(c *Config) []Knob {
 		{Flag: "tls-key", Env: env("TLS_KEY"), Set: str(&c.TLSKey),
 			Help: "PEM private key of --tls-cert"},
 		{Flag: "memory", Env: env("MEMORY"), Default: "", Set: text(&c.Memory),
-			Help: "memory budget, e.g. 1GiB; default: the smaller of 25 % of RAM and 192MiB + 40MiB per drive"},
+			Help: "memory budget, e.g. 1GiB; default: the smaller of 25 % of RAM and 128MiB + 32MiB per drive"},
 		{Flag: "set-size", Env: env("SET_SIZE"), Set: integer(&c.SetSize),
 			Help: "drives per erasure set when the store is born, even, 4 to 16; default: the largest that fits"},
 		{Flag: "inline-limit", Env: env("INLINE_LIMIT"), Default: c.InlineLimit.String(), Set: text(&c.InlineLimit),

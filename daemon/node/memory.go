@@ -20,8 +20,8 @@ type memoryPlan struct {
 
 // Bounds of the division.
 const (
-	memoryBase     = 192 << 20
-	memoryPerDrive = 40 << 20
+	memoryBase     = 128 << 20
+	memoryPerDrive = 32 << 20
 	memTableMin    = 1 << 20
 	memTableMax    = 32 << 20
 	slabsMin       = 16 << 20
