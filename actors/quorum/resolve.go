@@ -191,6 +191,7 @@ func (r *resolve) note(m Slots, v *Version) {
 
 // judge looks for the next version to end, newest first.
 func (r *resolve) judge(now time.Time) resolution {
+	r.wake = time.Time{}
 	out := r.c.out & r.t.Config.Judges()
 	if !r.t.Config.Evident(r.promised, r.env.Rules) {
 		switch {
