@@ -23,6 +23,9 @@ func (d Drive) mark(at At, req *Request) Answer {
 		return ans
 	}
 	if row.Stable {
+		if k.hint(row, req.Missed) {
+			ans.Write = WriteLazy
+		}
 		return ans
 	}
 	row.Stable, row.Synced, row.Seats = true, false, nil
@@ -66,15 +69,16 @@ func (s *KeyState) supersede() {
 	s.Versions = kept
 }
 
-// hint notes who lacks a stable revision or its shard (I2b).
+// hint notes who lacks a stable revision or its shard (I2b). It reports whether that is news.
 func (s *KeyState) hint(v *Version, missed Slots) bool {
 	if missed == 0 {
 		return false
 	}
 	for i := range s.Hints {
 		if h := &s.Hints[i]; h.Ref == v.Ref && h.Rev == v.Rev {
+			news := missed&^h.Missed != 0
 			h.Missed |= missed
-			return true
+			return news
 		}
 	}
 	s.Hints = append(s.Hints, Hint{Ref: v.Ref, Rev: v.Rev, Missed: missed})

@@ -11,7 +11,7 @@ import (
 func (d Drive) adopt(at At, req *Request) Answer {
 	set, c := at.Set, &req.Config
 	ans := Answer{Reply: Reply{Kind: req.Kind, OK: true, Config: set.Config, Floor: set.GCFloor}}
-	if c.Epoch <= set.Config.Epoch && set.State != SlotNone {
+	if c.Epoch <= set.Config.Epoch {
 		return ans // the reply says which epoch it is at
 	}
 	switch {

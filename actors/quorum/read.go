@@ -312,6 +312,11 @@ func (r *Read) dead(t *tally) bool {
 	if r.off.Off(NoSkipBound) || (t.holders&r.Judges()|silent).Len() < r.W || r.condemned(t) {
 		return true
 	}
+	return r.overruled(t)
+}
+
+// overruled says that a decision under a higher ballot found something older to be the newest chosen.
+func (r *Read) overruled(t *tally) bool {
 	d := &r.decision
 	newer := t.ref.Compare(d.Ref) > 0 || t.ref == d.Ref && t.rev > d.Rev
 	return t.ballot != Ballot{} && newer && t.ballot.Compare(d.Ballot) < 0

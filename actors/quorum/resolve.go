@@ -28,6 +28,7 @@ type resolve struct {
 	refused  Slots
 	ahead    Slots
 	lost     Slots
+	heard    Slots // reported, promised or not
 	rows     []row
 	reports  [maxMembers]reportCopy
 	spared   []Attempt // could not be killed: left alone
@@ -82,7 +83,7 @@ func (r *resolve) begin(now time.Time) resolution {
 	}
 	r.ballot = Ballot{TS: ts, Write: r.write}
 	r.state = preparing
-	r.promised, r.refused, r.ahead, r.lost, r.wake = 0, 0, 0, 0, time.Time{}
+	r.promised, r.refused, r.ahead, r.lost, r.heard, r.wake = 0, 0, 0, 0, 0, time.Time{}
 	r.rows, r.spared = r.rows[:0], r.spared[:0]
 	r.read = NewReadIn(&r.t.Config, r.env.Rules)
 	r.read.asked = r.t.Config.Judges()
@@ -154,6 +155,7 @@ func (r *resolve) prepared(ev *Event) {
 		r.read.unknown |= m
 		return
 	}
+	r.heard |= m
 	re := ReadEvent{Kind: ReadAnswer, Slot: ev.From, Decision: rep.Decision, Partial: !rep.Complete, Witness: !rep.Judge}
 	if rep.Judge {
 		r.promised |= m
@@ -235,7 +237,7 @@ func (r *resolve) judge(now time.Time) resolution {
 			if !r.thorough {
 				continue
 			}
-			return r.kill(at)
+			return r.kill(now, at)
 		case r.c.out != 0:
 			return resolveGoing // the others may settle it
 		}
@@ -348,13 +350,16 @@ func writeEvent(ev *Event) WriteEvent {
 }
 
 // kill asks all who do not hold a dead version for a mark.
-func (r *resolve) kill(at *row) resolution {
+func (r *resolve) kill(now time.Time, at *row) resolution {
 	r.current, r.state, r.marks, r.held = *at, killing, 0, at.holders
 	to := r.t.Config.Members() &^ at.holders
 	if r.env.Rules.Off(NoKillProof) {
 		to = r.t.Config.Members()
 	}
 	r.c.start(to, r.t, &Request{Kind: ReqKill, Attempt: at.Attempt(), Ballot: r.ballot})
+	if to == 0 {
+		return r.bury(now)
+	}
 	return resolveGoing
 }
 
@@ -371,8 +376,14 @@ func (r *resolve) killed(now time.Time, ev *Event) resolution {
 	if r.c.out != 0 {
 		return resolveGoing
 	}
+	return r.bury(now)
+}
+
+// bury drops the current version if it is proved dead: by k marks, or by a decision that overruled it
+// (which is the stronger proof: k members had promised its ballot away).
+func (r *resolve) bury(now time.Time) resolution {
 	a := r.current.Attempt()
-	if r.t.Config.Kills(r.marks, r.env.Rules) {
+	if r.t.Config.Kills(r.marks, r.env.Rules) || r.read.overruled(r.tally(a.Ref, a.Rev)) {
 		r.c.tell(r.t.Config.Members(), r.t, &Request{Kind: ReqDrop, Attempt: a})
 		t := r.tally(a.Ref, a.Rev)
 		r.read.versions = slices.DeleteFunc(r.read.versions, func(x tally) bool { return x.ref == t.ref && x.rev == t.rev })
@@ -417,15 +428,21 @@ func (r *resolve) newest() Decision {
 	return d
 }
 
-// settleMarks tells holders of chosen versions that they are stable, where they did not know (I10).
+// settleMarks tells holders of chosen versions that they are stable, where they did not know (I10). A
+// thorough resolution also books what members lack that should have it: a hint may have been lost with
+// the coordinator that knew (I2b).
 func (r *resolve) settleMarks() {
+	c := &r.t.Config
 	for _, at := range r.standing() {
+		have := at.holders
+		if at.Kind == Object {
+			have = at.data
+		}
 		if late := at.holders &^ at.stable; late != 0 {
-			have := at.holders
-			if at.Kind == Object {
-				have = at.data
-			}
-			r.c.tell(late, r.t, &Request{Kind: ReqMark, Version: at.Version, Missed: r.t.Config.SlotsOf(r.t.Config.Members() &^ have)})
+			r.c.tell(late, r.t, &Request{Kind: ReqMark, Version: at.Version, Missed: c.SlotsOf(c.Members() &^ have)})
+		}
+		if lack := r.heard &^ have; lack != 0 && r.thorough && c.Phase == Settled {
+			r.c.tell(at.holders, r.t, &Request{Kind: ReqMark, Version: at.Version, Missed: lack})
 		}
 	}
 }
