@@ -62,12 +62,14 @@ func (d Drive) dropUpload(now object.Stamp, at At, req *Request) Answer {
 	return ans
 }
 
-// hinted removes the hints of members that have the version now.
+// hinted removes the hints of members that were healed: they have all that stands up to the version,
+// and what has not stood since needs no hint.
 func (d Drive) hinted(at At, req *Request) Answer {
 	k := at.Key
 	n := len(k.Hints)
 	for i := range k.Hints {
-		if h := &k.Hints[i]; h.Ref == req.Version.Ref && h.Rev == req.Version.Rev {
+		h := &k.Hints[i]
+		if c := h.Ref.Compare(req.Version.Ref); c < 0 || c == 0 && h.Rev <= req.Version.Rev {
 			h.Missed &^= req.Missed
 		}
 	}
