@@ -253,6 +253,9 @@ func (v *Verifier) checkSkew(c *claim) error {
 	return nil
 }
 
+// anyRegion is what a request that names no region is told to name where any is taken.
+const anyRegion = "us-east-1"
+
 // checkScope compares the credential scope with the request's time and with what this endpoint is.
 func (v *Verifier) checkScope(c *claim) error {
 	if c.scope.date != c.date[:dateLen] {
@@ -260,8 +263,11 @@ func (v *Verifier) checkScope(c *claim) error {
 			c.scope.date, c.date[:dateLen])
 	}
 	if c.scope.region == "" || v.cfg.Region != "" && c.scope.region != v.cfg.Region {
-		e := c.malformed("the region '%s' is wrong; expecting '%s'", c.scope.region, v.cfg.Region)
-		return e.With("Region", v.cfg.Region)
+		want := v.cfg.Region
+		if want == "" { // any would do, but not none
+			want = anyRegion
+		}
+		return c.malformed("the region '%s' is wrong; expecting '%s'", c.scope.region, want).With("Region", want)
 	}
 	if c.scope.service != v.cfg.Service {
 		return c.malformed(`incorrect service "%s". This endpoint belongs to "%s".`, c.scope.service, v.cfg.Service)

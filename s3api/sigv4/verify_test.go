@@ -123,6 +123,8 @@ func TestVerifyHeader(t *testing.T) {
 		{"unknown key", func(r *Request) { replaceIn(r, "authorization", testKey, "AKIDNONE") }, s3err.InvalidAccessKeyId, ""},
 		{"wrong region", func(r *Request) { replaceIn(r, "authorization", "us-east-1", "eu-west-1") }, s3err.AuthorizationHeaderMalformed,
 			"The authorization header is malformed; the region 'eu-west-1' is wrong; expecting 'us-east-1'"},
+		{"no region", func(r *Request) { replaceIn(r, "authorization", "us-east-1", "") }, s3err.AuthorizationHeaderMalformed,
+			"The authorization header is malformed; the region '' is wrong; expecting 'us-east-1'"},
 		{"wrong service", func(r *Request) { replaceIn(r, "authorization", "/s3/", "/ec2/") }, s3err.AuthorizationHeaderMalformed,
 			`The authorization header is malformed; incorrect service "ec2". This endpoint belongs to "s3".`},
 		{"wrong terminal", func(r *Request) { replaceIn(r, "authorization", "aws4_request", "aws5_request") }, s3err.AuthorizationHeaderMalformed, ""},
