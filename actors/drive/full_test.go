@@ -163,3 +163,33 @@ func TestBallastIsGivenUpWhenOthersFillTheFileSystem(t *testing.T) {
 	free.Store(capacity / 2)
 	ballast(true)
 }
+
+// TestFullDriveDoesNotFlap: what one write takes and one deletion gives does not open and close it.
+func TestFullDriveDoesNotFlap(t *testing.T) {
+	const reserve = 1 << 30
+	dir := t.TempDir() + "/d"
+	label := testLabel()
+	if err := drive.FormatOn(vfs.Default, dir, label); err != nil {
+		t.Fatal(err)
+	}
+	var free atomic.Int64
+	r := &rig{t: t, o: drive.Options{Path: dir, Label: label, MemTable: 1 << 20, MinReserve: reserve, Usage: func() (int64, int64, error) {
+		return 4 * reserve, free.Load(), nil
+	}}}
+	free.Store(reserve + 1<<20)
+	r.open()
+	defer func() { r.a.Close() }()
+	for _, step := range []struct {
+		free int64
+		full bool
+	}{
+		{reserve + 1<<20, false}, {reserve - 1, true}, {reserve + 1, true},
+		{reserve + label.SegmentSize/2, false}, {reserve + 1, false}, {reserve - 1, true},
+	} {
+		free.Store(step.free)
+		r.a.Look()
+		if got := r.a.Health().Full; got != step.full {
+			t.Errorf("%d bytes beyond the reserve: full %t, want %t", step.free-reserve, got, step.full)
+		}
+	}
+}

@@ -95,11 +95,18 @@ func (s *space) usage() (capacity, free int64, err error) {
 
 // full says whether new data is to be refused. What was written since the last look may lie where
 // space was allocated before, so nothing is refused on that account without another look.
+//
+// A drive that was full takes data again only with half a segment more than the reserve: one that
+// went to and fro at the limit would take one write and refuse the next.
 func (s *space) full() bool {
-	full := s.left() < s.reserve
+	least := s.reserve
+	if s.wasFull.Load() {
+		least += s.a.label.SegmentSize / 2
+	}
+	full := s.left() < least
 	if full && s.written.Load() > 0 && s.looking.TryLock() {
 		if err := s.look(); err == nil {
-			full = s.left() < s.reserve
+			full = s.left() < least
 		}
 		s.looking.Unlock()
 	}
