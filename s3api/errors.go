@@ -41,6 +41,7 @@ func domainErrors() []domainError {
 		{"object.ErrKeyEncoding", object.ErrKeyEncoding, plain(s3err.InvalidURI)},
 		{"object.ErrStorageFull", object.ErrStorageFull, plain(s3err.InsufficientStorage)},
 		{"object.ErrBusy", object.ErrBusy, plain(s3err.SlowDown)},
+		{"object.ErrReplaced", object.ErrReplaced, s3err.ServiceUnavailable.Msg("The object was replaced again and again while it was read.")},
 		{"object.ErrReadQuorum", object.ErrReadQuorum, s3err.ServiceUnavailable.Msg("Read quorum lost: too few drives of the erasure set answered.")},
 		{"object.ErrWriteQuorum", object.ErrWriteQuorum, s3err.ServiceUnavailable.Msg("Write quorum lost: too few drives of the erasure set took the change.")},
 		{"object.ErrDamaged", object.ErrDamaged, s3err.InternalError.Msg("The object's data is damaged beyond repair.")},

@@ -49,18 +49,19 @@ func poisonAfter(s *Server) {
 // memObjects is just enough of Objects to test the pipeline with; handlers are tested over the
 // real store.
 type memObjects struct {
-	mu      sync.Mutex
-	objects map[object.Key]memObject
-	open    atomic.Int64 // handles and streams not closed
-	puts    atomic.Int64 // Put calls running
-	aborted atomic.Int64 // Put calls that ended with an error of the body
-	breakAt int64        // streams fail behind this many bytes; 0 = never
-	shortBy int          // streams end this many bytes early, without an error
-	openErr error
-	putErr  error
-	panics  bool
-	hold    chan struct{} // Open waits for it, if not nil
-	putHold chan struct{} // Put waits for it, if not nil
+	mu       sync.Mutex
+	objects  map[object.Key]memObject
+	open     atomic.Int64 // handles and streams not closed
+	puts     atomic.Int64 // Put calls running
+	aborted  atomic.Int64 // Put calls that ended with an error of the body
+	breakAt  int64        // streams fail behind this many bytes; 0 = never
+	shortBy  int          // streams end this many bytes early, without an error
+	openErr  error
+	replaced atomic.Int64 // so many bodies are gone before they begin
+	putErr   error
+	panics   bool
+	hold     chan struct{} // Open waits for it, if not nil
+	putHold  chan struct{} // Put waits for it, if not nil
 }
 
 type memObject struct {
@@ -224,6 +225,9 @@ type memHandle struct {
 func (h *memHandle) Info() *erasureset.Info                       { return h.info }
 func (h *memHandle) Parts(context.Context) ([]ondisk.Part, error) { return nil, nil }
 func (h *memHandle) Read(_ context.Context, r object.Range) (erasureset.Stream, error) {
+	if h.m.replaced.Add(-1) >= 0 {
+		return nil, object.ErrReplaced
+	}
 	h.m.open.Add(1)
 	return &memStream{m: h.m, data: h.data[r.Start : int(r.End)-h.m.shortBy]}, nil
 }

@@ -1,11 +1,13 @@
 package s3api
 
 import (
+	"errors"
 	"strconv"
 
 	"holdfast/actors/erasureset"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/raftfsm/cluster"
 	"holdfast/s3api/checksum"
 	"holdfast/s3api/s3err"
 	"holdfast/s3api/sigv4"
@@ -17,11 +19,26 @@ func getObject(c *call) error { return readObject(c, false) }
 // headObject serves HeadObject: as GetObject, ranges and all, without the body.
 func headObject(c *call) error { return readObject(c, true) }
 
+// readTries is how often a read follows an object that is replaced between its head and its body.
+const readTries = 4
+
 func readObject(c *call, head bool) error {
 	bucket, key, err := c.object()
 	if err != nil {
 		return err
 	}
+	for range readTries {
+		c.errHeaders = nil
+		if err = readVersion(c, bucket, key, head); !errors.Is(err, object.ErrReplaced) {
+			break
+		}
+		c.answer.drop()
+	}
+	return err
+}
+
+// readVersion answers with the version of the object that is current now.
+func readVersion(c *call, bucket cluster.Bucket, key string, head bool) error {
 	cond := conditionsOf(&c.req, "")
 	req := erasureset.OpenRequest{Bucket: bucket, Key: key, HeadOnly: head}
 	if cond.any {

@@ -213,6 +213,21 @@ func TestShapesOfAnswersWithoutBody(t *testing.T) {
 	}
 }
 
+// TestReadFollowsAnObjectThatIsReplaced between its head and its body.
+func TestReadFollowsAnObjectThatIsReplaced(t *testing.T) {
+	m := newMem()
+	r := newRig(t, m)
+	r.makeBucket("bucket")
+	r.ok(req{method: "PUT", target: "/bucket/k", body: "hello"})
+	m.replaced.Store(readTries - 1)
+	if rep := r.ok(req{method: "GET", target: "/bucket/k"}); rep.body != "hello" {
+		t.Errorf("got %q", rep.body)
+	}
+	m.replaced.Store(readTries)
+	r.want(503, "ServiceUnavailable", req{method: "GET", target: "/bucket/k"})
+	eventually(t, "nothing stays open", func() bool { return m.open.Load() == 0 })
+}
+
 func TestHeaderNamesGoOutAsWritten(t *testing.T) {
 	r := newRig(t, newMem())
 	r.makeBucket("bucket")

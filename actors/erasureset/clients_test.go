@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"holdfast/actors/await"
 	"holdfast/actors/object"
 )
 
@@ -209,6 +210,39 @@ func TestUploadSurvivesDrivesThatTakeTurns(t *testing.T) {
 		t.Errorf("a ghost became an object: %v", err)
 	}
 	f.mustMiss("k")
+}
+
+// TestReplacedBetweenHeadAndBody: parts are not pinned before the body begins.
+func TestReplacedBetweenHeadAndBody(t *testing.T) {
+	f := newFixture(t, 4, nil)
+	up, err := f.CreateUpload(f.ctx(), &UploadRequest{Bucket: f.bucket, Key: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := pattern(1, 100_000)
+	p, err := f.PutPart(f.ctx(), &PartRequest{Bucket: f.bucket, Key: "k", Upload: up.ID, Number: 1, Body: bytes.NewReader(data), Size: int64(len(data))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Complete(f.ctx(), &CompleteRequest{Bucket: f.bucket, Key: "k", Upload: up.ID, Parts: []CompletedPart{{Number: 1, ETag: p.ETag}}}); err != nil {
+		t.Fatal(err)
+	}
+	h, err := f.Open(f.ctx(), &OpenRequest{Bucket: f.bucket, Key: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	f.mustPut("k", pattern(2, 10))
+	await.True(t, "the parts are reclaimed", func() bool {
+		var st Stream
+		if st, err = h.Read(f.ctx(), rangeAll(h)); err == nil {
+			st.Close()
+		}
+		return err != nil
+	})
+	if !errors.Is(err, object.ErrReplaced) {
+		t.Errorf("read of an object that is gone: %v", err)
+	}
 }
 
 func ExampleStore_List() {

@@ -160,17 +160,22 @@ func (h *handle) Read(ctx context.Context, r object.Range) (Stream, error) {
 	default:
 		var err error
 		if st, err = h.partStream(ctx, r); err != nil {
-			return nil, err
+			return nil, h.readError(ctx, err)
 		}
 	}
 	if err := st.fill(waitShort); err != nil {
 		st.Close()
-		if errors.Is(err, object.ErrDamaged) && h.overwritten(ctx) {
-			err = fmt.Errorf("the object was replaced while it was opened: %w", object.ErrReadQuorum)
-		}
-		return nil, fmt.Errorf("read: %w", err)
+		return nil, h.readError(ctx, err)
 	}
 	return st, nil
+}
+
+// readError says of a body that could not be begun whether its version is simply gone.
+func (h *handle) readError(ctx context.Context, err error) error {
+	if (errors.Is(err, object.ErrDamaged) || errors.Is(err, object.ErrReadQuorum)) && h.overwritten(ctx) {
+		err = fmt.Errorf("%w: %w", object.ErrReplaced, err)
+	}
+	return fmt.Errorf("read: %w", err)
 }
 
 // overwritten says whether the version is not the current one any more, so that missing shards are

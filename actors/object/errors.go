@@ -30,6 +30,9 @@ var (
 	// ErrPaused is returned by a writer that an object's body is sent to and that takes nothing for
 	// now: the sender gives its buffers back, passes the error on, and can be called again to go on.
 	ErrPaused = errors.New("paused")
+	// ErrReplaced is returned when a body is asked for of a version that was overwritten or deleted
+	// since it was opened, and is not there any more: open the key again.
+	ErrReplaced = errors.New("object was replaced")
 	// ErrDamaged is returned when fewer than k shards of an object pass their checksums.
 	ErrDamaged = errors.New("object is damaged beyond repair")
 	// ErrInvalidPart is returned when a completed part list names a part that is absent or whose ETag differs.
