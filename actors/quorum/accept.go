@@ -61,6 +61,10 @@ func Accept(v *KeyView, o Offer) Verdict {
 	switch {
 	case v.Dead && !off.Off(NoDeadClause): // first: a drive never both holds an attempt and marks it dead (I7)
 		return Verdict{Highest: max(v.keyHighest(), o.Ref.TS)}
+	case o.Ballot != o.Ref && v.isBarred(o.Ballot) && !off.Off(NoPromiseClause):
+		// A resolution that finishes what is held does so under a ballot: one that was promised away
+		// since must not add to what a later resolution has counted (P5).
+		return Verdict{Highest: v.keyHighest()}
 	case v.Holds, v.Superseded && !off.Off(NoSuperseded):
 		return Verdict{Accepted: true, Repeat: true, Highest: v.Highest}
 	case v.isOld(o) && !off.Off(NoNewestClause),

@@ -170,7 +170,7 @@ func (d Drive) view(now object.Stamp, at At, a Attempt) KeyView {
 		if held.Is(a.Ref, a.Rev) {
 			v.Holds, v.Stable = true, held.Stable
 		}
-		if held.Stable && (held.Null && held.Ref.Compare(a.Ref) > 0 || held.Ref == a.Ref && held.Rev > a.Rev) {
+		if held.Stable && (a.Null && held.Null && held.Ref.Compare(a.Ref) > 0 || held.Ref == a.Ref && held.Rev > a.Rev) {
 			v.Obsolete = true
 		}
 	}

@@ -136,6 +136,9 @@ func (d Drive) kill(now object.Stamp, at At, req *Request) Answer {
 
 // drop removes an unfinished revision.
 func (s *KeyState) drop(a Attempt) {
+	if v := s.find(a.Ref, a.Rev); v != nil && !v.Stable && v.Upload != (object.WriteID{}) && !slices.Contains(s.Uploads, v.Upload) {
+		s.Uploads = append(s.Uploads, v.Upload) // it was not completed after all (I27)
+	}
 	s.Versions = slices.DeleteFunc(s.Versions, func(v Version) bool { return v.Is(a.Ref, a.Rev) && !v.Stable })
 }
 

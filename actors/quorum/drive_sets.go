@@ -57,6 +57,11 @@ func (d Drive) dropUpload(now object.Stamp, at At, req *Request) Answer {
 		return ans
 	}
 	k.Uploads = slices.DeleteFunc(k.Uploads, func(u object.WriteID) bool { return u == req.Upload })
+	for i := range k.Versions { // an unfinished completion will not bring it back
+		if k.Versions[i].Upload == req.Upload {
+			k.Versions[i].Upload = object.WriteID{}
+		}
+	}
 	k.decide(req.Ballot, req.Decision)
 	ans.Reply.OK, ans.Write = true, WriteSync
 	return ans

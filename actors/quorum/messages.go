@@ -43,10 +43,13 @@ type Attempt struct {
 	Ref   object.VersionRef
 	Rev   object.Stamp
 	Epoch uint64 // in which it was stamped
+	Null  bool   // of the null version
 }
 
 // Attempt is the version's.
-func (v *Version) Attempt() Attempt { return Attempt{Ref: v.Ref, Rev: v.Rev, Epoch: v.Epoch} }
+func (v *Version) Attempt() Attempt {
+	return Attempt{Ref: v.Ref, Rev: v.Rev, Epoch: v.Epoch, Null: v.Null}
+}
 
 // Is says whether v is the named revision.
 func (v *Version) Is(ref object.VersionRef, rev object.Stamp) bool {

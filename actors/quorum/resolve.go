@@ -17,6 +17,9 @@ type resolve struct {
 	write    object.WriteID // of the ballots
 	all      bool           // down to the oldest version, not only to the newest stable one
 	thorough bool           // kill what is passed over, mark what is chosen
+	// unique: the ballot's stamp will name a revision, so no other ballot may have the same one. Each
+	// member promises a stamp once; W promises of each would meet.
+	unique bool
 
 	c        *calls // the operation's
 	state    resolveState
@@ -25,6 +28,7 @@ type resolve struct {
 	ballot   Ballot
 	read     Read
 	promised Slots
+	granted  Slots // promised, in sync or not
 	refused  Slots
 	ahead    Slots
 	lost     Slots
@@ -83,7 +87,7 @@ func (r *resolve) begin(now time.Time) resolution {
 	}
 	r.ballot = Ballot{TS: ts, Write: r.write}
 	r.state = preparing
-	r.promised, r.refused, r.ahead, r.lost, r.heard, r.wake = 0, 0, 0, 0, 0, time.Time{}
+	r.granted, r.promised, r.refused, r.ahead, r.lost, r.heard, r.wake = 0, 0, 0, 0, 0, 0, time.Time{}
 	r.rows, r.spared = r.rows[:0], r.spared[:0]
 	r.read = NewReadIn(&r.t.Config, r.env.Rules)
 	r.read.asked = r.t.Config.Judges()
@@ -156,6 +160,7 @@ func (r *resolve) prepared(ev *Event) {
 		return
 	}
 	r.heard |= m
+	r.granted |= m
 	re := ReadEvent{Kind: ReadAnswer, Slot: ev.From, Decision: rep.Decision, Partial: !rep.Complete, Witness: !rep.Judge}
 	if rep.Judge {
 		r.promised |= m
@@ -191,13 +196,20 @@ func (r *resolve) note(m Slots, v *Version) {
 	}
 }
 
+// permitted says that enough members have promised the ballot.
+func (r *resolve) permitted(promised, granted Slots) bool {
+	if r.unique && !r.env.Rules.Off(NoUniqueRevision) && !r.t.Config.Acks(granted, r.env.Rules) {
+		return false
+	}
+	return r.t.Config.Evident(promised, r.env.Rules)
+}
+
 // judge looks for the next version to end, newest first.
 func (r *resolve) judge(now time.Time) resolution {
 	r.wake = time.Time{}
-	out := r.c.out & r.t.Config.Judges()
-	if !r.t.Config.Evident(r.promised, r.env.Rules) {
+	if !r.permitted(r.promised, r.granted) {
 		switch {
-		case r.t.Config.Evident(r.promised|out, r.env.Rules):
+		case r.permitted(r.promised|r.c.out&r.t.Config.Judges(), r.granted|r.c.out):
 			return resolveGoing
 		case r.refused != 0:
 			return r.retry(now)

@@ -51,6 +51,7 @@ const (
 	NoListHorizon                       // a page is cut where the first truncated answer ends (I26)
 	NoListResolve                       // keys on which witnesses differ are resolved (H14, I26)
 	NoStaleAhead                        // a node whose stamps are refused stops coordinating (I22)
+	NoUniqueRevision                    // a revision's ballot is promised by W: two with one stamp cannot be
 )
 
 // Off says whether all rules of x are switched off.
@@ -79,5 +80,6 @@ func RuleNames() []RuleName {
 		{NoResolveFirst, "resolve-first"}, {NoDecision, "decision"}, {NoRevisionCount, "revision-count"},
 		{NoBucketRevision, "bucket-revision"}, {NoSeal, "seal"}, {NoOneDecision, "one-decision"},
 		{NoListHorizon, "list-horizon"}, {NoListResolve, "list-resolve"}, {NoStaleAhead, "stale-ahead"},
+		{NoUniqueRevision, "unique-revision"},
 	}
 }

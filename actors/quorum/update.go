@@ -236,6 +236,7 @@ func (u *Update) prepare(now time.Time) time.Time {
 	u.r = resolve{
 		env: u.env, t: &u.t, write: u.in.Write, highest: u.highest, c: &u.c, tries: u.r.tries,
 		all: u.in.Kind != Put && (u.in.Kind != Revise || u.in.At != object.VersionRef{}), thorough: u.in.Kind == Settle,
+		unique: u.in.Kind == Revise || u.in.Kind == Purge,
 	}
 	return u.resolving(now, u.r.begin(now))
 }
@@ -341,6 +342,12 @@ func (u *Update) decideUpload(now time.Time, list []Version, cur *Version) time.
 			if id == u.in.Upload {
 				open |= Slot(m)
 			}
+		}
+	}
+	for i := range u.r.rows {
+		// A completion that this ballot has overruled took the upload's row along; it may be dropped yet.
+		if u.r.rows[i].Upload == u.in.Upload && u.r.rows[i].Ref.Compare(u.dec.Ref) > 0 {
+			open |= u.r.rows[i].holders
 		}
 	}
 	k, silent := u.t.Config.K, u.t.Config.Unheard(u.r.promised)
