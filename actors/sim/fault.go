@@ -1,0 +1,237 @@
+package sim
+
+import "holdfast/actors/quorum"
+
+// schedule puts the plan into the queue.
+func (w *World) schedule() {
+	for i := range w.plan.faults {
+		if f := &w.plan.faults[i]; !f.off {
+			w.q.push(event{at: f.at, kind: evFault, arg: int32(i)})
+		}
+	}
+	for i := range w.plan.clients {
+		w.q.push(event{at: 0, kind: evCall, who: int16(i)})
+	}
+	for i := range w.plan.nodes {
+		w.q.push(event{at: tickEvery + int64(i)*ms, kind: evTick, who: int16(i), life: 1})
+	}
+}
+
+// strike begins a fault.
+func (w *World) strike(i int32) {
+	f := &w.plan.faults[i]
+	w.note("fault %s: %s", f.kind, f)
+	switch f.kind {
+	case faultCrash:
+		w.stopNode(f.a, f.b != 0)
+		w.q.push(event{at: f.end, kind: evStart, who: f.a})
+		return
+	case faultPause:
+		w.nodes[f.a].paused = max(w.nodes[f.a].paused, f.end)
+		return
+	case faultCut:
+		if f.a != f.b {
+			w.cut[f.a] |= 1 << f.b
+		}
+	case faultJump:
+		w.nodes[f.a].off += f.amount
+		return
+	case faultDrive:
+		w.failDrive(&w.drives[f.a])
+	case faultLie:
+		w.drives[f.a].lying = true
+	case faultFlip:
+		w.rot(&w.drives[f.a], uint(f.b))
+		return
+	case faultRevert:
+		d := &w.drives[f.a]
+		d.saved.take(&d.safe, everything)
+	case faultWipe:
+		w.wipe(&w.drives[f.a])
+	default:
+		w.govern(f)
+		return
+	}
+	w.q.push(event{at: f.end, kind: evMend, arg: i})
+}
+
+// mend ends a fault.
+func (w *World) mend(i int32) {
+	f := &w.plan.faults[i]
+	if w.calm {
+		return // repaired already
+	}
+	w.note("mended %s: %s", f.kind, f)
+	switch f.kind {
+	case faultCut:
+		w.cut[f.a] &^= 1 << f.b
+	case faultDrive:
+		if d := &w.drives[f.a]; !d.open && !d.gone && w.nodes[d.node].up {
+			w.openDrive(d)
+		}
+	case faultWipe:
+		w.replaceLost()
+	case faultLie:
+		d := &w.drives[f.a]
+		d.lying = false
+		d.safe.take(&d.flight, d.owed)
+		d.owed = dirt{}
+	case faultRevert:
+		d := &w.drives[f.a]
+		if d.gone {
+			return
+		}
+		w.stopNode(d.node, true)
+		d.load(&d.saved)
+		w.loss()
+		w.startNode(d.node)
+	}
+}
+
+// stopNode ends a process: its tasks, what its drives had not synced if the power went with it, and
+// every answer to it.
+func (w *World) stopNode(who int16, power bool) {
+	n := &w.nodes[who]
+	if !n.up {
+		return
+	}
+	n.up = false
+	n.life++
+	w.endTasks(who)
+	for i := range w.plan.drives {
+		if d := &w.drives[i]; d.node == who {
+			w.closeDrive(d, power)
+		}
+	}
+}
+
+// closeDrive ends a drive's actor and leaves what survives.
+func (w *World) closeDrive(d *drive, power bool) {
+	if !d.open {
+		return
+	}
+	for _, i := range d.waiting {
+		w.lost(i)
+	}
+	for _, i := range d.flying {
+		w.lost(i)
+	}
+	mode := 2
+	if power {
+		f := fate(w.seed, uint64(d.id)<<32|0xdead, uint64(d.life), 0)
+		mode = f.n(3)
+		if d.owed.any() {
+			w.loss()
+		}
+	}
+	d.crash(mode)
+	d.open = false
+	d.life++
+}
+
+// startNode starts a process on what its drives hold.
+func (w *World) startNode(who int16) {
+	n := &w.nodes[who]
+	if n.up {
+		return
+	}
+	n.up, n.busy = true, 0
+	n.life++
+	for i := range w.plan.drives {
+		if d := &w.drives[i]; d.node == who && !d.gone {
+			w.openDrive(d)
+		}
+	}
+	w.startEnv(who)
+	w.q.push(event{at: w.now + tickEvery, kind: evTick, who: who, life: n.life})
+	for s := range w.plan.sets {
+		w.q.push(event{at: w.now + 5*ms, kind: evConfig, who: who, arg: int32(s)})
+	}
+}
+
+// openDrive puts a drive into service, and tells it what its node knows. One whose batch number is
+// below what any node has seen of it has forgotten answers it gave: it is not in sync (I15).
+func (w *World) openDrive(d *drive) {
+	d.open = true
+	d.life++
+	d.forgot = false
+	for i := range w.plan.nodes {
+		d.forgot = d.forgot || w.nodes[i].seen[d.id] > d.safe.batch
+	}
+	for s := range w.plan.sets {
+		st := &d.ram.sets[s]
+		rec := w.record(s, w.nodes[d.node].view[s])
+		for m := range rec.cfg.Members().All() {
+			if rec.drives[m] == d.id && st.Config.Epoch < rec.cfg.Epoch {
+				w.adopt(d, rec, m)
+			}
+		}
+	}
+	w.suspect(d)
+	if d.forgot {
+		w.note("drive %d has forgotten: batch %d", d.id, d.safe.batch)
+	}
+}
+
+// suspect keeps a drive that has forgotten something out of every set.
+func (w *World) suspect(d *drive) {
+	if !d.forgot || w.tuning.Rules.Off(quorum.NoWatermark) {
+		return
+	}
+	for s := range d.ram.sets {
+		if st := &d.ram.sets[s]; st.State != quorum.SlotNone {
+			st.State = quorum.SlotLost
+		}
+	}
+}
+
+// wipe takes a drive away for good and puts an empty one beside its place.
+func (w *World) wipe(d *drive) {
+	if d.gone || w.plan.drives == maxDrives {
+		return
+	}
+	w.closeDrive(d, true)
+	d.gone = true
+	w.loss()
+	e := &w.drives[w.plan.drives]
+	e.disk.reset()
+	e.ram.bucket.Revision = 1
+	e.load(&e.ram)
+	e.id, e.node, e.open, e.gone, e.forgot, e.life = int16(w.plan.drives), d.node, w.nodes[d.node].up, false, false, 1
+	w.plan.drives++
+}
+
+// loss counts a drive that lost what it had said was durable. One such loss is borne at any time, more
+// only behind full placement: then nothing is asserted but that answers are linearizable (I29, I30).
+func (w *World) loss() {
+	w.losses++
+	w.media = w.media || w.losses > 1 || w.plan.n == 1
+}
+
+// replaceLost has operators give the slots of lost drives to others.
+func (w *World) replaceLost() {
+	for s := range w.plan.sets {
+		rec := w.latest(s)
+		for m := range rec.cfg.N {
+			if rec.cfg.Phase == quorum.Settled && w.drives[rec.drives[m]].gone {
+				w.beginMove(s, m, uint64(m))
+				break
+			}
+		}
+	}
+}
+
+// rot damages the rows of one key on a drive, on the disk and in what it reads from it.
+func (w *World) rot(d *drive, key uint) {
+	if w.plan.n == 1 {
+		return
+	}
+	bit := uint16(1) << (key % uint(w.plan.keys))
+	d.ram.rotten |= bit
+	d.flight.rotten |= bit
+	d.safe.rotten |= bit
+	w.media = true
+}
+
+// failDrive is an I/O error: what was not synced may be lost, and the actor ends.
+func (w *World) failDrive(d *drive) { w.closeDrive(d, true) }

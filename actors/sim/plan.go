@@ -1,0 +1,199 @@
+package sim
+
+import "slices"
+
+// Times are microseconds of the simulated world.
+const (
+	us = int64(1)
+	ms = 1000 * us
+	s  = 1000 * ms
+)
+
+// opPlan is one operation that a client will ask for. It starts at its time, or when the client's
+// operation before has ended.
+type opPlan struct {
+	at     int64
+	kind   callKind
+	client int16
+	key    uint8
+	inline bool // the body rides in the commit; else it is staged first
+	off    bool // taken out by a Cut
+}
+
+// faultKind is what goes wrong, or what an operator does.
+type faultKind uint8
+
+const (
+	faultCrash  faultKind = iota + 1 // node a stops until the end; unsynced writes survive or, with b, do not
+	faultPause                       // node a stands still until the end
+	faultCut                         // messages from node a to node b are lost until the end
+	faultJump                        // the clock of node a jumps by amount
+	faultDrive                       // drive a fails; its node finds it again at the end
+	faultLie                         // drive a answers syncs without doing them until the end
+	faultFlip                        // a key's rows on drive a rot: b chooses
+	faultRevert                      // drive a's image of the time at comes back at the end, with a restart of its node
+	faultWipe                        // drive a is replaced by an empty one
+	faultMove                        // set a's slot b goes to a drive that is not in the set
+	faultCancel                      // set a's move is cancelled if it has not flipped
+	faultKinds
+)
+
+// faultPlan is one fault.
+type faultPlan struct {
+	at, end int64
+	amount  int64
+	kind    faultKind
+	off     bool // taken out by a Cut
+	a, b    int16
+}
+
+// luck is the random part of the network and the disks, in thousandths.
+type luck struct {
+	loss, dup, slow int
+	slowMax         int64
+	syncSlow        int
+}
+
+// Plan is all that happens to a world from outside. It follows from the seed alone, and what the
+// minimiser takes out of it changes nothing else in it.
+type Plan struct {
+	Seed                   uint64
+	n, sets, drives, nodes int
+	keys, clients          int
+	clockOff, clockDrift   [maxNodes]int64 // microseconds; millionths
+	ops                    []opPlan
+	faults                 []faultPlan
+	luck                   luck
+	versioned              bool
+	end                    int64 // of the faults; then everything is repaired
+}
+
+const (
+	maxN      = 16
+	maxNodes  = 8
+	maxDrives = 28
+	maxSets   = 6
+	maxKeys   = 3
+)
+
+// draw makes the plan of a seed.
+func (p *Plan) draw(seed uint64, t Tuning) {
+	r := rng{mix(seed + 1)}
+	ops, faults := p.ops[:0], p.faults[:0]
+	*p = Plan{Seed: seed, ops: ops, faults: faults}
+	p.n = t.Sizes[r.n(len(t.Sizes))]
+	p.drives = p.n
+	if p.n > 1 {
+		p.drives += r.n(5)
+	}
+	p.sets = 4 + r.n(maxSets-3)
+	p.nodes = min(p.drives, 1+r.n(maxNodes))
+	p.keys = 1 + r.n(maxKeys)
+	p.clients = 2 + r.n(5)
+	p.end = r.between(300, 3000) * ms
+	if r.chance(500) {
+		p.end = r.between(60, 400) * ms // everything at once
+	}
+	p.versioned = t.Versioned && r.chance(250)
+	swarm := r.next() // which faults this seed has
+	has := func(k faultKind) bool { return swarm>>k&1 != 0 && t.Faults>>k&1 != 0 }
+	p.drawLuck(&r, swarm)
+	p.drawClocks(&r, swarm)
+	p.drawOps(&r, t, swarm)
+	for k := faultKind(1); k < faultKinds; k++ {
+		if has(k) {
+			for range 1 + r.n(3) {
+				p.drawFault(&r, k)
+			}
+		}
+	}
+	slices.SortStableFunc(p.faults, func(a, b faultPlan) int { return int(a.at - b.at) })
+}
+
+func (p *Plan) drawLuck(r *rng, swarm uint64) {
+	p.luck.slowMax = 30 * ms
+	if swarm>>40&1 != 0 {
+		p.luck.loss = r.n(200)
+	}
+	if swarm>>41&1 != 0 {
+		p.luck.dup = r.n(200)
+	}
+	if swarm>>42&1 != 0 {
+		p.luck.slow = r.n(400)
+		p.luck.slowMax = []int64{10 * ms, 100 * ms, 800 * ms, 3 * s}[r.n(4)]
+	}
+	if swarm>>43&1 != 0 {
+		p.luck.syncSlow = r.n(200)
+	}
+}
+
+func (p *Plan) drawClocks(r *rng, swarm uint64) {
+	for i := range p.nodes {
+		if swarm>>44&1 != 0 {
+			p.clockOff[i] = r.between(-200, 200) * ms
+		}
+		if swarm>>45&1 != 0 {
+			p.clockDrift[i] = r.between(-20_000, 20_000)
+		}
+	}
+}
+
+// drawOps mixes the operations anew for each seed, so that some have hardly any of a kind.
+func (p *Plan) drawOps(r *rng, t Tuning, swarm uint64) {
+	var weight [callKinds]int
+	sum := 0
+	for k := callGet; k < callKinds; k++ {
+		if t.Calls>>k&1 == 0 || k > callAbort && !p.versioned || k >= callUpload && k <= callAbort && p.versioned {
+			continue
+		}
+		weight[k] = 1 + r.n(8)
+		if k > callPut && r.chance(400) {
+			weight[k] = 0
+		}
+		sum += weight[k]
+	}
+	count := t.MinOps + r.n(t.MaxOps-t.MinOps+1)
+	var perKey [maxKeys]int
+	for range count {
+		o := opPlan{at: r.between(0, p.end), client: int16(r.n(p.clients)), key: uint8(r.n(p.keys)), inline: r.chance(600)}
+		limit := maxCalls - 8 // the last reads want room too
+		if p.versioned {
+			limit = maxShelf
+		}
+		if perKey[o.key]++; perKey[o.key] > limit {
+			break
+		}
+		x := r.n(sum)
+		for k := callGet; k < callKinds; k++ {
+			if x -= weight[k]; x < 0 {
+				o.kind = k
+				break
+			}
+		}
+		p.ops = append(p.ops, o)
+	}
+	slices.SortStableFunc(p.ops, func(a, b opPlan) int { return int(a.at - b.at) })
+}
+
+func (p *Plan) drawFault(r *rng, k faultKind) {
+	f := faultPlan{kind: k, at: r.between(0, p.end)}
+	f.end = f.at + r.between(1*ms, 1+p.end/2)
+	switch k {
+	case faultCrash:
+		f.a, f.b = int16(r.n(p.nodes)), int16(r.n(2))
+	case faultPause:
+		f.a = int16(r.n(p.nodes))
+	case faultCut:
+		f.a, f.b = int16(r.n(p.nodes)), int16(r.n(p.nodes))
+	case faultJump:
+		f.a, f.amount = int16(r.n(p.nodes)), r.between(-900, 900)*ms
+		if r.chance(100) {
+			f.amount = 365 * 24 * 3600 * s
+		}
+	case faultDrive, faultLie, faultFlip, faultRevert, faultWipe:
+		f.a, f.b = int16(r.n(p.drives)), int16(r.n(1<<15))
+	case faultMove, faultCancel:
+		f.a, f.b, f.amount = int16(r.n(p.sets)), int16(r.n(p.n)), int64(r.n(1<<15))
+	}
+	p.faults = append(p.faults, f)
+}

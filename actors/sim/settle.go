@@ -1,0 +1,135 @@
+package sim
+
+import (
+	"holdfast/actors/object"
+	"holdfast/actors/quorum"
+)
+
+// settle ends all faults, lets the cluster repair itself, and reads every key at every node. Whatever
+// happened, the answers must come and agree, and the members must end up equal (I28).
+func (w *World) settle() {
+	if w.broken != nil {
+		return
+	}
+	w.calm = true
+	w.note("faults are over")
+	w.cut = [maxNodes]uint32{}
+	for i := range w.plan.drives {
+		if d := &w.drives[i]; d.lying {
+			d.lying = false
+			d.safe.take(&d.flight, d.owed)
+			d.owed = dirt{}
+		}
+	}
+	for i := range w.plan.nodes {
+		w.nodes[i].paused = 0
+		w.nodes[i].off, w.nodes[i].drift = 0, 0
+		w.startNode(int16(i))
+		for s := range w.plan.sets {
+			w.q.push(event{at: w.now + 10*ms, kind: evConfig, who: int16(i), arg: int32(s)})
+		}
+	}
+	for i := range w.plan.drives {
+		if d := &w.drives[i]; !d.open && !d.gone {
+			w.openDrive(d)
+		}
+	}
+	for i := range w.plan.drives {
+		d := &w.drives[i]
+		for s := range d.ram.sets {
+			if d.ram.sets[s].State == quorum.SlotLost && !d.gone {
+				w.losses-- // it is the same loss
+				w.wipe(d)
+			}
+		}
+	}
+	w.run(w.now + 2*s)
+	for range 3 {
+		w.replaceLost()
+		w.run(w.now + s)
+	}
+	for round := range 2 {
+		for k := range w.plan.keys {
+			w.lastRead(k, (round*3+k)%w.plan.nodes)
+		}
+	}
+	w.run(w.now + 2*attemptLife)
+	w.converged()
+}
+
+// lastRead reads a key and does not take no for an answer.
+func (w *World) lastRead(key, at int) {
+	if w.broken != nil {
+		return
+	}
+	who := int16(maxClients - 1)
+	i := w.invoke(who, int16(at), &opPlan{kind: callGet, key: uint8(key)}, 0)
+	for until := w.now + 2*s; w.clients[who].busy && w.now < until && w.broken == nil; {
+		w.run(w.now + 10*ms)
+	}
+	if k := &w.calls[key][i]; k.ret == never && !w.media && w.losses == 0 && !w.poisoned(key) {
+		w.fail("I28", "key %d cannot be read at node %d though nothing fails any more", key, at)
+	}
+}
+
+// converged compares the members of each key's set.
+func (w *World) converged() {
+	if w.broken != nil || w.media || w.losses > 0 {
+		return
+	}
+	for k := range w.plan.keys {
+		set := int(w.setOf[k])
+		rec := w.latest(set)
+		if w.poisoned(k) {
+			continue
+		}
+		var first *quorum.KeyState
+		for m := range rec.cfg.Members().All() {
+			d := &w.drives[rec.drives[m]]
+			st := &d.ram.keys[k]
+			if first == nil {
+				first = st
+			}
+			w.compare(k, d, st, first)
+		}
+	}
+}
+
+// poisoned says that a key holds stamps of a time to come: of a node whose clock was far ahead and
+// whose drives believed it. They can only be waited for.
+func (w *World) poisoned(key int) bool {
+	now := object.StampAt(w.wall(&w.nodes[0])) + 2*quorum.MaxAhead
+	for m := range w.plan.drives {
+		st := &w.drives[m].ram.keys[key]
+		if max(st.Promise.TS, st.Decision.Ballot.TS, w.drives[m].ram.head.Horizon) > now {
+			return true
+		}
+		for i := range st.Versions {
+			if st.Versions[i].Rev > now {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// compare fails the run if a member is not clean, or differs from the first.
+func (w *World) compare(key int, d *drive, st, first *quorum.KeyState) {
+	if len(st.Versions) != len(first.Versions) {
+		w.fail("I28", "key %d: drive %d holds %d versions, another member %d", key, d.id, len(st.Versions), len(first.Versions))
+		return
+	}
+	for i := range st.Versions {
+		v, u := &st.Versions[i], &first.Versions[i]
+		switch {
+		case v.Ref != u.Ref || v.Rev != u.Rev:
+			w.fail("I28", "key %d: drive %d holds %v where another member holds %v", key, d.id, v.Ref, u.Ref)
+		case !v.Stable:
+			w.fail("I28", "key %d: drive %d holds %v in doubt", key, d.id, v.Ref)
+		case v.Kind == quorum.Tombstone || v.Kind == quorum.Purged:
+			w.fail("I28", "key %d: drive %d still holds the tombstone %v", key, d.id, v.Ref)
+		case !v.Data && v.Kind == quorum.Object:
+			w.fail("I28", "key %d: drive %d has no shard of %v", key, d.id, v.Ref)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package sim
+
+import "holdfast/actors/quorum"
+
+// shelf is the state of a versioned key: its versions, oldest first. It is the sequential specification
+// of PUT, DELETE (a delete marker), PUT while suspended (the null version), and of what names a version.
+type shelf struct {
+	n   int8
+	row [maxShelf]kept
+}
+
+// kept is one version. A marker's value has the bit isMarker.
+type kept struct {
+	value, tag uint16
+	null       bool
+}
+
+const (
+	maxShelf = 24
+	isMarker = 1 << 15
+)
+
+func (s shelf) hash() uint64 {
+	h := uint64(s.n)
+	for i := range s.n {
+		h = h*0x100000001b3 ^ uint64(s.row[i].value)<<16 ^ uint64(s.row[i].tag)
+	}
+	return mix(h)
+}
+
+// shelfOf is what a list of versions says, newest first as the protocol gives it.
+func shelfOf(list []quorum.Version) (s shelf) {
+	for i := len(list) - 1; i >= 0; i-- {
+		v := &list[i]
+		k := kept{value: uint16(writeNumber(v.Ref.Write)), tag: uint16(v.Meta), null: v.Null}
+		switch {
+		case v.Kind == quorum.Purged || s.n == maxShelf:
+			continue
+		case v.Kind != quorum.Object:
+			k.value |= isMarker
+		}
+		s.push(k)
+	}
+	return s
+}
+
+func (s shelf) top() kept {
+	if s.n == 0 || s.row[s.n-1].value&isMarker != 0 {
+		return kept{}
+	}
+	return s.row[s.n-1]
+}
+
+func (s *shelf) push(k kept) { s.row[s.n] = k; s.n++ }
+
+func (s *shelf) remove(i int8) {
+	copy(s.row[i:], s.row[i+1:s.n])
+	s.n--
+	s.row[s.n] = kept{}
+}
+
+func (s shelf) find(value uint16) int8 {
+	for i := range s.n {
+		if s.row[i].value&^isMarker == value {
+			return i
+		}
+	}
+	return -1
+}
+
+func (s shelf) apply(c *call) (after shelf, ok bool) {
+	top := s.top()
+	if done, ok := c.judged(top.value); !ok || done {
+		return s, ok
+	}
+	switch c.kind {
+	case callGet:
+		return s, c.value == top.value && c.tag == top.tag
+	case callVersions:
+		return s, c.list == s.hash()
+	case callTag:
+		s.row[s.n-1].tag = c.tag
+	case callDelete, callDeleteIfMatch:
+		s.push(kept{value: c.value | isMarker})
+	case callPutNull:
+		for i := s.n - 1; i >= 0; i-- {
+			if s.row[i].null {
+				s.remove(i)
+			}
+		}
+		s.push(kept{value: c.value, tag: c.value, null: true})
+	case callPurge:
+		i := s.find(c.want)
+		if c.ret != never && c.refused != (i < 0) || c.ret == never && i < 0 {
+			return s, false
+		}
+		if i >= 0 {
+			s.remove(i)
+		}
+	default:
+		s.push(kept{value: c.value, tag: c.value})
+	}
+	return s, true
+}

@@ -1,0 +1,120 @@
+// Command sim runs the protocol simulator over many seeds, replays one, or switches each rule of the
+// protocol off and looks for the seed that shows why it is there.
+//
+//	sim --seeds 1000000              run that many seeds; progress and rate once a second
+//	sim --replay 4711                run one seed and print what happened
+//	sim --replay 4711/0ff8/01/1f     the same, cut down as a failure was printed
+//	sim --mutate                     print the table rule -> seed -> hole
+//
+// It ends with status 1 if a seed fails (or, with --mutate, if a rule's removal is not noticed).
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"holdfast/actors/quorum"
+	"holdfast/actors/sim"
+)
+
+// options are the flags.
+type options struct {
+	seeds, from, limit uint64
+	workers            int
+	replay, only       string
+	stop               int
+	raw                bool
+	mutate             bool
+}
+
+func main() {
+	var o options
+	flag.Uint64Var(&o.seeds, "seeds", 10_000, "how many seeds to run")
+	flag.Uint64Var(&o.from, "from", 1, "the first seed")
+	flag.Uint64Var(&o.limit, "limit", 100_000, "of --mutate: seeds per rule")
+	flag.IntVar(&o.workers, "workers", 0, "seeds at a time; 0 = one per processor")
+	flag.StringVar(&o.replay, "replay", "", "a seed, or a failure as it was printed")
+	flag.StringVar(&o.only, "only", "", "of --mutate: this rule alone; of --replay: with this rule off")
+	flag.IntVar(&o.stop, "stop", 10, "stop after so many failures")
+	flag.BoolVar(&o.raw, "raw", false, "do not cut failures down")
+	flag.BoolVar(&o.mutate, "mutate", false, "switch each rule off in turn")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, &o)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "sim:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o *options) error {
+	switch {
+	case o.replay != "":
+		return replay(o)
+	case o.mutate:
+		return mutate(ctx, o)
+	}
+	b := sim.Batch{Tuning: sim.Standard(), First: o.from, Count: o.seeds, Workers: o.workers, Stop: o.stop, Raw: o.raw, Progress: progress}
+	start := time.Now()
+	stats, failures := b.Run(ctx)
+	progress(stats, time.Since(start))
+	for i := range failures {
+		fmt.Printf("seed %d: %s\n  sim --replay %s\n", failures[i].Seed, failures[i].Violation, failures[i].Cut.String())
+	}
+	if len(failures) > 0 {
+		return fmt.Errorf("%d seeds failed", len(failures))
+	}
+	return ctx.Err()
+}
+
+func progress(s sim.Stats, d time.Duration) {
+	rate := float64(s.Seeds) / d.Seconds()
+	fmt.Printf("%9d seeds  %7.0f/s  %d events, %d calls, %d of them unknown, %d failed\n", s.Seeds, rate, s.Events, s.Calls, s.Unknown, s.Failed)
+}
+
+// replay runs one seed and prints what happens in it.
+func replay(o *options) error {
+	c, err := sim.ParseCut(o.replay)
+	if err != nil {
+		return err
+	}
+	t := sim.Standard()
+	for _, r := range quorum.RuleNames() {
+		if r.Name == o.only {
+			t.Rules = r.Rule
+		}
+	}
+	w := sim.NewWorld(t)
+	w.Trace(func(format string, args ...any) { fmt.Printf(format+"\n", args...) })
+	if v := w.Run(c); v != nil {
+		return v
+	}
+	fmt.Println("no rule is broken")
+	return nil
+}
+
+// mutate prints what each rule's absence breaks.
+func mutate(ctx context.Context, o *options) error {
+	missed := 0
+	fmt.Println("| rule off | found by seed | breaks |\n|---|---|---|")
+	for _, r := range quorum.RuleNames() {
+		if o.only != "" && o.only != r.Name || ctx.Err() != nil {
+			continue
+		}
+		m := sim.Mutate(ctx, r, o.limit, o.workers)
+		fmt.Println(m.Row())
+		if !m.Noticed() {
+			missed++
+		}
+	}
+	if missed > 0 {
+		return fmt.Errorf("%d rules can be switched off unnoticed", missed)
+	}
+	return ctx.Err()
+}
