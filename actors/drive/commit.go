@@ -162,6 +162,7 @@ func (b *batch) view(key object.Key, rows *keyRows, set *ondisk.SetRow, ref obje
 		Newest:     rows.newest(),
 		Holds:      rows.has(ref),
 		Stable:     !pending,
+		Older:      rows.newest() != object.VersionRef{},
 		Promise:    quorum.Ballot{TS: state.Promise},
 		GCFloor:    set.GCFloor,
 		Dead:       quorum.IsAttempt(state.Dead, ref),

@@ -21,6 +21,8 @@ type KeyView struct {
 	Superseded bool
 	// Obsolete: a newer stable version held here would have reclaimed it, had it been accepted.
 	Obsolete bool
+	// Older: a version older than this is held, so nothing that superseded it was collected since.
+	Older bool
 	// Foreign: it was stamped before this drive became a member of the set (P5).
 	Foreign    bool
 	Rebuilding bool // the drive does not hold all of the set yet
@@ -157,7 +159,7 @@ func (v *KeyView) forgot(ref object.VersionRef) bool {
 	case ref.TS <= max(v.Horizon, v.Since) && v.Obsolete:
 		return true
 	}
-	return v.Newest == object.VersionRef{} && ref.TS <= v.GCFloor
+	return !v.Older && ref.TS <= v.GCFloor
 }
 
 // IsAttempt says whether ref is among the attempts.

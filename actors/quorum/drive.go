@@ -167,6 +167,7 @@ func (d Drive) view(now object.Stamp, at At, a Attempt) KeyView {
 		if held.Rev != held.Ref.TS {
 			v.LastRev = max(v.LastRev, held.Rev)
 		}
+		v.Older = v.Older || held.Ref.Compare(a.Ref) < 0 || held.Ref == a.Ref && held.Rev < a.Rev
 		if held.Is(a.Ref, a.Rev) {
 			v.Holds, v.Stable = true, held.Stable
 		}

@@ -148,7 +148,7 @@ func (m *Mem) view(k *memKey, set cluster.SetID, ref object.VersionRef) quorum.K
 		Now: object.StampAt(time.Now()),
 	}
 	if len(k.versions) > 0 {
-		v.Newest = k.versions[0].commit.Ref
+		v.Newest, v.Older = k.versions[0].commit.Ref, true
 	}
 	for _, held := range k.versions {
 		if held.commit.Ref == ref {
