@@ -256,6 +256,11 @@ func (d Drive) heal(at At, req *Request) Answer {
 			k.insert(&row)
 		}
 	}
+	for _, id := range req.Uploads {
+		if !slices.Contains(k.Uploads, id) {
+			k.Uploads = append(k.Uploads, id)
+		}
+	}
 	k.supersede()
 	k.decide(Ballot{}, req.Decision)
 	k.Token = 0

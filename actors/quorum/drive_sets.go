@@ -63,6 +63,7 @@ func (d Drive) dropUpload(now object.Stamp, at At, req *Request) Answer {
 		}
 	}
 	k.decide(req.Ballot, req.Decision)
+	k.Token = 0 // I19
 	ans.Reply.OK, ans.Write = true, WriteSync
 	return ans
 }

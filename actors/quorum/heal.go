@@ -121,6 +121,7 @@ func (h *Heal) copy(u *Update) {
 	if !newcomer || !off.Off(NoCopyFloors) {
 		req.Decision = u.r.newest()
 	}
+	req.Uploads = u.r.openUploads()
 	h.state = healWriting
 	h.c.start(Slot(h.member), &h.t, &req)
 }

@@ -127,6 +127,7 @@ type Request struct {
 	Missed   Slots
 	Token    uint64
 	Upload   object.WriteID
+	Uploads  []object.WriteID // Heal: that are open
 	Config   SetConfig
 	Member   int
 	Sealed   bool // Fence: no writes. Report, Prepare, Commit, Kill, Drop: the sender empties a sealed bucket.

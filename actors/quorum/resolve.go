@@ -459,6 +459,25 @@ func (r *resolve) settleMarks() {
 	}
 }
 
+// openUploads are those that k judges hold: one that W dropped is left on fewer.
+func (r *resolve) openUploads() []object.WriteID {
+	var out []object.WriteID
+	for m := range r.promised.All() {
+		for _, id := range r.reports[m].uploads {
+			held := 0
+			for o := range r.promised.All() {
+				if slices.Contains(r.reports[o].uploads, id) {
+					held++
+				}
+			}
+			if held >= r.t.Config.K && !slices.Contains(out, id) {
+				out = append(out, id)
+			}
+		}
+	}
+	return out
+}
+
 // provenDead are the attempts that k judges say are dead (I7).
 func (r *resolve) provenDead() []Attempt {
 	var out []Attempt

@@ -65,7 +65,7 @@ func (w *World) fateOfOp(i int32) *rng {
 type outcome struct {
 	value, tag uint16
 	ref        object.VersionRef
-	list       uint64
+	list       shelf
 	refused    bool // 412, or 404 where there must be an object
 	unknown    bool // 503: it may have happened or may yet
 	failed     bool // 503: it did not happen

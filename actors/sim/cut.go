@@ -16,6 +16,7 @@ const (
 	calmSlow
 	calmSync
 	calmClocks
+	calmDeath
 	calmAll = 1<<iota - 1
 )
 
@@ -90,6 +91,9 @@ func (c *Cut) apply(p *Plan) {
 	}
 	if c.calm&calmSlow != 0 {
 		p.luck.slow = 0
+	}
+	if c.calm&calmDeath != 0 {
+		p.luck.die = 0
 	}
 	if c.calm&calmSync != 0 {
 		p.luck.syncSlow = 0

@@ -116,6 +116,7 @@ func (w *World) closeDrive(d *drive, power bool) {
 	for _, i := range d.flying {
 		w.lost(i)
 	}
+	w.restarted = true
 	mode := 2
 	if power {
 		f := fate(w.seed, uint64(d.id)<<32|0xdead, uint64(d.life), 0)

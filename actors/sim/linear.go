@@ -41,7 +41,7 @@ type call struct {
 	upload      uint8  // the upload's number among those of the key
 	completes   bool   // it was a completion, whatever became of it
 	maybe       bool   // another completion of the upload was left unfinished: nobody may know what became of it
-	list        uint64 // hash of the shelf that was listed
+	list        shelf  // that was listed
 	invoke, ret int64
 	deadline    int64             // in simulated time: the client gives up
 	ref         object.VersionRef // version written, or named by want

@@ -159,13 +159,20 @@ func (w *World) confirm(t *task, r *quorum.Result) {
 	}
 }
 
-// excuse marks refusals of uploads of which a completion was left unfinished. Overwritten before it was
+// excuse marks what answers cannot be held to: versions in a list whose write was never answered, and
+// refusals of uploads of which a completion was left unfinished. Overwritten before it was
 // settled, nobody can tell whether it took place, and the upload counts as gone.
 func excuse(calls []call) {
 	for i := range calls {
 		a := &calls[i]
 		for j := range calls {
 			b := &calls[j]
+			if !b.reads() && b.ret == never && b.kind != 0 && a.kind == callVersions {
+				for r := range a.list.n {
+					row := &a.list.row[r]
+					row.late = row.late || row.value&^isMarker == b.value
+				}
+			}
 			if a.refused && (a.kind == callComplete || a.kind == callAbort) && b.completes && b.want == a.want && b.ret == never {
 				a.maybe = true
 			}

@@ -51,6 +51,7 @@ type faultPlan struct {
 type luck struct {
 	loss, dup, slow int
 	slowMax         int64
+	die             int // operations whose coordinator dies between two messages
 	syncSlow        int
 }
 
@@ -121,6 +122,9 @@ func (p *Plan) drawLuck(r *rng, swarm uint64) {
 	if swarm>>42&1 != 0 {
 		p.luck.slow = r.n(400)
 		p.luck.slowMax = []int64{10 * ms, 100 * ms, 800 * ms, 3 * s}[r.n(4)]
+	}
+	if swarm>>46&1 != 0 {
+		p.luck.die = r.n(400)
 	}
 	if swarm>>43&1 != 0 {
 		p.luck.syncSlow = r.n(200)

@@ -53,7 +53,7 @@ func (w *World) settle() {
 			w.lastRead(k, (round*3+k)%w.plan.nodes)
 		}
 	}
-	w.run(w.now + 2*attemptLife)
+	w.run(w.now + 2*attemptLife + int64(w.plan.n)*200*ms) // members are healed one after the other
 	w.converged()
 }
 

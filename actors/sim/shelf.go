@@ -13,6 +13,7 @@ type shelf struct {
 type kept struct {
 	value, tag uint16
 	null       bool
+	late       bool // of a write that was never answered
 }
 
 const (
@@ -51,6 +52,17 @@ func (s shelf) top() kept {
 	return s.row[s.n-1]
 }
 
+// answered leaves out what was never answered. Such a version may come to light late and yet lie below
+// newer ones, as its stamp says: a list before may lack it, one behind it may have it.
+func (s shelf) answered() (out shelf) {
+	for i := range s.n {
+		if !s.row[i].late {
+			out.push(s.row[i])
+		}
+	}
+	return out
+}
+
 func (s *shelf) push(k kept) { s.row[s.n] = k; s.n++ }
 
 func (s *shelf) remove(i int8) {
@@ -69,7 +81,7 @@ func (s shelf) find(value uint16) int8 {
 }
 
 func (s shelf) apply(c *call) (after shelf, ok bool) {
-	top := s.top()
+	top, late := s.top(), c.ret == never
 	if done, ok := c.judged(top.value); !ok || done {
 		return s, ok
 	}
@@ -77,18 +89,18 @@ func (s shelf) apply(c *call) (after shelf, ok bool) {
 	case callGet:
 		return s, c.value == top.value && c.tag == top.tag
 	case callVersions:
-		return s, c.list == s.hash()
+		return s, s.answered() == c.list.answered()
 	case callTag:
 		s.row[s.n-1].tag = c.tag
 	case callDelete, callDeleteIfMatch:
-		s.push(kept{value: c.value | isMarker})
+		s.push(kept{value: c.value | isMarker, late: late})
 	case callPutNull:
 		for i := s.n - 1; i >= 0; i-- {
 			if s.row[i].null {
 				s.remove(i)
 			}
 		}
-		s.push(kept{value: c.value, tag: c.value, null: true})
+		s.push(kept{value: c.value, tag: c.value, null: true, late: late})
 	case callPurge:
 		i := s.find(c.want)
 		if c.ret != never && c.refused != (i < 0) || c.ret == never && i < 0 {
@@ -98,7 +110,7 @@ func (s shelf) apply(c *call) (after shelf, ok bool) {
 			s.remove(i)
 		}
 	default:
-		s.push(kept{value: c.value, tag: c.value})
+		s.push(kept{value: c.value, tag: c.value, late: late})
 	}
 	return s, true
 }

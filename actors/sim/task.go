@@ -31,6 +31,8 @@ type task struct {
 	gen        uint32
 	name       uint32 // for the luck of its messages
 	sent       uint32
+	fuse       int8 // messages until its coordinator dies; 0 = it does not
+	burnt      bool
 	node       int16
 	client     int16 // or -1
 	turn       uint32
@@ -146,6 +148,9 @@ func (w *World) begin(who, at int16, o *opPlan, k *call, value uint16) {
 		in.Cond = quorum.Cond{Kind: quorum.CondBody, Body: uint64(k.want)}
 	}
 	t.intent, t.ref = in, k.ref
+	if f := fate(w.seed, 0xf05e, uint64(value), uint64(o.at)); !w.calm && f.chance(w.plan.luck.die) {
+		t.fuse = int8(1 + f.n(3*w.plan.n))
+	}
 	w.launch(i)
 }
 
@@ -174,6 +179,10 @@ func (w *World) stepTask(i int32, ev *quorum.Event) {
 	for s := range eff.Sends {
 		w.dispatch(i, &eff.Sends[s])
 	}
+	if t.burnt {
+		w.abandon(i)
+		return
+	}
 	if eff.Wake.IsZero() {
 		t.wake = 0
 	} else if at := w.now + max(1, eff.Wake.Sub(w.clockOf(t)).Microseconds()); at != t.wake {
@@ -199,6 +208,19 @@ func (w *World) stepTask(i int32, ev *quorum.Event) {
 	}
 }
 
+// abandon ends a task whose coordinator died. Its client learns nothing.
+func (w *World) abandon(i int32) {
+	t := &w.tasks[i]
+	w.note("task %d dies", t.name)
+	if t.client >= 0 && !t.told {
+		w.returned(t.client, t.turn, outcome{unknown: true})
+	}
+	if t.copies {
+		w.copied(t, false)
+	}
+	w.endTask(i)
+}
+
 // clockOf is the time that a task sees.
 func (w *World) clockOf(t *task) time.Time {
 	return time.UnixMicro(epoch + w.now + t.off + w.now/1000*w.nodes[t.node].drift/1000)
@@ -215,6 +237,13 @@ func (w *World) dispatch(i int32, s *quorum.Send) {
 		t.asked = append(t.asked, asked{s.ID, s.To})
 	}
 	for m := range s.To.All() {
+		if t.burnt {
+			return
+		}
+		if t.fuse > 0 {
+			t.fuse--
+			t.burnt = t.fuse == 0
+		}
 		j := w.alloc()
 		p := &w.packets[j]
 		p.req = s.Req
@@ -292,6 +321,9 @@ func (w *World) finished(i int32) (gone bool) {
 		w.launch(i)
 		return true
 	}
+	if r.Cut && !w.restarted {
+		w.fail("I21", "key %d: a shard that client %d streamed is gone", t.key, t.client)
+	}
 	o := outcome{}
 	switch r.Status {
 	case quorum.StatusOK:
@@ -299,7 +331,7 @@ func (w *World) finished(i int32) (gone bool) {
 		case callGet:
 			o.value, o.tag = uint16(r.Version.Body), uint16(r.Version.Meta)
 		case callVersions:
-			o.list = shelfOf(r.Versions).hash()
+			o.list = shelfOf(r.Versions)
 		}
 		o.ref = r.Version.Ref
 		w.confirm(t, &r)

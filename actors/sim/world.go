@@ -56,36 +56,37 @@ type drive struct {
 // World is one simulated cluster. It is used for one run after another; nothing in it is shared.
 type World struct {
 	Stats
-	tuning   Tuning
-	plan     Plan
-	seed     uint64
-	now      int64
-	step     int64 // events so far: the time of histories, so that no two moments are equal
-	calm     bool  // faults are over
-	losses   int
-	media    bool // a disk has lost or forgotten what it had said was durable
-	writes   uint32
-	q        queue
-	nodes    [maxNodes]node
-	drives   [maxDrives]drive
-	cut      [maxNodes]uint32 // bit: messages from here to there are lost
-	packets  []packet
-	spare    []int32
-	tasks    []task
-	idle     []int32
-	clients  []client
-	calls    [maxKeys][]call
-	uploads  [maxKeys]uint8
-	setOf    [maxKeys]int8
-	sets     [maxSets]raftSet
-	movers   [maxSets]mover
-	attempts [maxKeys][]attempt
-	check    checker[register]
-	checkAll checker[shelf]
-	broken   *Violation
-	manual   bool // Explore decides what happens next: messages go into the bag
-	bag      []event
-	trace    func(format string, args ...any) // nil unless replaying
+	tuning    Tuning
+	plan      Plan
+	seed      uint64
+	now       int64
+	step      int64 // events so far: the time of histories, so that no two moments are equal
+	calm      bool  // faults are over
+	losses    int
+	restarted bool // some drive was closed: pins do not survive that
+	media     bool // a disk has lost or forgotten what it had said was durable
+	writes    uint32
+	q         queue
+	nodes     [maxNodes]node
+	drives    [maxDrives]drive
+	cut       [maxNodes]uint32 // bit: messages from here to there are lost
+	packets   []packet
+	spare     []int32
+	tasks     []task
+	idle      []int32
+	clients   []client
+	calls     [maxKeys][]call
+	uploads   [maxKeys]uint8
+	setOf     [maxKeys]int8
+	sets      [maxSets]raftSet
+	movers    [maxSets]mover
+	attempts  [maxKeys][]attempt
+	check     checker[register]
+	checkAll  checker[shelf]
+	broken    *Violation
+	manual    bool // Explore decides what happens next: messages go into the bag
+	bag       []event
+	trace     func(format string, args ...any) // nil unless replaying
 }
 
 // NewWorld returns an empty world.
@@ -134,7 +135,7 @@ func (w *World) Run(c Cut) (v *Violation) {
 // reset builds the world of the plan.
 func (w *World) reset() {
 	p := &w.plan
-	w.seed, w.now, w.step, w.calm, w.media, w.losses, w.broken = p.Seed, 0, 0, false, false, 0, nil
+	w.seed, w.now, w.step, w.calm, w.media, w.losses, w.restarted, w.broken = p.Seed, 0, 0, false, false, 0, false, nil
 	w.q.reset()
 	w.packets, w.spare = w.packets[:0], w.spare[:0]
 	w.resetTasks()
