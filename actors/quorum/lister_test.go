@@ -214,6 +214,9 @@ func TestMovesWait(t *testing.T) {
 	if e := m.Step(w.now, &Event{Kind: EvConfig, Config: &next}); m.Want() != MoveEnded || len(e.Sends) != 4 {
 		t.Errorf("wants %d, tells %d", m.Want(), len(e.Sends))
 	}
+	next.Epoch, next.Phase, next.Moving = 5, Begun, 2
+	m.Step(w.now, &Event{Kind: EvConfig, Config: &next})
+	want(MoveWait) // what the last move copied says nothing of this one
 }
 
 func TestTheClockSurvivesRestarts(t *testing.T) {

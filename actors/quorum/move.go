@@ -52,6 +52,9 @@ func (m *Move) Step(now time.Time, ev *Event) Effect {
 		m.spread(now)
 	case ev.Kind == EvConfig:
 		if ev.Config.Epoch > m.t.Config.Epoch {
+			if ev.Config.Phase == Begun { // another move: nothing of the last one counts
+				m.floor, m.floored, m.copied = 0, false, false
+			}
 			m.t.Config, m.adopted = *ev.Config, 0
 			m.spread(now)
 		}
