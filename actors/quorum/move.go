@@ -56,6 +56,9 @@ func (m *Move) Step(now time.Time, ev *Event) Effect {
 				m.floor, m.floored, m.copied = 0, false, false
 			}
 			m.t.Config, m.adopted = *ev.Config, 0
+			if m.t.Config.Phase == Begun { // another move: this node never heard of the end of the one before
+				m.copied, m.floored = false, false
+			}
 			m.spread(now)
 		}
 	case ev.Kind == EvCopied:

@@ -8,8 +8,9 @@ type mover struct {
 	task    int32
 	gen     uint32
 	copying bool
-	next    int8 // key to be copied
-	failed  int8 // times that a key could not be copied
+	next    int8   // key to be copied
+	begun   uint64 // epoch of the move
+	failed  int8   // times that a key could not be copied
 }
 
 // Result is nothing: a move has no client.
@@ -17,7 +18,7 @@ func (*mover) Result() quorum.Result { return quorum.Result{} }
 
 // govern is what operators do.
 func (w *World) govern(f *faultPlan) {
-	set := int(f.a)
+	set := int(w.setOf[int(f.a)%w.plan.keys]) // moves of sets without keys teach nothing
 	rec := *w.latest(set)
 	switch {
 	case f.kind == faultMove && rec.cfg.Phase == quorum.Settled:
@@ -84,6 +85,9 @@ func (w *World) moved(i int32) {
 	if w.nodes[t.node].view[set] != rec.cfg.Epoch {
 		return // it will hear of it
 	}
+	if rec.cfg.Phase == quorum.Begun && mv.begun != rec.cfg.Epoch {
+		mv.begun, mv.copying, mv.failed = rec.cfg.Epoch, false, 0
+	}
 	switch mv.Want() {
 	case quorum.MoveCopy:
 		if !mv.copying {
@@ -135,7 +139,7 @@ func (w *World) copyKey(set int) {
 	w.writes++
 	j := w.newTask(node, int(mv.next), settles+w.writes)
 	c := &w.tasks[j]
-	c.copies = true
+	c.copies, c.epoch = true, target.Config.Epoch
 	c.m = quorum.NewHeal(&n.env, target, writeID(settles+w.writes), target.Config.Newcomer())
 	w.stepTask(j, &quorum.Event{Kind: quorum.EvBegin})
 }
@@ -143,6 +147,9 @@ func (w *World) copyKey(set int) {
 // copied goes on when a key's copy has ended.
 func (w *World) copied(t *task, ok bool) {
 	mv := &w.movers[t.set]
+	if w.latest(int(t.set)).cfg.Epoch != t.epoch {
+		return // of a move that is over
+	}
 	if mv.failed++; ok {
 		mv.failed = 0
 	} else if rec := *w.latest(int(t.set)); mv.failed > 20 && rec.cfg.Phase == quorum.Begun && rec.cfg.Declared == 0 {
@@ -160,6 +167,7 @@ func (w *World) copied(t *task, ok bool) {
 
 // retire lets a drive that is no longer a member of a set forget it.
 func (w *World) retire(d *drive, set int) {
+	w.restarted = true // its readers see an end
 	d.ram.sets[set] = quorum.SetState{Config: w.record(set, w.nodes[d.node].view[set]).cfg}
 	c := dirt{sets: 1 << set}
 	for k := range w.plan.keys {

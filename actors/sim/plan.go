@@ -103,7 +103,11 @@ func (p *Plan) draw(seed uint64, t Tuning) {
 	p.drawOps(&r, t, swarm)
 	for k := faultKind(1); k < faultKinds; k++ {
 		if has(k) {
-			for range 1 + r.n(3) {
+			count := 1 + r.n(3)
+			if k == faultMove {
+				count *= 2
+			}
+			for range count {
 				p.drawFault(&r, k)
 			}
 		}

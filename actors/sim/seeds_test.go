@@ -14,6 +14,7 @@ func TestFoundSeeds(t *testing.T) {
 		{"upload lost with a killed completion", "1318/5dffff0f/06/1e"},
 		{"upload completed twice", "1367/ff7fe1ffffffff/fe07/f"},
 		{"uploads not copied", "9290/ff7fffbfff1f/7c/3f"},
+		{"a move that knows the copies of another", "7535/fbffff01/ffbd/3f"},
 		{"horizon a year ahead", "185/ffffff79fb07/df1f/1f"},
 		{"hint lost under a revision", "255/03e501/0b/7"},
 		{"kill with nobody to ask", "1488/7f/ff2e/1b"},

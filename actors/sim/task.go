@@ -40,9 +40,10 @@ type task struct {
 	set        int8
 	tries      int8
 	wake       int64
-	off        int64 // of the node's clock when the task began: timers do not see it jump
-	moves      bool  // a slot move
-	copies     bool  // a key to the newcomer of one
+	off        int64  // of the node's clock when the task began: timers do not see it jump
+	moves      bool   // a slot move
+	copies     bool   // a key to the newcomer of one
+	epoch      uint64 // of that move
 	background bool
 }
 

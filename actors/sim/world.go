@@ -63,7 +63,7 @@ type World struct {
 	step      int64 // events so far: the time of histories, so that no two moments are equal
 	calm      bool  // faults are over
 	losses    int
-	restarted bool // some drive was closed: pins do not survive that
+	restarted bool // a drive was closed or left a set: pins do not survive that
 	media     bool // a disk has lost or forgotten what it had said was durable
 	writes    uint32
 	q         queue
