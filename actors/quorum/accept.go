@@ -56,8 +56,8 @@ type Verdict struct {
 // Accept is the rule by which a drive takes a version (I11): the attempt has no dead mark (I7), its
 // ballot is not below the key's promise and above all other stamps held; above the set's GC floor if
 // nothing of the key is held (I18), above the drive's horizon, and not ahead of time (I22). What is
-// held, or was, is accepted again whatever else holds: a drive that holds a version does not lose it
-// by a later promise (P1, P7).
+// held, or was, is accepted again: of a plain write's repetition whatever else holds, since it only
+// says what is so (P1, P7); under a ballot only if that has not been promised away.
 func Accept(v *KeyView, o Offer) Verdict {
 	off := v.Rules
 	switch {
