@@ -311,10 +311,10 @@ func (d Drive) report(now object.Stamp, at At, req *Request) Answer {
 		r.Promise, r.Decision, r.Dead, r.Uploads, r.Hints = k.Promise, k.Decision, k.Dead, k.Uploads, k.Hints
 		r.Highest, r.Now = at.Drive.Highest, now
 	})}
-	if req.Pin && !d.Rules.Off(NoPin) {
+	if req.Pin != (PinID{}) && !d.Rules.Off(NoPin) {
 		for i := range k.Versions[:n] {
 			if v := &k.Versions[i]; v.Data && (i == 0 || k.Versions[i-1].Ref != v.Ref) {
-				k.pin(v.Ref)
+				k.pin(Pin{Ref: v.Ref, By: req.Pin})
 				ans.Write = WriteLazy
 			}
 		}

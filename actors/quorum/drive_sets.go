@@ -88,14 +88,10 @@ func (d Drive) hinted(at At, req *Request) Answer {
 }
 
 // pin keeps a version's shard readable whatever happens to its row (I21).
-func (s *KeyState) pin(ref object.VersionRef) {
-	for i := range s.Pins {
-		if s.Pins[i].Ref == ref {
-			s.Pins[i].Count++
-			return
-		}
+func (s *KeyState) pin(p Pin) {
+	if !slices.Contains(s.Pins, p) {
+		s.Pins = append(s.Pins, p)
 	}
-	s.Pins = append(s.Pins, Pin{Ref: ref, Count: 1})
 }
 
 // fetch reads a piece of a shard: of a version that is held with its shard, or pinned.
@@ -107,19 +103,7 @@ func (d Drive) fetch(at At, req *Request) Answer {
 }
 
 func (d Drive) unpin(at At, req *Request) Answer {
-	k := at.Key
-	for i := range req.Versions {
-		v := &req.Versions[i]
-		if !v.Data || i > 0 && req.Versions[i-1].Ref == v.Ref {
-			continue
-		}
-		for j := range k.Pins {
-			if k.Pins[j].Ref == v.Ref {
-				k.Pins[j].Count--
-			}
-		}
-	}
-	k.Pins = slices.DeleteFunc(k.Pins, func(p Pin) bool { return p.Count <= 0 })
+	at.Key.Pins = slices.DeleteFunc(at.Key.Pins, func(p Pin) bool { return p.By == req.Pin })
 	return Answer{Write: WriteLazy, Reply: d.reply(at, req, func(r *Reply) { r.OK = true })}
 }
 

@@ -21,7 +21,8 @@ type Get struct {
 	read    Read
 	settle  *Update
 	rows    []row
-	pinned  [maxMembers][]Version
+	pinned  Slots
+	pin     PinID // of the present round
 	tries   int
 	all     bool
 	waited  bool
@@ -98,9 +99,12 @@ func (g *Get) Step(now time.Time, ev *Event) Effect {
 func (g *Get) begin() {
 	g.unpin()
 	g.state, g.rows = getReading, g.rows[:0]
+	if !g.head {
+		g.pin = PinID{Op: g.write, Round: g.c.round + 1}
+	}
 	g.read = NewReadIn(&g.t.Config, g.env.Rules)
 	e := g.read.Step(ReadEvent{Kind: ReadBegin, Slots: g.t.Config.Judges()})
-	g.c.start(e.Ask, &g.t, &Request{Kind: ReqReport, Pin: !g.head, All: g.all})
+	g.c.start(e.Ask, &g.t, &Request{Kind: ReqReport, Pin: g.pin, All: g.all})
 }
 
 // answer counts one report.
@@ -120,7 +124,7 @@ func (g *Get) answer(now time.Time, ev *Event) {
 			return
 		case rep.Refused == RefusedNot:
 			re = ReadEvent{Kind: ReadAnswer, Slot: ev.From, Decision: rep.Decision, Partial: !rep.Complete, Witness: !rep.Judge}
-			g.pinned[ev.From] = slices.Clone(rep.Versions)
+			g.pinned |= Slot(ev.From)
 			for i := range rep.Versions {
 				v := &rep.Versions[i]
 				re.Seen = append(re.Seen, Seen{
@@ -131,7 +135,7 @@ func (g *Get) answer(now time.Time, ev *Event) {
 		}
 	}
 	e := g.read.Step(re)
-	g.c.more(e.Ask, &g.t, &Request{Kind: ReqReport, Pin: !g.head, All: g.all})
+	g.c.more(e.Ask, &g.t, &Request{Kind: ReqReport, Pin: g.pin, All: g.all})
 	switch e.Outcome {
 	case Deeper:
 		g.all = true
@@ -189,7 +193,7 @@ func (g *Get) found(e ReadEffect) {
 	}
 	if g.data.Len() < g.t.Config.K {
 		if ask := g.read.ask(g.t.Config.N + 1); ask != 0 || g.c.out != 0 {
-			g.c.more(ask, &g.t, &Request{Kind: ReqReport, Pin: true, All: g.all})
+			g.c.more(ask, &g.t, &Request{Kind: ReqReport, Pin: g.pin, All: g.all})
 			return
 		}
 		g.finish(StatusUnavailable) // never 404
@@ -266,10 +270,8 @@ func (g *Get) finish(s Status) {
 // unpin lets go of what the reports pinned. The pin of an answer that comes too late lasts until
 // the drive's lease on it ends.
 func (g *Get) unpin() {
-	for m := range g.pinned {
-		if g.pinned[m] != nil && !g.head {
-			g.c.tell(Slot(m), &g.t, &Request{Kind: ReqUnpin, Versions: g.pinned[m]})
-		}
-		g.pinned[m] = nil
+	if g.pin != (PinID{}) {
+		g.c.tell(g.pinned, &g.t, &Request{Kind: ReqUnpin, Pin: g.pin})
 	}
+	g.pinned = 0
 }

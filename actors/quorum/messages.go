@@ -90,7 +90,7 @@ const (
 	ReqHinted
 	// ReqFetch: Version. One piece of a pinned shard. OK: it was there.
 	ReqFetch
-	// ReqUnpin: Versions, as they were reported. Ends their pins.
+	// ReqUnpin: Pin. Ends all pins of that name on the key.
 	ReqUnpin
 	// ReqUpload: Upload. Opens a multipart upload.
 	ReqUpload
@@ -123,7 +123,7 @@ type Request struct {
 	Attempt  Attempt
 	Dead     []Attempt
 	All      bool
-	Pin      bool
+	Pin      PinID // zero: none
 	Missed   Slots
 	Token    uint64
 	Upload   object.WriteID

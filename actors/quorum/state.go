@@ -30,10 +30,16 @@ type KeyState struct {
 	Pins       []Pin
 }
 
-// Pin is a shard that readers stream.
+// Pin is a shard that one round of one reader streams. It has a name, since messages come twice.
 type Pin struct {
-	Ref   object.VersionRef
-	Count int
+	Ref object.VersionRef
+	By  PinID
+}
+
+// PinID names a round of a reader.
+type PinID struct {
+	Op    object.WriteID
+	Round uint32
 }
 
 // CopyFrom makes s a copy of o that shares no memory with it.
