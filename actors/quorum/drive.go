@@ -313,7 +313,7 @@ func (d Drive) report(now object.Stamp, at At, req *Request) Answer {
 	})}
 	if req.Pin != (PinID{}) && !d.Rules.Off(NoPin) {
 		for i := range k.Versions[:n] {
-			if v := &k.Versions[i]; v.Data && (i == 0 || k.Versions[i-1].Ref != v.Ref) {
+			if v := &k.Versions[i]; v.Data {
 				k.pin(Pin{Ref: v.Ref, By: req.Pin})
 				ans.Write = WriteLazy
 			}
