@@ -283,13 +283,32 @@ func newStream(ctx context.Context, runs []run, owned bool) *stream {
 // next cuts the next job off what was taken back, or off the runs.
 func (st *stream) next() (job, bool) {
 	j, ok := st.row()
-	if ok && st.shy > 0 && j.to-j.from > shyPiece {
+	if end := st.pieceEnd(j); ok && j.to > end {
 		rest := j
-		j.to = j.from + shyPiece
-		rest.from = j.to
+		j.to, rest.from = end, end
 		st.again = slices.Insert(st.again, 0, rest)
 	}
 	return j, ok
+}
+
+// Bodies of objects beyond longBody go out stripe by stripe, at least bodyPiece at a time: what was
+// read and verified is then still in the processor's caches when it is sent. Shorter ones take a row
+// at a time, which is fewer steps.
+const (
+	longBody  = 4 << 20
+	bodyPiece = 512 << 10
+)
+
+// pieceEnd is where a job that begins like j may end at most.
+func (st *stream) pieceEnd(j job) int64 {
+	switch {
+	case st.shy > 0:
+		return j.from + shyPiece
+	case j.src == nil || j.src.size <= longBody:
+		return j.to
+	}
+	piece := max(int64(j.src.geo.K*j.src.geo.Unit), bodyPiece)
+	return (j.from/piece + 1) * piece
 }
 
 // row is the next job without regard to its size.
