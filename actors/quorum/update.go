@@ -353,6 +353,9 @@ func (u *Update) decideUpload(now time.Time, list []Version, cur *Version) time.
 	k, silent := u.t.Config.K, u.t.Config.Unheard(u.r.promised)
 	switch {
 	case open.Len() >= k:
+	case open.Len()+silent.Len() < k && u.restamps > 0:
+		u.finish(StatusUnknown, nil) // an attempt of this very completion took it along and was replaced
+		return time.Time{}
 	case open.Len()+silent.Len() < k:
 		u.finish(StatusNoUpload, nil)
 		return time.Time{}
