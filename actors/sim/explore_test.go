@@ -19,7 +19,7 @@ func TestEveryOrder(t *testing.T) {
 		{Writers: [2]callKind{callPutIfAbsent, callPutIfAbsent}, Crash: true},
 		{Writers: [2]callKind{callPut, callPutIfAbsent}, Skew: -50 * ms, Crash: true},
 	} {
-		x.Bound, x.Time = bound, 60*time.Second
+		x.Bound, x.Time = bound, 10*time.Minute
 		if v, path := x.Run(); v != nil {
 			t.Errorf("%v and %v: %v\n\t%s", x.Writers[0], x.Writers[1], v, path)
 		}
@@ -37,7 +37,7 @@ func TestExplorationFindsHoles(t *testing.T) {
 		{Rules: quorum.NoWriteQuorum, Writers: [2]callKind{callPut, callPut}},
 		{Rules: quorum.NoPromiseClause, Writers: [2]callKind{callPutIfAbsent, callPutIfAbsent}},
 	} {
-		x.Bound, x.Time = 3, 20*time.Second
+		x.Bound, x.Time = 3, 10*time.Minute
 		if v, _ := x.Run(); v == nil {
 			t.Errorf("rules %b off: nothing found in %d states", x.Rules, x.States)
 		}
