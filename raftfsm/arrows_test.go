@@ -45,6 +45,14 @@ func TestArrows(t *testing.T) {
 }
 
 func allowed(from, to string) bool {
+	switch { // tools and the simulator are no part of the product; one tool runs the simulator
+	case from == "scripts/sim":
+		return to == "actors/sim" || to == "actors/quorum" || to == "actors/object"
+	case to == "actors/sim":
+		return false
+	case inside(to, "scripts"):
+		return inside(from, "scripts")
+	}
 	if inside(from, "daemon") {
 		return from == "daemon/node" || !concreteRaft(to) || from == "daemon/nodetest"
 	}
@@ -102,6 +110,12 @@ func TestArrowsAreJudged(t *testing.T) {
 		{"daemon/node", "raftfsm", true},
 		{"daemon/node", "s3api", true},
 		{"daemon/cli", "raftfsm", false},
+		{"scripts/sim", "actors/sim", true},
+		{"scripts/sim", "actors/drive", false},
+		{"scripts/bench", "actors/quorum", false},
+		{"scripts/bench", "scripts/s3light", true},
+		{"daemon/node", "actors/sim", false},
+		{"daemon/node", "scripts/s3light", false},
 		{"s3api", "raftfsm", false},
 		{"s3api", "actors/erasureset", true},
 		{"s3api/sigv4", "raftfsm/cluster", true},
