@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"holdfast/actors/await"
 	"holdfast/actors/drive"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/segment"
@@ -67,12 +68,10 @@ func TestDriveFilledByOthersReturnsWithoutARestart(t *testing.T) {
 		t.Fatalf("while it is full: %+v, left %d times", h, left)
 	}
 	full.Store(false)
-	for deadline := time.Now().Add(20 * time.Second); f.Drive(label.Drive).Health().State != drive.Online; f.look(ctx) {
-		if time.Now().After(deadline) {
-			t.Fatalf("it did not return:\n%s", out.String())
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	await.True(t, "the drive returns", func() bool {
+		f.look(ctx)
+		return f.Drive(label.Drive).Health().State == drive.Online
+	})
 	if f.actors()[0] == first || left != 1 || len(f.missing()) != 0 || !strings.Contains(out.String(), "drive returned") {
 		t.Errorf("left %d times, missing %v:\n%s", left, f.missing(), out.String())
 	}
