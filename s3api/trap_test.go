@@ -195,7 +195,7 @@ func TestSlowHealthyUploadOutlivesReadTimeout(t *testing.T) {
 		n := min(step, len(text))
 		c.send(text[:n])
 		text = text[n:]
-		time.Sleep(90 * time.Millisecond)
+		time.Sleep(90 * time.Millisecond) // a client this slow is the subject: ten of these outlast ReadHead
 	}
 	if rep := c.receive("PUT"); rep.status != 200 {
 		t.Errorf("a healthy upload of 0.9 s was cut: %d %s %v", rep.status, rep.code(), rep.err)
@@ -507,7 +507,7 @@ func TestSlowReaderIsServedAndStalledOneIsCut(t *testing.T) {
 		if err != nil {
 			break
 		}
-		time.Sleep(40 * time.Millisecond)
+		time.Sleep(40 * time.Millisecond) // a client this slow is the subject
 	}
 	if got < len(body) {
 		t.Errorf("a slow reader got %d of %d bytes", got, len(body))

@@ -4,33 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 )
-
-// filled refuses every write for want of space while it is set, as a file system does that another
-// process has filled to the last byte.
-type filled struct{ atomic.Bool }
-
-func (*filled) String() string { return "filled" }
-
-func (f *filled) MaybeError(op errorfs.Op) error {
-	if f.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && op.Kind != errorfs.OpLock && op.Kind != errorfs.OpRemove {
-		return syscall.ENOSPC
-	}
-	return nil
-}
 
 // TestDriveFilledByOthersIsRevivable: it fails, says when it may be opened anew, and then has
 // everything that was acknowledged and takes new data.
 func TestDriveFilledByOthersIsRevivable(t *testing.T) {
-	var full filled
+	var full drivetest.FilledByOthers
 	r := newRig(t, errorfs.Wrap(vfs.NewMem(), &full), "/d")
 	r.o.Usage = func() (int64, int64, error) {
 		if full.Load() {

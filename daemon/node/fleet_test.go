@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -17,27 +16,16 @@ import (
 
 	"holdfast/actors/await"
 	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/segment"
 	"holdfast/raftfsm/cluster"
 )
 
-// filled refuses every write for want of space while it is set.
-type filled struct{ atomic.Bool }
-
-func (*filled) String() string { return "filled" }
-
-func (f *filled) MaybeError(op errorfs.Op) error {
-	if f.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && op.Kind != errorfs.OpLock && op.Kind != errorfs.OpRemove {
-		return syscall.ENOSPC
-	}
-	return nil
-}
-
 // TestDriveFilledByOthersReturnsWithoutARestart: the watch takes it out when there is space again
 // and lets it return, with the same identity.
 func TestDriveFilledByOthersReturnsWithoutARestart(t *testing.T) {
-	var full filled
+	var full drivetest.FilledByOthers
 	var out bytes.Buffer
 	dir := filepath.Join(t.TempDir(), "d")
 	label := ondisk.Label{Cluster: cluster.ID{1}, Drive: cluster.DriveID{7}, Created: time.Unix(1700000000, 0), Capacity: 1 << 32, SegmentSize: segment.SizeFor(1 << 32), Inline: 2048, SetSize: 4}

@@ -188,7 +188,7 @@ func TestFullDriveIsWaitedFor(t *testing.T) {
 		if saved.Load() {
 			t.Fatal("raft was told that its term is saved")
 		}
-		time.Sleep(2 * retryFull)
+		time.Sleep(2 * retryFull) // of the bubble's own clock: it takes no time
 		if !saved.Load() {
 			t.Fatal("raft still waits though there is room")
 		}
