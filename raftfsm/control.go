@@ -69,6 +69,18 @@ func (n *Node) RemoveBucket(ctx context.Context, b cluster.Bucket, op uint64, by
 	return err
 }
 
+// SetVersioning turns the versioning of a bucket on or suspends it; status is cluster.VersioningEnabled
+// or VersioningSuspended. When it returns, no drive that could be reached takes a write of before.
+// Errors: cluster.ErrNoBucket, ErrBucketSealed, ErrBucketState, and as Apply.
+func (n *Node) SetVersioning(ctx context.Context, name cluster.BucketName, status, who string) error {
+	b, err := n.Bucket(name)
+	if err != nil || b.Versioning == status {
+		return err
+	}
+	_, err = n.Apply(ctx, &command.SetVersioning{Name: name, Bucket: b.ID, Status: status}, By{Who: who})
+	return err
+}
+
 // Credential finds a secret by access key; the root user's is the one the node was started with.
 func (n *Node) Credential(accessKey string) (cluster.Credential, bool) {
 	if accessKey == n.o.Root.User {

@@ -57,6 +57,7 @@ func domainErrors() []domainError {
 		{"cluster.ErrBucketNotEmpty", cluster.ErrBucketNotEmpty, plain(s3err.BucketNotEmpty)},
 		{"cluster.ErrTooManyBuckets", cluster.ErrTooManyBuckets, plain(s3err.TooManyBuckets)},
 		{"cluster.ErrBucketSealed", cluster.ErrBucketSealed, s3err.OperationAborted.Msg("The bucket is being deleted. Please try again.")},
+		{"cluster.ErrBucketState", cluster.ErrBucketState, plain(s3err.InvalidBucketState)},
 		{"cluster.ErrNoLeader", cluster.ErrNoLeader, s3err.ServiceUnavailable.Msg("The configuration has no leader: no change can be made now.")},
 		{"cluster.ErrOutcomeUnknown", cluster.ErrOutcomeUnknown, s3err.ServiceUnavailable.Msg("The outcome of the change is unknown. Please look before you try again.")},
 

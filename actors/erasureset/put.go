@@ -205,7 +205,7 @@ func (s *Store) Delete(ctx context.Context, req *DeleteRequest) error {
 		return fmt.Errorf("delete: %w", t.writeQuorum(online, ""))
 	}
 	info := &Info{Kind: ondisk.KindTombstone, N: uint8(t.n()), K: uint8(t.shape.K), ModTime: s.opt.Clock().UnixNano()}
-	if req.Bucket.Versioning == "Enabled" {
+	if req.Bucket.Versioned() {
 		info.Kind = ondisk.KindDeleteMarker
 	}
 	r := s.newRound(t)

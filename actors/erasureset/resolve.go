@@ -99,7 +99,7 @@ func (s *Store) drop(ctx context.Context, t *target, slots quorum.Slots, ref obj
 
 func (s *Store) markResolved(t *target, act quorum.Action, info *Info, missed quorum.Slots) {
 	s.marks.add(t, act.Holders, drive.Mark{
-		Key: t.key, Set: t.id, Ref: act.Ref, Missed: uint16(missed), Versioned: t.bucket.Versioning == "Enabled",
+		Key: t.key, Set: t.id, Ref: act.Ref, Missed: uint16(missed), Versioned: t.bucket.Versioned(),
 	})
 	if missed == 0 && info.Kind == ondisk.KindTombstone {
 		s.tombs.add(t, drive.Tomb{Key: t.key, Set: t.id, Ref: act.Ref})
@@ -113,7 +113,7 @@ func (s *Store) finish(ctx context.Context, t *target, rep *reports, act quorum.
 	rd := s.newRound(t)
 	rd.base = drive.Commit{
 		Set: t.id, Epoch: t.set.Epoch, BucketRev: t.bucket.Revision, Key: t.key,
-		Row: row, Kind: info.Kind, Size: info.Size, Versioned: t.bucket.Versioning == "Enabled",
+		Row: row, Kind: info.Kind, Size: info.Size, Versioned: t.bucket.Versioned(),
 	}
 	others := answered &^ act.Holders
 	switch {

@@ -90,7 +90,7 @@ func (r *round) prepare(v *Info, write object.WriteID) error {
 	r.row = row
 	r.base = drive.Commit{
 		Set: t.id, Epoch: t.set.Epoch, BucketRev: t.bucket.Revision, Key: t.key,
-		Row: row, Kind: v.Kind, Size: v.Size, Versioned: t.bucket.Versioning == "Enabled",
+		Row: row, Kind: v.Kind, Size: v.Size, Versioned: t.bucket.Versioned(),
 	}
 	if len(v.Refs) > 0 {
 		r.base.OID = v.Refs[0].OID

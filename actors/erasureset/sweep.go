@@ -128,7 +128,7 @@ func (s *Store) sweepKey(ctx context.Context, t *target, ref object.VersionRef) 
 	rd := s.newRound(t)
 	rd.base = drive.Commit{
 		Set: t.id, Epoch: t.set.Epoch, BucketRev: t.bucket.Revision, Key: t.key,
-		Row: row, Kind: info.Kind, Versioned: t.bucket.Versioning == "Enabled",
+		Row: row, Kind: info.Kind, Versioned: t.bucket.Versioned(),
 	}
 	return rd.finish(info, holders, all&^holders) == nil // the round hands it over when all have it
 }

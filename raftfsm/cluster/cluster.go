@@ -117,10 +117,20 @@ type Bucket struct {
 	Owner    string // access key of the creator
 	Region   string // LocationConstraint given at creation, as given
 	Sealing  uint64 // operation id of a running deletion; 0 = none
-	// Versioning is "" (never enabled), "Enabled" or "Suspended".
+	// Versioning is "" (never enabled), VersioningEnabled or VersioningSuspended.
 	Versioning string
 	ObjectLock bool
 }
+
+// What the versioning of a bucket can be set to. A bucket in which it was never enabled has neither;
+// there is no way back to that.
+const (
+	VersioningEnabled   = "Enabled"   // each write makes a version of its own
+	VersioningSuspended = "Suspended" // a write replaces the null version; others stay
+)
+
+// Versioned says whether a write makes a version of its own, and not the null version.
+func (b *Bucket) Versioned() bool { return b.Versioning == VersioningEnabled }
 
 // Credential is one access key with its secret in clear; it lives in memory only.
 type Credential struct {

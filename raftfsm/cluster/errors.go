@@ -17,6 +17,8 @@ var (
 	ErrTooManyBuckets = errors.New("too many buckets")
 	// ErrBucketSealed is returned when a write meets a bucket whose deletion is running.
 	ErrBucketSealed = errors.New("bucket is being deleted")
+	// ErrBucketState is returned when a bucket's other settings forbid a change of its configuration.
+	ErrBucketState = errors.New("bucket's settings forbid the change")
 	// ErrNoLeader is returned when a configuration change finds no leader that can commit it.
 	ErrNoLeader = errors.New("no raft leader")
 	// ErrControlQuorum is returned when fewer local drives than the write quorum can keep a copy of

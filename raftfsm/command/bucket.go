@@ -1,6 +1,8 @@
 package command
 
 import (
+	"fmt"
+
 	"holdfast/raftfsm/cluster"
 	"holdfast/raftfsm/fields"
 )
@@ -116,3 +118,46 @@ func (c *UnsealBucket) Tag() Tag { return TagUnsealBucket }
 
 // Tag implements Command.
 func (c *RemoveBucket) Tag() Tag { return TagRemoveBucket }
+
+// SetVersioning turns the versioning of one incarnation of a bucket on or suspends it; it raises the
+// bucket's revision, so that no write of before is accepted behind it.
+type SetVersioning struct {
+	Name   cluster.BucketName
+	Bucket cluster.BucketID
+	Status string // cluster.VersioningEnabled or cluster.VersioningSuspended
+}
+
+// Tag implements Command.
+func (c *SetVersioning) Tag() Tag { return TagSetVersioning }
+
+// Subject implements Command.
+func (c *SetVersioning) Subject() string { return string(c.Name) }
+
+func (c *SetVersioning) appendBody(b []byte) []byte {
+	b = fields.AppendText(b, 1, string(c.Name))
+	b = fields.AppendUint(b, 2, uint64(c.Bucket))
+	return fields.AppendText(b, 3, c.Status)
+}
+
+func (c *SetVersioning) field(f fields.Field) error {
+	switch f.Num {
+	case 1:
+		return f.Text((*string)(&c.Name))
+	case 2:
+		return f.Uint((*uint64)(&c.Bucket))
+	case 3:
+		return f.Text(&c.Status)
+	}
+	return f.Unexpected()
+}
+
+func (c *SetVersioning) check() error {
+	switch {
+	case c.Bucket == 0:
+		return errMissing("bucket incarnation")
+	case c.Status != cluster.VersioningEnabled && c.Status != cluster.VersioningSuspended:
+		return fmt.Errorf("versioning %q", c.Status)
+	}
+	_, err := cluster.ParseBucketName(string(c.Name))
+	return err
+}

@@ -43,6 +43,7 @@ const (
 	TagRewrap           Tag = 8
 	TagUpdateDrive      Tag = 9
 	TagSetFeatureLevel  Tag = 10
+	TagSetVersioning    Tag = 11
 )
 
 // Flags of an entry.
@@ -164,6 +165,8 @@ func newBody(t Tag) body {
 		return new(UpdateDrive)
 	case TagSetFeatureLevel:
 		return new(SetFeatureLevel)
+	case TagSetVersioning:
+		return new(SetVersioning)
 	}
 	return nil
 }
@@ -191,6 +194,8 @@ func (t Tag) String() string {
 		return "UpdateDrive"
 	case TagSetFeatureLevel:
 		return "SetFeatureLevel"
+	case TagSetVersioning:
+		return "SetVersioning"
 	}
 	return fmt.Sprintf("tag %d", uint32(t))
 }

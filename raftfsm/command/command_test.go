@@ -51,6 +51,7 @@ func samples() []Entry {
 		entry(8, &Rewrap{Old: []byte("old"), New: []byte("new")}),
 		entry(9, &UpdateDrive{Drive: ids[2]}),
 		entry(10, &SetFeatureLevel{Level: 3}),
+		entry(11, &SetVersioning{Name: "photos", Bucket: 2, Status: cluster.VersioningEnabled}),
 	}
 }
 

@@ -62,6 +62,8 @@ func (s *State) dispatch(e command.Entry) error {
 		return s.unsealBucket(c)
 	case *command.RemoveBucket:
 		return s.removeBucket(c)
+	case *command.SetVersioning:
+		return s.setVersioning(c)
 	case *command.PutCredential:
 		put(s, &s.creds, credKey(c.AccessKey), c.Sealed, appendBlob)
 		return nil
@@ -186,6 +188,23 @@ func (s *State) removeBucket(c *command.RemoveBucket) error {
 		return cluster.ErrConflict
 	}
 	drop(s, &s.buckets, bucketKey(b.Name))
+	return nil
+}
+
+func (s *State) setVersioning(c *command.SetVersioning) error {
+	b, err := s.incarnation(c.Name, c.Bucket)
+	switch {
+	case err != nil:
+		return err
+	case b.Sealing != 0:
+		return cluster.ErrBucketSealed
+	case b.Versioning == c.Status:
+		return nil
+	case b.ObjectLock && c.Status != cluster.VersioningEnabled:
+		return fmt.Errorf("%w: object lock needs versioning", cluster.ErrBucketState)
+	}
+	b.Versioning, b.Revision = c.Status, b.Revision+1
+	put(s, &s.buckets, bucketKey(b.Name), b, appendBucket)
 	return nil
 }
 

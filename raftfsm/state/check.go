@@ -54,7 +54,7 @@ func (s *State) checkBucket(r *rec[cluster.Bucket]) error {
 		return fmt.Errorf("bucket %s has incarnation %d, revision %d in a state at %d", b.Name, b.ID, b.Revision, s.index)
 	}
 	switch b.Versioning {
-	case "", "Enabled", "Suspended":
+	case "", cluster.VersioningEnabled, cluster.VersioningSuspended:
 		return nil
 	}
 	return fmt.Errorf("bucket %s has versioning %q", b.Name, b.Versioning)

@@ -133,6 +133,7 @@ func TestApplyRefuses(t *testing.T) {
 	badSet.Topology.Sets[0].Members = badSet.Topology.Sets[0].Members[:3]
 	full := run(t, s, &command.CreateBucket{Name: "b-1", Owner: "alice"}, &command.CreateBucket{Name: "b-2", Owner: "alice"},
 		&command.CreateBucket{Name: "b-3", Owner: "alice"}, &command.CreateBucket{Name: "b-4", Owner: "alice"})
+	open := run(t, s, command.NewUnsealBucket("archive", 6, 77))
 	for name, c := range map[string]struct {
 		on   *State
 		do   command.Command
@@ -155,6 +156,10 @@ func TestApplyRefuses(t *testing.T) {
 		"rewrap of another":    {s, &command.Rewrap{Old: []byte("x"), New: []byte("y")}, cluster.ErrConflict},
 		"absent drive":         {s, &command.UpdateDrive{Drive: cluster.Drive{ID: cluster.DriveID{99}}}, cluster.ErrNoDrive},
 		"drive on no node":     {s, &command.UpdateDrive{Drive: cluster.Drive{ID: cluster.DriveID{1}}}, ErrInvalid},
+		"versions of nothing":  {s, &command.SetVersioning{Name: "absent", Bucket: 4, Status: "Enabled"}, cluster.ErrNoBucket},
+		"of another life":      {s, &command.SetVersioning{Name: "photos", Bucket: 3, Status: "Enabled"}, cluster.ErrNoBucket},
+		"versions of a sealed": {s, &command.SetVersioning{Name: "archive", Bucket: 6, Status: "Enabled"}, cluster.ErrBucketSealed},
+		"suspension of a lock": {open, &command.SetVersioning{Name: "archive", Bucket: 6, Status: "Suspended"}, cluster.ErrBucketState},
 		"feature level sinks":  {s, &command.SetFeatureLevel{Level: 0}, ErrFeatureLevel},
 	} {
 		before := c.on.Rows()
@@ -179,6 +184,23 @@ func TestLifeOfABucket(t *testing.T) {
 		&command.CreateBucket{Name: "archive", Owner: "bob"})
 	if b, _ = s.Bucket("archive"); b.ID != 18 || b.Revision != 1 {
 		t.Fatalf("created again: %+v", b)
+	}
+}
+
+func TestVersioningOfABucket(t *testing.T) {
+	s := sample(t)
+	set := func(status string) cluster.Bucket {
+		s = run(t, s, &command.SetVersioning{Name: "photos", Bucket: 4, Status: status})
+		b, _ := s.Bucket("photos")
+		return b
+	}
+	for i, want := range []struct {
+		status   string
+		revision uint64
+	}{{"Enabled", 2}, {"Enabled", 2}, {"Suspended", 3}, {"Suspended", 3}, {"Enabled", 4}} {
+		if b := set(want.status); b.Versioning != want.status || b.Revision != want.revision || b.Versioned() != (want.status == "Enabled") {
+			t.Errorf("step %d: %+v", i, b)
+		}
 	}
 }
 
@@ -264,6 +286,7 @@ func anyCommand(t *rapid.T) command.Command {
 		&command.PutCredential{AccessKey: owner, Sealed: []byte(name)}, &command.RemoveCredential{AccessKey: owner},
 		&command.Rewrap{Old: []byte("wrapped"), New: []byte("wrapped")}, &command.UpdateDrive{Drive: drive},
 		&command.SetFeatureLevel{Level: op}, birth(4, 3),
+		&command.SetVersioning{Name: name, Bucket: id, Status: rapid.SampledFrom([]string{"Enabled", "Suspended"}).Draw(t, "status")},
 	}).Draw(t, "command")
 }
 

@@ -14,6 +14,7 @@ const (
 	MaxCreateBucketBody = 64 << 10
 	MaxDeleteBody       = 4 << 20 // a thousand keys of 1024 bytes, with room for escapes
 	MaxCompleteBody     = 4 << 20 // ten thousand parts with ETag and a SHA-256 each
+	MaxVersioningBody   = 64 << 10
 	MaxDeleteObjects    = 1000
 	MaxParts            = 10000
 )
@@ -23,6 +24,12 @@ type CreateBucketConfiguration struct {
 	LocationConstraint string
 	// Special says that a directory bucket or tags were asked for, which do not exist here.
 	Special bool
+}
+
+// VersioningConfiguration is the body of PutBucketVersioning.
+type VersioningConfiguration struct {
+	Status    string // "Enabled", "Suspended" or, not given, ""
+	MFADelete bool   // deleting versions was asked to need a second factor
 }
 
 // Delete is the body of DeleteObjects.
@@ -102,6 +109,34 @@ func ParseCreateBucket(body []byte) (c CreateBucketConfiguration, err error) {
 		case "Location", "Bucket", "Tags":
 			c.Special = true
 			return s.skip()
+		}
+		return s.unknown(name)
+	})
+	return c, err
+}
+
+// ParseVersioning reads the body of PutBucketVersioning.
+func ParseVersioning(body []byte) (c VersioningConfiguration, err error) {
+	var seen uint
+	var mfa string
+	err = parse(body, "VersioningConfiguration", func(s *scanner, name []byte) error {
+		switch string(name) {
+		case "Status":
+			if err := s.once(&c.Status, &seen, 1); err != nil {
+				return err
+			}
+			if c.Status != "Enabled" && c.Status != "Suspended" {
+				return s.fail("Status is neither Enabled nor Suspended")
+			}
+			return nil
+		case "MfaDelete":
+			if err := s.once(&mfa, &seen, 2); err != nil {
+				return err
+			}
+			if c.MFADelete = mfa == "Enabled"; !c.MFADelete && mfa != "Disabled" {
+				return s.fail("MfaDelete is neither Enabled nor Disabled")
+			}
+			return nil
 		}
 		return s.unknown(name)
 	})

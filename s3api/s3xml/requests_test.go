@@ -113,6 +113,19 @@ func TestMalformedRequests(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	for name, doc := range map[string]string{
+		"empty":           "",
+		"other root":      "<Versioning><Status>Enabled</Status></Versioning>",
+		"other status":    "<VersioningConfiguration><Status>On</Status></VersioningConfiguration>",
+		"empty status":    "<VersioningConfiguration><Status/></VersioningConfiguration>",
+		"status twice":    "<VersioningConfiguration><Status>Enabled</Status><Status>Enabled</Status></VersioningConfiguration>",
+		"other MfaDelete": "<VersioningConfiguration><MfaDelete>Maybe</MfaDelete></VersioningConfiguration>",
+		"unknown element": "<VersioningConfiguration><State>Enabled</State></VersioningConfiguration>",
+	} {
+		if _, err := ParseVersioning([]byte(doc)); !errors.Is(err, s3err.MalformedXML) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	for _, n := range []string{"0", "-1", "10001"} {
 		_, err := ParseComplete([]byte("<CompleteMultipartUpload><Part><PartNumber>" + n + "</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>"))
 		if !errors.Is(err, s3err.InvalidArgument) {
@@ -188,6 +201,21 @@ func FuzzParseDelete(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestParseVersioning(t *testing.T) {
+	const open, end = `<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">`, "</VersioningConfiguration>"
+	for doc, want := range map[string]VersioningConfiguration{
+		open + end:                                {},
+		open + "<Status>Enabled</Status>" + end:   {Status: "Enabled"},
+		open + "<Status>Suspended</Status>" + end: {Status: "Suspended"},
+		open + "<Status>Enabled</Status><MfaDelete>Enabled</MfaDelete>" + end:  {Status: "Enabled", MFADelete: true},
+		open + "<MfaDelete>Disabled</MfaDelete><Status>Enabled</Status>" + end: {Status: "Enabled"},
+	} {
+		if got, err := ParseVersioning([]byte(doc)); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", doc, got, err)
+		}
+	}
 }
 
 func FuzzParseComplete(f *testing.F) {
