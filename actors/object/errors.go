@@ -11,6 +11,10 @@ var (
 	ErrKeyEncoding = errors.New("object key is not valid UTF-8")
 	// ErrNotFound is returned when enough in-sync drives agree that the object does not exist.
 	ErrNotFound = errors.New("no such object")
+	// ErrNoVersion is returned when a named version of a key does not exist.
+	ErrNoVersion = errors.New("no such version")
+	// ErrVersionID is returned when a text cannot be the id of any version.
+	ErrVersionID = errors.New("invalid version id")
 	// ErrNoUpload is returned when a multipart upload does not exist, was completed or was aborted.
 	ErrNoUpload = errors.New("no such multipart upload")
 	// ErrPrecondition is returned when a conditional operation finds its condition false.

@@ -301,25 +301,42 @@ func compareRevisions(a, b *Version) int {
 // report lists the versions from the newest down to the newest stable one that stands (I9).
 func (d Drive) report(now object.Stamp, at At, req *Request) Answer {
 	k := at.Key
-	n := len(k.Versions)
-	if !req.All {
-		n = d.reach(k.Versions)
+	rows, whole := k.Versions, true
+	switch {
+	case req.At.Named && !req.At.Null:
+		rows = named(rows, req.At.Ref)
+	case !req.All && !req.At.Named:
+		rows = rows[:d.reach(rows)]
+		whole = len(rows) == len(k.Versions)
 	}
 	ans := Answer{Reply: d.reply(at, req, func(r *Reply) {
 		r.OK = true
-		r.Versions, r.Complete = k.Versions[:n], n == len(k.Versions)
+		r.Versions, r.Complete = rows, whole
 		r.Promise, r.Decision, r.Dead, r.Uploads, r.Hints = k.Promise, k.Decision, k.Dead, k.Uploads, k.Hints
 		r.Highest, r.Now = at.Drive.Highest, now
 	})}
 	if req.Pin != (PinID{}) && !d.Rules.Off(NoPin) {
-		for i := range k.Versions[:n] {
-			if v := &k.Versions[i]; v.Data {
+		for i := range rows {
+			if v := &rows[i]; v.Data {
 				k.pin(Pin{Ref: v.Ref, By: req.Pin})
 				ans.Write = WriteLazy
 			}
 		}
 	}
 	return ans
+}
+
+// named cuts a list down to the revisions of one version.
+func named(rows []Version, ref object.VersionRef) []Version {
+	i := slices.IndexFunc(rows, func(v Version) bool { return v.Ref == ref })
+	if i < 0 {
+		return nil
+	}
+	n := slices.IndexFunc(rows[i:], func(v Version) bool { return v.Ref != ref })
+	if n < 0 {
+		return rows[i:]
+	}
+	return rows[i : i+n]
 }
 
 // reach is how many rows a report needs.

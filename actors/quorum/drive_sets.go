@@ -127,3 +127,17 @@ func Current(rows []Version) *Version {
 	}
 	return nil
 }
+
+// Named is the named version of a resolved list, its newest revision; nil if there is none or it was
+// removed.
+func Named(rows []Version, id object.VersionID) *Version {
+	for i := range rows {
+		if v := &rows[i]; id.Names(v.Ref, v.Null) {
+			if v.Kind == Purged {
+				return nil
+			}
+			return v
+		}
+	}
+	return nil
+}

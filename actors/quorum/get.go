@@ -7,7 +7,7 @@ import (
 	"holdfast/actors/object"
 )
 
-// Get reads the current version of a key and, for an object, its shards: k clean answers from
+// Get reads the current version of a key, or a named one, and, for an object, its shards: k clean answers from
 // in-sync slots suffice (I4). A version in doubt is given one mark interval, then resolved (I3).
 // Versions stay pinned on the drives until the last byte (I21).
 type Get struct {
@@ -15,6 +15,7 @@ type Get struct {
 	t     Target
 	write object.WriteID // of ballots, if it comes to that
 	head  bool           // no shards are read
+	at    object.VersionID
 
 	state   getState
 	c       calls
@@ -51,6 +52,11 @@ const pieces = 2
 // NewGet returns the machine of one read. write names it among ballots.
 func NewGet(env *Env, t Target, write object.WriteID, head bool) *Get {
 	return &Get{env: env, t: t, write: write, head: head}
+}
+
+// NewGetAt returns the machine that reads a named version.
+func NewGetAt(env *Env, t Target, write object.WriteID, head bool, at object.VersionID) *Get {
+	return &Get{env: env, t: t, write: write, head: head, at: at}
 }
 
 // Result is what it came to, once Effect.Done was said.
@@ -103,8 +109,9 @@ func (g *Get) begin() {
 		g.pin = PinID{Op: g.write, Round: g.c.round + 1}
 	}
 	g.read = NewReadIn(&g.t.Config, g.env.Rules)
+	g.read.At = g.at
 	e := g.read.Step(ReadEvent{Kind: ReadBegin, Slots: g.t.Config.Judges()})
-	g.c.start(e.Ask, &g.t, &Request{Kind: ReqReport, Pin: g.pin, All: g.all})
+	g.c.start(e.Ask, &g.t, &Request{Kind: ReqReport, Pin: g.pin, All: g.all, At: g.at})
 }
 
 // answer counts one report.
@@ -135,7 +142,7 @@ func (g *Get) answer(now time.Time, ev *Event) {
 		}
 	}
 	e := g.read.Step(re)
-	g.c.more(e.Ask, &g.t, &Request{Kind: ReqReport, Pin: g.pin, All: g.all})
+	g.c.more(e.Ask, &g.t, &Request{Kind: ReqReport, Pin: g.pin, All: g.all, At: g.at})
 	switch e.Outcome {
 	case Deeper:
 		g.all = true
@@ -175,10 +182,9 @@ func (g *Get) found(e ReadEffect) {
 			g.version = g.rows[i].Version
 		}
 	}
-	switch g.version.Kind {
-	case Object:
-	default:
+	if g.version.Kind != Object {
 		g.finish(StatusAbsent)
+		g.result.Version = g.version
 		return
 	}
 	if g.head {
@@ -193,7 +199,7 @@ func (g *Get) found(e ReadEffect) {
 	}
 	if g.data.Len() < g.t.Config.K {
 		if ask := g.read.ask(g.t.Config.N + 1); ask != 0 || g.c.out != 0 {
-			g.c.more(ask, &g.t, &Request{Kind: ReqReport, Pin: g.pin, All: g.all})
+			g.c.more(ask, &g.t, &Request{Kind: ReqReport, Pin: g.pin, All: g.all, At: g.at})
 			return
 		}
 		g.finish(StatusUnavailable) // never 404

@@ -61,8 +61,8 @@ type RequestKind uint8
 
 // Requests. After each: the fields it uses beside Kind, Key and the fence, and what the reply says.
 const (
-	// ReqReport: All, Pin. The key's versions from the newest to the newest stable one (I9), or all.
-	// Pin keeps the shards of the newest one readable until ReqUnpin (I21).
+	// ReqReport: All, At, Pin. The key's versions from the newest to the newest stable one (I9), or all, or
+	// those that At names. Pin keeps the shards of what is reported readable until ReqUnpin (I21).
 	ReqReport RequestKind = iota + 1
 	// ReqPrepare: Ballot, All. Promises to take nothing below Ballot (I11) and reports. OK: promised.
 	ReqPrepare
@@ -123,6 +123,7 @@ type Request struct {
 	Attempt  Attempt
 	Dead     []Attempt
 	All      bool
+	At       object.VersionID
 	Pin      PinID // zero: none
 	Missed   Slots
 	Token    uint64

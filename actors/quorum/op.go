@@ -70,7 +70,7 @@ type Status uint8
 // Statuses.
 const (
 	StatusOK          Status = iota + 1
-	StatusAbsent             // Get, or an update of something that is not there: 404
+	StatusAbsent             // Get, or an update of something that is not there: 404. Get: Result.Version is the marker or tombstone met, if one was
 	StatusFailed             // the precondition does not hold: 412
 	StatusUnavailable        // nothing was done: 503
 	StatusUnknown            // a write that may yet appear: 503 that says so
@@ -137,7 +137,7 @@ type IntentKind uint8
 // Kinds of Update.
 const (
 	Put      IntentKind = iota + 1 // a new version of Kind; prepared if there is a condition, plain otherwise
-	Revise                         // new Meta on version At (zero: the current one): a revision
+	Revise                         // new Meta on version At (none named: the current one): a revision
 	Purge                          // remove version At for good
 	Complete                       // a new version from Upload, if that is open
 	Abort                          // end Upload
@@ -154,6 +154,6 @@ type Intent struct {
 	Meta   uint64
 	Staged bool // shards are streamed ahead: stamp above what the staged acks report
 	Cond   Cond
-	At     object.VersionRef
+	At     object.VersionID
 	Upload object.WriteID
 }

@@ -49,6 +49,9 @@ type Read struct {
 	decision Decision // the highest told
 	ends     []end    // of answers that are no whole lists
 
+	// At is the version that is looked for; none named: the current one. Answers must hold all of its revisions.
+	At object.VersionID
+
 	// Condemned says of an attempt that this coordinator has begun to kill it, on proof that it
 	// cannot reach W. It is never finished afterwards: a kill that was given up may still arrive
 	// (research on the protocol: "the kill belongs to its ballot", P5). Nil: none.
@@ -242,6 +245,8 @@ func (r *Read) judge() ReadEffect {
 			if t.null {
 				null = t.ref
 			}
+			continue
+		case r.At.Named && !r.At.Names(t.ref, t.null):
 			continue
 		case !r.reaches(t.ref):
 			return ReadEffect{Outcome: Deeper}

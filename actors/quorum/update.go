@@ -235,7 +235,7 @@ func (u *Update) prepare(now time.Time) time.Time {
 	u.state = updateResolving
 	u.r = resolve{
 		env: u.env, t: &u.t, write: u.in.Write, highest: u.highest, c: &u.c, tries: u.r.tries,
-		all: u.in.Kind != Put && (u.in.Kind != Revise || u.in.At != object.VersionRef{}), thorough: u.in.Kind == Settle,
+		all: u.in.Kind != Put && (u.in.Kind != Revise || u.in.At.Named), thorough: u.in.Kind == Settle,
 		unique: u.in.Kind == Revise || u.in.Kind == Purge,
 	}
 	return u.resolving(now, u.r.begin(now))
@@ -296,13 +296,8 @@ func (u *Update) decide(now time.Time) time.Time {
 // decideRevision commits new metadata, or the end, of a version.
 func (u *Update) decideRevision(now time.Time, list []Version, cur *Version) time.Time {
 	at := cur
-	if u.in.At != (object.VersionRef{}) {
-		at = nil
-		for i := range list {
-			if list[i].Ref == u.in.At && list[i].Kind != Purged {
-				at = &list[i]
-			}
-		}
+	if u.in.At.Named {
+		at = Named(list, u.in.At)
 	}
 	switch {
 	case at == nil:

@@ -97,12 +97,12 @@ func TestVersionsAndPurge(t *testing.T) {
 	if len(r.Versions) != 4 {
 		t.Fatalf("%d versions, want 4", len(r.Versions))
 	}
-	w.want("purge the marker", w.update(Intent{Kind: Purge, At: r.Versions[0].Ref}).Status, StatusOK)
+	w.want("purge the marker", w.update(Intent{Kind: Purge, At: object.IDOf(r.Versions[0].Ref, false)}).Status, StatusOK)
 	w.reads(3)
-	w.want("purge the newest", w.update(Intent{Kind: Purge, At: refs[2]}).Status, StatusOK)
+	w.want("purge the newest", w.update(Intent{Kind: Purge, At: object.IDOf(refs[2], false)}).Status, StatusOK)
 	w.reads(2)
-	w.want("purge it again", w.update(Intent{Kind: Purge, At: refs[2]}).Status, StatusAbsent)
-	w.want("purge an old one", w.update(Intent{Kind: Purge, At: refs[0]}).Status, StatusOK)
+	w.want("purge it again", w.update(Intent{Kind: Purge, At: object.IDOf(refs[2], false)}).Status, StatusAbsent)
+	w.want("purge an old one", w.update(Intent{Kind: Purge, At: object.IDOf(refs[0], false)}).Status, StatusOK)
 	w.reads(2)
 	w.now = w.now.Add(time.Hour)
 	w.env.Clock.Reserved(object.StampAt(w.now.Add(time.Hour)))
@@ -114,6 +114,87 @@ func TestVersionsAndPurge(t *testing.T) {
 	for i, d := range w.drives {
 		if len(d.key.Versions) != 1 || len(d.key.Dead)+len(d.key.Superseded) > 0 {
 			t.Errorf("drive %d: %+v", i, d.key)
+		}
+	}
+}
+
+// named reads a named version.
+func (w *world) named(id object.VersionID) Result {
+	w.now = w.now.Add(time.Second)
+	g := NewGetAt(w.env, w.target, w.id(), false, id)
+	if !w.run(g) {
+		w.t.Fatal("get is not done")
+	}
+	return g.Result()
+}
+
+func TestNamedVersions(t *testing.T) {
+	w := newWorld(t, 4, 0)
+	ids := []object.VersionID{object.NullVersion}
+	w.put(1, Cond{}) // before versioning
+	for body := uint64(2); body <= 3; body++ {
+		r := w.update(Intent{Kind: Put, What: Object, Body: body})
+		ids = append(ids, object.IDOf(r.Version.Ref, false))
+	}
+	mark := w.update(Intent{Kind: Put, What: Marker}).Version.Ref
+	reads := func(what string, i int, body uint64) {
+		t.Helper()
+		r := w.named(ids[i])
+		switch {
+		case body == 0:
+			w.want(what, r.Status, StatusAbsent)
+		case r.Status != StatusOK || r.Version.Body != body:
+			t.Errorf("%s: reads as %d (status %d), want %d", what, r.Version.Body, r.Status, body)
+		}
+	}
+	for i := range ids {
+		reads("below a marker", i, uint64(i+1))
+	}
+	if r := w.named(object.IDOf(mark, false)); r.Status != StatusAbsent || r.Version.Kind != Marker {
+		t.Errorf("the marker by its id: %+v", r)
+	}
+	if r := w.get(); r.Status != StatusAbsent || r.Version.Ref != mark {
+		t.Errorf("behind the marker: %+v", r)
+	}
+	if r := w.named(object.IDOf(object.VersionRef{TS: 1}, false)); r.Status != StatusAbsent || r.Version.Kind != 0 {
+		t.Errorf("what never was: %+v", r)
+	}
+	w.want("revise an old one", w.update(Intent{Kind: Revise, At: ids[1], Meta: 7}).Status, StatusOK)
+	if r := w.named(ids[1]); r.Version.Meta != 7 || r.Version.Body != 2 {
+		t.Errorf("revised: %+v", r.Version)
+	}
+	w.put(4, Cond{}) // versioning suspended: replaces the null version
+	reads("null replaced", 0, 4)
+	w.want("null deleted", w.update(Intent{Kind: Put, What: Marker, Null: true}).Status, StatusOK)
+	reads("null deleted", 0, 0)
+	w.put(5, Cond{})
+	w.want("null purged", w.update(Intent{Kind: Purge, At: object.NullVersion}).Status, StatusOK)
+	reads("null purged", 0, 0)
+	w.want("null purged again", w.update(Intent{Kind: Purge, At: object.NullVersion}).Status, StatusAbsent)
+	reads("others stand", 2, 3)
+}
+
+// TestNamedVersionInDoubt: a purge that did not reach W is settled before the version is returned,
+// and one that did is never read past.
+func TestNamedVersionInDoubt(t *testing.T) {
+	for _, reached := range []Slots{0b0001, 0b0011, 0b0111} {
+		w := newWorld(t, 4, 0)
+		id := object.IDOf(w.update(Intent{Kind: Put, What: Object, Body: 1}).Version.Ref, false)
+		w.update(Intent{Kind: Put, What: Object, Body: 2})
+		// The coordinator dies behind its commits: nothing is killed, marked or answered.
+		w.lose = func(m int, r *Request) bool {
+			return r.Kind == ReqCommit && !reached.Has(m) || r.Kind == ReqKill || r.Kind == ReqDrop || r.Kind == ReqMark
+		}
+		w.update(Intent{Kind: Purge, At: id})
+		w.lose = nil
+		first := w.named(id)
+		for range 3 {
+			if r := w.named(id); r.Status != first.Status {
+				t.Errorf("purge on %v: read as %v and then as %v", reached, first.Status, r.Status)
+			}
+		}
+		if want := reached.Len() < 3; (first.Status == StatusOK) != want && reached.Len() != 2 {
+			t.Errorf("purge on %v: %v", reached, first.Status)
 		}
 	}
 }

@@ -138,7 +138,7 @@ func (w *World) begin(who, at int16, o *opPlan, k *call, value uint16) {
 			in.Kind = quorum.Abort
 		}
 	case callPurge:
-		in.Kind, in.At = quorum.Purge, k.ref
+		in.Kind, in.At = quorum.Purge, object.IDOf(k.ref, false)
 	case callVersions:
 		in.Kind, in.What, in.Body, in.Staged = quorum.Settle, 0, 0, false
 	}
