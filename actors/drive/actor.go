@@ -161,7 +161,7 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 		peers:   make(map[cluster.DriveID]uint64),
 	}
 	a.marks.init(o.Limits.Marks)
-	a.reclaim.init()
+	a.reclaim.init(&a.space.hope)
 	if err := a.space.init(a); err != nil {
 		return nil, err
 	}

@@ -45,8 +45,15 @@ func (p *commitPool) get() *commitMsg {
 
 // Commit implements Committer.
 func (a *Actor) Commit(ctx context.Context, req *Commit) (CommitReply, error) {
-	if req.Kind == ondisk.KindObject && !req.Staged && a.space.full() {
-		return CommitReply{}, a.wrap(ErrFull)
+	switch {
+	case req.Kind != ondisk.KindObject:
+		if a.space.wasFull.Load() {
+			a.space.hope.raise()
+		}
+	case !req.Staged:
+		if err := a.awaitRoom(ctx); err != nil {
+			return CommitReply{}, err
+		}
 	}
 	m := a.commits.get()
 	if err := m.encode(a, req); err != nil {

@@ -302,14 +302,17 @@ const (
 
 // Health is a drive's vital signs.
 type Health struct {
-	State    State
-	Err      error // why it is not Online
-	Full     bool  // at its reserve: refuses new data, still deletes and reads
-	Capacity int64 // bytes of the file system
-	Free     int64
-	Used     int64   // bytes that Holdfast's own files take
-	FSID     uint64  // file system identity: equal for drives that share one
-	Queue    int     // messages in the mailbox
-	Working  float64 // fraction of time the writer loop works, 0..1
-	Durable  uint64  // last durable batch
+	State State
+	Err   error // why it is not Online
+	Full  bool  // at its reserve: refuses new data, still deletes and reads
+	// Reclaiming: Full, but space is being given back: new data may be taken after a little waiting,
+	// which the drive does by itself.
+	Reclaiming bool
+	Capacity   int64 // bytes of the file system
+	Free       int64
+	Used       int64   // bytes that Holdfast's own files take
+	FSID       uint64  // file system identity: equal for drives that share one
+	Queue      int     // messages in the mailbox
+	Working    float64 // fraction of time the writer loop works, 0..1
+	Durable    uint64  // last durable batch
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -37,17 +38,8 @@ func allocated(dir string) (n int64) {
 // TestDriveOf256MiBFillsRefusesDeletesAndAccepts fills a small drive with every kind of data.
 func TestDriveOf256MiBFillsRefusesDeletesAndAccepts(t *testing.T) {
 	const capacity = 256 << 20
-	dir := t.TempDir() + "/d"
-	label := testLabel()
-	label.Capacity, label.SegmentSize = capacity, segment.SizeFor(capacity)
-	if err := drive.FormatOn(vfs.Default, dir, label); err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{t: t, o: drive.Options{Path: dir, Label: label, Usage: func() (int64, int64, error) {
-		return capacity, capacity - allocated(dir), nil
-	}}}
-	r.open()
-	defer func() { r.a.Close() }()
+	r := smallRig(t, capacity, 0)
+	dir := r.o.Path
 	for round := range 2 {
 		stored := r.fillUp(t, round)
 		if int64(stored) < capacity/2 {
@@ -68,6 +60,68 @@ func TestDriveOf256MiBFillsRefusesDeletesAndAccepts(t *testing.T) {
 			return !r.a.Health().Full && r.a.SegmentStats().Live == 0
 		})
 		r.commit(r.version("inline", "new"))
+	}
+}
+
+// smallRig is a drive that believes to have a file system of so many bytes for itself.
+func smallRig(t *testing.T, capacity, reserve int64) *rig {
+	t.Helper()
+	dir := t.TempDir() + "/d"
+	label := testLabel()
+	label.Capacity, label.SegmentSize = capacity, segment.SizeFor(capacity)
+	if err := drive.FormatOn(vfs.Default, dir, label); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, o: drive.Options{Path: dir, Label: label, MinReserve: reserve, Usage: func() (int64, int64, error) {
+		return capacity, capacity - allocated(dir), nil
+	}}}
+	r.open()
+	t.Cleanup(func() { r.a.Close() })
+	return r
+}
+
+// TestDeleteThenPutOnAFullDrive: who deletes may store at once, although what is deleted is given back
+// in the background.
+func TestDeleteThenPutOnAFullDrive(t *testing.T) {
+	const reserve = 80 << 20
+	r := smallRig(t, 256<<20, reserve)
+	r.fillUp(t, 0)
+	if r.a.Health().Reclaiming {
+		t.Error("a full drive without anything deleted gives hope")
+	}
+	start := time.Now()
+	if _, err := r.tryStaged("no", 3<<20); !errors.Is(err, drive.ErrFull) || time.Since(start) > time.Second {
+		t.Fatalf("a full drive without anything deleted: %v after %v", err, time.Since(start))
+	}
+	next := 3
+	for round := range 3 {
+		// As much as is missing, and one object's worth.
+		r.a.Look()
+		missing := reserve + r.o.Label.SegmentSize/2 + 3<<20 - r.a.Health().Free
+		for ; missing > 0; missing -= 9 << 20 {
+			d := r.tombstone(fmt.Sprintf("o0/%d", next))
+			next += 4 // of each four the last has 9 MiB
+			r.commit(d)
+			if err := r.a.Mark([]drive.Mark{{Key: d.Key, Set: d.Set, Ref: d.Ref}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start := time.Now()
+		c, err := r.tryStaged(fmt.Sprintf("staged%d", round), 3<<20)
+		if err != nil {
+			t.Fatalf("round %d: staged after a delete: %v", round, err)
+		}
+		r.commit(c)
+		r.commit(r.version(fmt.Sprintf("inline%d", round), "new"))
+		t.Logf("round %d: taken after %v", round, time.Since(start))
+		for i := 0; err == nil; i++ {
+			if c, err = r.tryStaged(fmt.Sprintf("again%d/%d", round, i), 3<<20); err == nil {
+				r.commit(c)
+			}
+		}
+		if !errors.Is(err, drive.ErrFull) {
+			t.Fatal(err)
+		}
 	}
 }
 

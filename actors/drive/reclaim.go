@@ -23,23 +23,38 @@ const (
 	// supersededLife is longer than any attempt may live (P1): after it nobody asks any more.
 	supersededLife = 5 * time.Minute
 	forgetEvery    = time.Minute
-	compactEvery   = time.Second
+	// hurriedTrims is how many steps a hurried reclaimer trims before it looks how full the drive is.
+	hurriedTrims = 4
+	compactEvery = time.Second
 )
 
 // reclaimer gives dead data back in the background. Its work list is the G rows, and the fences of
 // removed buckets: both are durable, every step is one batch, and a step that was done before finds
 // nothing to do, so it goes on where a crash left it.
 type reclaimer struct {
-	wake chan struct{} // capacity 1
-	from uint64        // owned by runReclaim: G rows below it were worked on in this pass
+	wake   chan struct{} // capacity 1
+	urgent chan struct{} // capacity 1: a write waits for space
+	hope   *hope
+	from   uint64 // owned by runReclaim: G rows below it were worked on in this pass
 }
 
-func (r *reclaimer) init() { r.wake = make(chan struct{}, 1) }
+func (r *reclaimer) init(h *hope) {
+	r.wake, r.urgent, r.hope = make(chan struct{}, 1), make(chan struct{}, 1), h
+}
 
 // wakeUp tells the reclaimer that there may be work. It never waits.
 func (r *reclaimer) wakeUp() {
+	r.hope.raise()
 	select {
 	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// hurry tells the reclaimer that a write waits for space. It never waits.
+func (r *reclaimer) hurry() {
+	select {
+	case r.urgent <- struct{}{}:
 	default:
 	}
 }
@@ -79,6 +94,8 @@ func (a *Actor) runReclaim() error {
 			} else if err == nil {
 				err = a.purgeBuckets(ctx)
 			}
+		case <-a.reclaim.urgent:
+			err = a.makeRoom(ctx)
 		case <-trim.C:
 			err = a.trim(ctx, &seen)
 		case <-age.C:
@@ -95,6 +112,46 @@ func (a *Actor) runReclaim() error {
 			a.log.Warn("giving space back", "err", err)
 		}
 	}
+}
+
+// makeRoom gives space back without a pause, until the drive takes new data again or there is
+// nothing to give.
+func (a *Actor) makeRoom(ctx context.Context) error {
+	for a.space.full() && ctx.Err() == nil {
+		did, err := a.giveBack(ctx)
+		if err != nil || !did {
+			return err
+		}
+		if err := a.space.look(); err != nil {
+			return err
+		}
+		a.space.hope.raise()
+	}
+	return ctx.Err()
+}
+
+// giveBack does a step of whatever gives space back, copying last, and reports whether it found any.
+func (a *Actor) giveBack(ctx context.Context) (did bool, err error) {
+	if did, err = a.collectGarbage(ctx); err != nil {
+		return did, err
+	}
+	for range hurriedTrims {
+		n, err := a.store.Trim(true)
+		if err != nil {
+			return did, err
+		}
+		if n == 0 {
+			break
+		}
+		did = true
+	}
+	if did {
+		return true, nil
+	}
+	if err := a.purgeBuckets(ctx); err != nil {
+		return false, err
+	}
+	return a.store.Compact(ctx, mover{a})
 }
 
 // garbage is one G row that is being worked on.
@@ -199,12 +256,16 @@ func (a *Actor) reclaimStep(ctx context.Context, step *reclaimMsg) error {
 	return a.pacedDo(ctx, step)
 }
 
-// pacedDo sends a message of a background job, waits for its answer and then a little.
+// pacedDo sends a message of a background job, waits for its answer and then a little, unless new
+// data waits for what the job gives back.
 func (a *Actor) pacedDo(ctx context.Context, m message) error {
 	for {
 		_, err := a.do(ctx, m)
 		if err != nil && !errors.Is(err, ErrBusy) {
 			return err
+		}
+		if err == nil && a.space.wasFull.Load() {
+			return nil
 		}
 		select {
 		case <-time.After(reclaimPause):

@@ -21,13 +21,12 @@ type staging struct {
 }
 
 // Stage implements Stager.
-func (a *Actor) Stage(_ context.Context, req StageRequest) (ShardWriter, error) {
+func (a *Actor) Stage(ctx context.Context, req StageRequest) (ShardWriter, error) {
 	if err := a.usable(); err != nil {
 		return nil, err
 	}
-	if a.space.full() {
-		a.m.error("full")
-		return nil, a.wrap(ErrFull)
+	if err := a.awaitRoom(ctx); err != nil {
+		return nil, err
 	}
 	w, err := a.store.Writer(segment.Shard{OID: req.OID, Write: req.Write, Frame: req.Frame, Size: req.Size})
 	if err != nil {

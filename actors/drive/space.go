@@ -42,6 +42,7 @@ type space struct {
 	written  atomic.Int64 // by the drive since
 	used     atomic.Int64
 	wasFull  atomic.Bool
+	hope     hope
 	index    atomic.Pointer[pebble.Metrics] // last known: asking a failed index may never return
 	looking  sync.Mutex
 	hasBall  bool // the ballast lies there; owned by init, then by run
@@ -206,6 +207,7 @@ func (a *Actor) Health() Health {
 		Working:  a.sat.Fraction(),
 		Durable:  a.gate.durable.Load(),
 	}
+	h.Reclaiming = h.Full && a.space.hope.left() > 0
 	select {
 	case <-a.health.Failed():
 		h.State, h.Err = Failed, a.wrap(a.health.Err())

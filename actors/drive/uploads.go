@@ -99,8 +99,10 @@ func (m *putPartMsg) weight() int { return 512 + len(m.inline) }
 
 // PutPart implements Uploads.
 func (a *Actor) PutPart(ctx context.Context, at Target, upload object.WriteID, part *ondisk.UploadPart, inline []byte) error {
-	if inline != nil && a.space.full() {
-		return a.wrap(ErrFull)
+	if inline != nil {
+		if err := a.awaitRoom(ctx); err != nil {
+			return err
+		}
 	}
 	m := &putPartMsg{reply: newReply(), at: at, upload: upload, part: *part}
 	if inline != nil {

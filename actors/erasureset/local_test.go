@@ -5,19 +5,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
 	"holdfast/actors/drive"
+	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/placement"
+	"holdfast/actors/segment"
 	"holdfast/actors/slab"
 	"holdfast/raftfsm/cluster"
 )
 
 // newLocalFixture is a store over real drives in temporary directories.
-func newLocalFixture(t testing.TB, n int) *fixture {
+func newLocalFixture(t testing.TB, n int) *fixture { return newLocalFixtureOf(t, n, 1<<30, nil) }
+
+// newLocalFixtureOf is one over drives of so many bytes each, whose options change may change.
+func newLocalFixtureOf(t testing.TB, n int, capacity int64, change func(*drive.Options)) *fixture {
 	t.Helper()
 	f := &fixture{t: t, bucket: cluster.Bucket{Name: "bucket", ID: 7, Revision: 3}}
 	drives := make([]cluster.Drive, n)
@@ -29,13 +36,17 @@ func newLocalFixture(t testing.TB, n int) *fixture {
 		drives[i].ID[0] = byte(i + 1)
 		label := ondisk.Label{
 			Cluster: cluster.ID{1}, Drive: drives[i].ID, Created: time.Unix(1_700_000_000, 0),
-			Capacity: 1 << 30, SegmentSize: 16 << 20, Inline: 2048, SetSize: placement.SetSize(n),
+			Capacity: capacity, SegmentSize: segment.SizeFor(capacity), Inline: 2048, SetSize: placement.SetSize(n),
 		}
 		path := filepath.Join(dir, fmt.Sprint(i))
 		if err := drive.Format(path, label); err != nil {
 			t.Fatal(err)
 		}
-		a, err := drive.Open(ctx, drive.Options{Path: path, Label: label, MemTable: 1 << 20})
+		o := drive.Options{Path: path, Label: label, MemTable: 1 << 20}
+		if change != nil {
+			change(&o)
+		}
+		a, err := drive.Open(ctx, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,6 +76,42 @@ func TestLocalDrivesAnswerLikeAMap(t *testing.T) {
 	for _, n := range []int{1, 5} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) { playModel(newLocalFixture(t, n), 1, 200) })
 	}
+}
+
+// TestDeleteThenPutOnFullDrives: what a delete is about to give back is waited for.
+func TestDeleteThenPutOnFullDrives(t *testing.T) {
+	const capacity, size = 256 << 20, 8 << 20
+	f := newLocalFixtureOf(t, 4, capacity, func(o *drive.Options) {
+		dir := o.Path
+		o.Usage = func() (int64, int64, error) {
+			free := int64(capacity)
+			err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+				if info, e := d.Info(); err == nil && e == nil {
+					free -= info.Sys().(*syscall.Stat_t).Blocks * 512
+				}
+				return nil
+			})
+			return capacity, free, err
+		}
+	})
+	data := pattern(1, size)
+	n := 0
+	for ; ; n++ {
+		if _, err := f.put(fmt.Sprint(n), data); errors.Is(err, object.ErrStorageFull) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range n / 2 {
+		if err := f.del(fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start := time.Now()
+	f.mustPut("streamed", data)
+	f.mustPut("inline", data[:3000])
+	t.Logf("of %d objects half were deleted; the next two were taken after %v", n, time.Since(start))
 }
 
 func BenchmarkLocalPut(b *testing.B) {

@@ -227,16 +227,22 @@ func (t *target) online() quorum.Slots {
 	return m
 }
 
-// writable are the slots that take data now, or why too few do for a write.
+// writable are the slots that take data now, or why too few do for a write. Full ones that are about
+// to have room, and wait for it, are among them only if the others are too few.
 func (t *target) writable() (quorum.Slots, error) {
-	var on, room quorum.Slots
+	var on, room, soon quorum.Slots
 	for i := range t.n() {
 		if h := t.drives[i].Health(); h.State == drive.Online {
 			on |= quorum.Slot(i)
 			if !h.Full {
 				room |= quorum.Slot(i)
+			} else if h.Reclaiming {
+				soon |= quorum.Slot(i)
 			}
 		}
+	}
+	if room.Len() < t.shape.W {
+		room |= soon
 	}
 	switch {
 	case on.Len() < t.shape.W:
