@@ -13,7 +13,7 @@ import (
 type Objects interface {
 	Put(ctx context.Context, req *erasureset.PutRequest) (*erasureset.Info, error)
 	Open(ctx context.Context, req *erasureset.OpenRequest) (erasureset.Handle, error)
-	Delete(ctx context.Context, req *erasureset.DeleteRequest) error
+	Delete(ctx context.Context, req *erasureset.DeleteRequest) (erasureset.Deleted, error)
 	List(ctx context.Context, req *erasureset.ListRequest) (*erasureset.ListPage, error)
 
 	CreateUpload(ctx context.Context, req *erasureset.UploadRequest) (*ondisk.Upload, error)

@@ -30,7 +30,7 @@ func deleteObject(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := c.srv.opts.Objects.Delete(c.ctx, &erasureset.DeleteRequest{Bucket: bucket, Key: key, If: cond}); err != nil {
+	if _, err := c.srv.opts.Objects.Delete(c.ctx, &erasureset.DeleteRequest{Bucket: bucket, Key: key, If: cond}); err != nil {
 		return err
 	}
 	c.empty(204)
@@ -87,7 +87,8 @@ func (s *Server) deleteListed(ctx context.Context, bucket cluster.Bucket, o *s3x
 	if err != nil {
 		return err
 	}
-	return s.opts.Objects.Delete(ctx, &erasureset.DeleteRequest{Bucket: bucket, Key: o.Key, If: cond})
+	_, err = s.opts.Objects.Delete(ctx, &erasureset.DeleteRequest{Bucket: bucket, Key: o.Key, If: cond})
+	return err
 }
 
 func (c *call) deleteResult(doc *s3xml.Delete, errs []error) []byte {

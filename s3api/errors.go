@@ -33,6 +33,8 @@ func domainErrors() []domainError {
 	plain := func(c s3err.Code) *s3err.Error { return &s3err.Error{Code: c} }
 	return []domainError{
 		{"object.ErrNotFound", object.ErrNotFound, plain(s3err.NoSuchKey)},
+		{"object.ErrNoVersion", object.ErrNoVersion, plain(s3err.NoSuchVersion)},
+		{"object.ErrVersionID", object.ErrVersionID, s3err.InvalidArgument.Msg("Invalid version id specified")},
 		{"object.ErrNotModified", object.ErrNotModified, plain(s3err.NotModified)},
 		{"object.ErrPrecondition", object.ErrPrecondition, plain(s3err.PreconditionFailed)},
 		{"object.ErrNoUpload", object.ErrNoUpload, plain(s3err.NoSuchUpload)},

@@ -164,11 +164,11 @@ func (m *memObjects) Open(ctx context.Context, q *erasureset.OpenRequest) (erasu
 	return &memHandle{m: m, info: info, data: m.objects[key].data}, nil
 }
 
-func (m *memObjects) Delete(_ context.Context, q *erasureset.DeleteRequest) error {
+func (m *memObjects) Delete(_ context.Context, q *erasureset.DeleteRequest) (erasureset.Deleted, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.objects, object.Key{Bucket: q.Bucket.ID, Name: q.Key})
-	return nil
+	return erasureset.Deleted{}, nil
 }
 
 func (m *memObjects) List(_ context.Context, q *erasureset.ListRequest) (*erasureset.ListPage, error) {

@@ -13,8 +13,8 @@ import (
 // Info is what is known of an object: its version row.
 type Info = ondisk.Version
 
-// Condition judges the resolved current version of a key, nil when the key is absent (or its
-// newest version is a delete marker or tombstone). It returns nil to go on, or the error that the
+// Condition judges the resolved current version of a key, or the one that the request names; nil
+// when there is none (or it is a delete marker or tombstone). It returns nil to go on, or the error that the
 // whole operation shall end with (object.ErrPrecondition and the like). It must not block.
 type Condition func(current *Info) error
 
@@ -40,21 +40,42 @@ type PutRequest struct {
 	If Condition
 }
 
-// OpenRequest asks for an object to read.
+// OpenRequest asks for an object to read. Errors of Open: object.ErrNotFound, object.ErrNoVersion if a
+// named version does not exist, *MarkerError if what is there is a delete marker.
 type OpenRequest struct {
-	Bucket cluster.Bucket
-	Key    string
+	Bucket  cluster.Bucket
+	Key     string
+	Version object.VersionID // none named: the current one
 	// If is judged before any data is read; nil = unconditional.
 	If Condition
 	// HeadOnly asks for no data: Handle.Read then fails.
 	HeadOnly bool
 }
 
-// DeleteRequest removes an object. Deleting an absent key succeeds.
+// MarkerError says that a key's current version, or the one named, is a delete marker. It is an
+// object.ErrNotFound.
+type MarkerError struct {
+	Version object.VersionID
+	ModTime int64 // when it was made, nanoseconds since the Unix epoch
+}
+
+func (e *MarkerError) Error() string { return "version " + e.Version.String() + " is a delete marker" }
+
+// Unwrap makes a marker's key absent.
+func (e *MarkerError) Unwrap() error { return object.ErrNotFound }
+
+// DeleteRequest removes an object, or one version of it for good. Deleting what is not there succeeds.
 type DeleteRequest struct {
-	Bucket cluster.Bucket
-	Key    string
-	If     Condition
+	Bucket  cluster.Bucket
+	Key     string
+	Version object.VersionID // none named: the object, by a delete marker if the bucket has versions
+	If      Condition
+}
+
+// Deleted is what a Delete did.
+type Deleted struct {
+	Version object.VersionID // the marker that was made, or the named version; none in a bucket that never had versioning
+	Marker  bool             // it was a delete marker that was made or removed
 }
 
 // ListRequest asks for one page of a bucket's keys.

@@ -81,7 +81,7 @@ func BenchmarkDelete(b *testing.B) {
 	b.ReportAllocs()
 	ctx := f.ctx()
 	for b.Loop() {
-		if err := f.Delete(ctx, &DeleteRequest{Bucket: f.bucket, Key: "k"}); err != nil {
+		if _, err := f.Delete(ctx, &DeleteRequest{Bucket: f.bucket, Key: "k"}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -142,7 +142,8 @@ func (r *rack) stat(i int) error {
 }
 
 func (r *rack) del(i int) error {
-	return r.Delete(context.Background(), &DeleteRequest{Bucket: r.bucket, Key: r.name(i)})
+	_, err := r.Delete(context.Background(), &DeleteRequest{Bucket: r.bucket, Key: r.name(i)})
+	return err
 }
 
 // BenchmarkDrives is each operation on 4 KiB objects, 16 at a time, on real drives.

@@ -169,7 +169,8 @@ func (f *fixture) mustMiss(key string) {
 }
 
 func (f *fixture) del(key string) error {
-	return f.Delete(f.ctx(), &DeleteRequest{Bucket: f.bucket, Key: key})
+	_, err := f.Delete(f.ctx(), &DeleteRequest{Bucket: f.bucket, Key: key})
+	return err
 }
 
 func (f *fixture) ctx() context.Context {

@@ -37,6 +37,9 @@ func (s *Store) Open(ctx context.Context, req *OpenRequest) (Handle, error) {
 	if err := object.CheckName(req.Key); err != nil {
 		return nil, err
 	}
+	if req.Version.Named && !req.Version.Null {
+		return nil, fmt.Errorf("open: %w", object.ErrNoVersion) // without versioning there is no version but null
+	}
 	t := s.target(&req.Bucket, req.Key)
 	for range freeOpens {
 		h, err := s.open(ctx, t, req, false)

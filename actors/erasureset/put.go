@@ -195,14 +195,18 @@ func bodyEnd(body io.Reader, scratch []byte) error {
 }
 
 // Delete removes an object by writing a tombstone.
-func (s *Store) Delete(ctx context.Context, req *DeleteRequest) error {
+func (s *Store) Delete(ctx context.Context, req *DeleteRequest) (Deleted, error) {
+	done := Deleted{Version: req.Version}
 	if err := object.CheckName(req.Key); err != nil {
-		return err
+		return done, err
+	}
+	if req.Version.Named && !req.Version.Null {
+		return done, nil // without versioning there is no version but null
 	}
 	t := s.target(&req.Bucket, req.Key)
 	online := t.online() // a full drive still deletes
 	if online.Len() < t.shape.W {
-		return fmt.Errorf("delete: %w", t.writeQuorum(online, ""))
+		return done, fmt.Errorf("delete: %w", t.writeQuorum(online, ""))
 	}
 	info := &Info{Kind: ondisk.KindTombstone, N: uint8(t.n()), K: uint8(t.shape.K), ModTime: s.opt.Clock().UnixNano()}
 	if req.Bucket.Versioned() {
@@ -211,20 +215,20 @@ func (s *Store) Delete(ctx context.Context, req *DeleteRequest) error {
 	r := s.newRound(t)
 	if err := r.prepare(info, object.NewWriteID()); err != nil {
 		r.done()
-		return fmt.Errorf("delete: %w", err)
+		return done, fmt.Errorf("delete: %w", err)
 	}
 	tk, err := s.locks.lock(ctx, t)
 	if err != nil {
 		r.done()
-		return fmt.Errorf("delete: %w", err)
+		return done, fmt.Errorf("delete: %w", err)
 	}
 	defer s.locks.unlock(t, tk)
 	if err := s.judge(ctx, t, req.If); err != nil {
 		r.done()
-		return fmt.Errorf("delete: %w", err)
+		return done, fmt.Errorf("delete: %w", err)
 	}
 	if err := r.run(info, online); err != nil {
-		return fmt.Errorf("delete: %w", err)
+		return done, fmt.Errorf("delete: %w", err)
 	}
-	return nil
+	return done, nil
 }

@@ -68,6 +68,11 @@ type Version struct {
 	Unknown []byte // fields of newer releases, kept when the row is written again
 }
 
+// ID is how clients name the version.
+func (v *Version) ID() object.VersionID {
+	return object.IDOf(object.VersionRef{TS: v.TS, Write: v.Write}, v.NullID)
+}
+
 // Ref points at stored data. It need not lie in the set of the key that refers to it.
 type Ref struct {
 	Set    cluster.SetID
