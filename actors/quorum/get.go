@@ -11,11 +11,12 @@ import (
 // in-sync slots suffice (I4). A version in doubt is given one mark interval, then resolved (I3).
 // Versions stay pinned on the drives until the last byte (I21).
 type Get struct {
-	env   *Env
-	t     Target
-	write object.WriteID // of ballots, if it comes to that
-	head  bool           // no shards are read
-	at    object.VersionID
+	env    *Env
+	t      Target
+	write  object.WriteID // of ballots, if it comes to that
+	head   bool           // no shards are read
+	at     object.VersionID
+	usable Slots // asked first; zero: all alike
 
 	state   getState
 	c       calls
@@ -23,7 +24,8 @@ type Get struct {
 	settle  *Update
 	rows    []row
 	pinned  Slots
-	pin     PinID // of the present round
+	pin     PinID  // of the present round
+	seen    []Seen // scratch
 	tries   int
 	all     bool
 	waited  bool
@@ -59,6 +61,21 @@ func NewGetAt(env *Env, t Target, write object.WriteID, head bool, at object.Ver
 	return &Get{env: env, t: t, write: write, head: head, at: at}
 }
 
+// Reset makes g the machine of another read, of the version that at names or else the current one; it
+// keeps the memory of the one before. The owner reads the shards by itself. usable are the members that
+// it believes to answer: they are asked first.
+func (g *Get) Reset(env *Env, t *Target, write object.WriteID, at object.VersionID, usable Slots) {
+	sends, rows, seen := g.c.sends, g.rows, g.seen
+	*g = Get{env: env, t: *t, write: write, at: at, head: true, usable: usable}
+	g.c.sends, g.rows, g.seen = sends[:0], rows[:0], seen[:0]
+}
+
+// Answered are the members that gave evidence in the last round.
+func (g *Get) Answered() Slots { return g.read.answered }
+
+// Holders are the members that reported the version read with its shard.
+func (g *Get) Holders() Slots { return g.data }
+
 // Result is what it came to, once Effect.Done was said.
 func (g *Get) Result() Result { return g.result }
 
@@ -69,7 +86,7 @@ func (g *Get) Step(now time.Time, ev *Event) Effect {
 	var more []Send
 	switch {
 	case ev.Kind == EvBegin:
-		g.begin()
+		g.begin(now)
 	case ev.Kind == EvConfig:
 		if g.settle != nil {
 			more = g.settled(now, ev)
@@ -79,11 +96,12 @@ func (g *Get) Step(now time.Time, ev *Event) Effect {
 	case g.state == getReading:
 		if g.c.take(ev) {
 			g.answer(now, ev)
+		} else if ev.Kind == EvTick && !g.wake.IsZero() && !now.Before(g.wake) {
+			g.ask(now, g.read.Step(ReadEvent{Kind: ReadSlow}).Ask)
 		}
 	case g.state == getWaiting:
 		if !now.Before(g.wake) {
-			g.wake = time.Time{}
-			g.begin()
+			g.begin(now)
 		}
 	case g.state == getSettling:
 		more = g.settled(now, ev)
@@ -101,8 +119,16 @@ func (g *Get) Step(now time.Time, ev *Event) Effect {
 	return Effect{Sends: append(g.c.sends, more...), Wake: g.wake, Done: g.done && !before, Over: g.state == getOver}
 }
 
+// ask sends the report request of the present round to further members.
+func (g *Get) ask(now time.Time, to Slots) {
+	if g.wake = (time.Time{}); g.env.Limits.Hedge > 0 {
+		g.wake = now.Add(g.env.Limits.Hedge)
+	}
+	g.c.more(to, &g.t, &Request{Kind: ReqReport, Pin: g.pin, All: g.all, At: g.at})
+}
+
 // begin asks k judges.
-func (g *Get) begin() {
+func (g *Get) begin(now time.Time) {
 	g.unpin()
 	g.state, g.rows = getReading, g.rows[:0]
 	if !g.head {
@@ -110,8 +136,11 @@ func (g *Get) begin() {
 	}
 	g.read = NewReadIn(&g.t.Config, g.env.Rules)
 	g.read.At = g.at
-	e := g.read.Step(ReadEvent{Kind: ReadBegin, Slots: g.t.Config.Judges()})
-	g.c.start(e.Ask, &g.t, &Request{Kind: ReqReport, Pin: g.pin, All: g.all, At: g.at})
+	if g.usable == 0 {
+		g.usable = g.t.Config.Judges()
+	}
+	g.c.start(0, &g.t, &Request{})
+	g.ask(now, g.read.Step(ReadEvent{Kind: ReadBegin, Slots: g.usable}).Ask)
 }
 
 // answer counts one report.
@@ -132,17 +161,21 @@ func (g *Get) answer(now time.Time, ev *Event) {
 		case rep.Refused == RefusedNot:
 			re = ReadEvent{Kind: ReadAnswer, Slot: ev.From, Decision: rep.Decision, Partial: !rep.Complete, Witness: !rep.Judge}
 			g.pinned |= Slot(ev.From)
+			g.seen = g.seen[:0]
 			for i := range rep.Versions {
 				v := &rep.Versions[i]
-				re.Seen = append(re.Seen, Seen{
+				g.seen = append(g.seen, Seen{
 					Ref: v.Ref, Rev: v.Rev, Stable: v.Stable, Purged: v.Kind == Purged, Null: v.Null, Ballot: v.Ballot, Seats: v.Seats,
 				})
 				g.note(Slot(ev.From), v)
 			}
+			re.Seen = g.seen
 		}
 	}
 	e := g.read.Step(re)
-	g.c.more(e.Ask, &g.t, &Request{Kind: ReqReport, Pin: g.pin, All: g.all, At: g.at})
+	if e.Ask != 0 {
+		g.ask(now, e.Ask)
+	}
 	switch e.Outcome {
 	case Deeper:
 		g.all = true
@@ -156,9 +189,9 @@ func (g *Get) answer(now time.Time, ev *Event) {
 			g.waited, g.state, g.wake = true, getWaiting, now.Add(g.env.Limits.Interval)
 			return
 		}
-		g.state = getSettling
+		g.state, g.wake = getSettling, time.Time{}
 	case Found:
-		g.found(e)
+		g.found(now, e)
 	}
 }
 
@@ -176,7 +209,7 @@ func (g *Get) note(m Slots, v *Version) {
 }
 
 // found reads the version's shards, k at least; they may belong to an older revision's rows.
-func (g *Get) found(e ReadEffect) {
+func (g *Get) found(now time.Time, e ReadEffect) {
 	for i := range g.rows {
 		if g.rows[i].Is(e.Ref, e.Rev) {
 			g.version = g.rows[i].Version
@@ -187,25 +220,25 @@ func (g *Get) found(e ReadEffect) {
 		g.result.Version = g.version
 		return
 	}
-	if g.head {
-		g.finish(StatusOK)
-		return
-	}
 	g.data = 0
 	for i := range g.rows {
 		if g.rows[i].Ref == e.Ref {
 			g.data |= g.rows[i].data
 		}
 	}
+	if g.head {
+		g.finish(StatusOK)
+		return
+	}
 	if g.data.Len() < g.t.Config.K {
 		if ask := g.read.ask(g.t.Config.N + 1); ask != 0 || g.c.out != 0 {
-			g.c.more(ask, &g.t, &Request{Kind: ReqReport, Pin: g.pin, All: g.all, At: g.at})
+			g.ask(now, ask)
 			return
 		}
 		g.finish(StatusUnavailable) // never 404
 		return
 	}
-	g.state, g.piece = getFetching, 0
+	g.state, g.piece, g.wake = getFetching, 0, time.Time{}
 	g.fetch()
 }
 

@@ -13,7 +13,15 @@ import (
 type Env struct {
 	Rules  Rules
 	Limits Limits
-	Clock  *Clock
+	Clock  Stamper
+}
+
+// Stamper is the clock of a node: a Clock, or one that many goroutines may use.
+type Stamper interface {
+	// Take gives a stamp above all those given and observed; false if there can be none now.
+	Take(now time.Time) (object.Stamp, bool)
+	Observe(object.Stamp)
+	Halt()
 }
 
 // Limits are the times of operations.
@@ -22,6 +30,7 @@ type Limits struct {
 	Interval time.Duration // of stable marks: how long a reader waits before it resolves
 	Life     time.Duration // how long an attempt may live: sets the horizon
 	Tries    int           // rounds of prepare or read before an operation gives up
+	Hedge    time.Duration // an answer to a read that is later is asked for elsewhere too; 0: never
 }
 
 // EventKind is what happened to an operation.
@@ -44,6 +53,8 @@ type Event struct {
 	ID     uint32
 	Reply  *Reply
 	Config *SetConfig
+	// Reason says of an EvLost why there is no answer. Zero: unknown, the request may take effect yet.
+	Reason Reason
 }
 
 // Send is one request to several members. Each gets a copy with its own Data flag where the
@@ -98,12 +109,15 @@ const (
 	CondAbsent           // If-None-Match: *
 	CondBody             // If-Match: the current version's contents are Cond.Body
 	CondPresent          // If-Match: *
+	CondOwner            // what Cond.Judge says
 )
 
 // Cond is a precondition on the current version.
 type Cond struct {
 	Kind CondKind
 	Body uint64
+	// Judge is asked at the moment of the decision, with what Holds gets. It must not block.
+	Judge func(cur *Version) bool
 }
 
 // Holds judges the precondition; cur is nil if the key is absent or deleted.
@@ -115,6 +129,8 @@ func (c Cond) Holds(cur *Version) bool {
 		return cur != nil && cur.Body == c.Body
 	case CondPresent:
 		return cur != nil
+	case CondOwner:
+		return c.Judge(cur)
 	}
 	return true
 }

@@ -348,7 +348,9 @@ func writeEvent(ev *Event) WriteEvent {
 	we := WriteEvent{Slot: ev.From}
 	switch {
 	case ev.Kind == EvLost:
-		we.Kind, we.Reason = WriteFailed, ReasonUnknown
+		if we.Kind, we.Reason = WriteFailed, ev.Reason; we.Reason == 0 {
+			we.Reason = ReasonUnknown
+		}
 	case ev.Reply.Refused == RefusedEpoch, ev.Reply.Refused == RefusedBucket:
 		we.Kind, we.Reason = WriteFailed, ReasonStale
 	case ev.Reply.Refused != RefusedNot:

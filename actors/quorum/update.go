@@ -43,6 +43,19 @@ const (
 // NewUpdate returns the machine of one change.
 func NewUpdate(env *Env, t Target, in Intent) *Update { return &Update{env: env, t: t, in: in} }
 
+// Reset makes u the machine of another change; it keeps the memory of the one before.
+func (u *Update) Reset(env *Env, t *Target, in *Intent) {
+	sends := u.c.sends
+	*u = Update{env: env, t: *t, in: *in}
+	u.c.sends = sends[:0]
+}
+
+// Write is the last attempt, if there was one.
+func (u *Update) Write() *Write { return &u.w }
+
+// Heard are the members that promised the last ballot.
+func (u *Update) Heard() Slots { return u.r.granted }
+
 // Result is what it came to, once Effect.Done was said.
 func (u *Update) Result() Result { return u.result }
 
