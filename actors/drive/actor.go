@@ -40,6 +40,7 @@ type Actor struct {
 	marks   markQueue
 	space   space
 	reclaim reclaimer
+	holds   holds
 	commits commitPool
 	m       *metrics
 
@@ -161,6 +162,7 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 		peers:   make(map[cluster.DriveID]uint64),
 	}
 	a.marks.init(o.Limits.Marks)
+	a.holds.init()
 	a.reclaim.init(&a.space.hope)
 	if err := a.space.init(a); err != nil {
 		return nil, err

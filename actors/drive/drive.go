@@ -163,7 +163,7 @@ type ReportRequest struct {
 	Key   object.Key
 	// WithShard returns and pins the newest reported version's inline shard or a reader for it, so a
 	// GET needs one call. A shard that is missing or damaged leaves both nil: the row is evidence all
-	// the same. A multipart object has neither.
+	// the same. A multipart object has neither, but is held.
 	WithShard bool
 }
 
@@ -176,6 +176,21 @@ type Report struct {
 	Inline []byte
 	// Shard is a pinned reader for Versions[0]'s data if asked for and not inline. The caller closes it.
 	Shard ShardReader
+	// Hold keeps the part table and all parts of Versions[0], a multipart object, if its shard was
+	// asked for. The caller closes it; nil if they are gone.
+	Hold io.Closer
+}
+
+// Release closes what is open of a report.
+func (r *Report) Release() {
+	if r.Shard != nil {
+		_ = r.Shard.Close() // nothing was written through it
+		r.Shard = nil
+	}
+	if r.Hold != nil {
+		_ = r.Hold.Close()
+		r.Hold = nil
+	}
 }
 
 // Reported is one version in a report.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -35,7 +36,9 @@ type reclaimer struct {
 	wake   chan struct{} // capacity 1
 	urgent chan struct{} // capacity 1: a write waits for space
 	hope   *hope
-	from   uint64 // owned by runReclaim: G rows below it were worked on in this pass
+	from   uint64      // owned by runReclaim: G rows below it were worked on in this pass
+	steps  uint64      // owned by runReclaim: counts what gave space back
+	anew   atomic.Bool // a row that was passed over can be worked on: begin another pass
 }
 
 func (r *reclaimer) init(h *hope) {
@@ -49,6 +52,12 @@ func (r *reclaimer) wakeUp() {
 	case r.wake <- struct{}{}:
 	default:
 	}
+}
+
+// again tells the reclaimer that rows it passed over can be worked on. It never waits.
+func (r *reclaimer) again() {
+	r.anew.Store(true)
+	r.wakeUp()
 }
 
 // hurry tells the reclaimer that a write waits for space. It never waits.
@@ -118,40 +127,48 @@ func (a *Actor) runReclaim() error {
 // nothing to give.
 func (a *Actor) makeRoom(ctx context.Context) error {
 	for a.space.full() && ctx.Err() == nil {
-		did, err := a.giveBack(ctx)
-		if err != nil || !did {
+		before := a.reclaim.steps
+		more, err := a.giveBack(ctx)
+		if err != nil || !more {
 			return err
 		}
 		if err := a.space.look(); err != nil {
 			return err
 		}
-		a.space.hope.raise()
+		if a.reclaim.steps != before { // and not merely rows passed over
+			a.space.hope.raise()
+		}
 	}
 	return ctx.Err()
 }
 
-// giveBack does a step of whatever gives space back, copying last, and reports whether it found any.
-func (a *Actor) giveBack(ctx context.Context) (did bool, err error) {
-	if did, err = a.collectGarbage(ctx); err != nil {
-		return did, err
+// giveBack does a step of whatever gives space back, copying last, and reports whether there may be
+// more.
+func (a *Actor) giveBack(ctx context.Context) (more bool, err error) {
+	if more, err = a.collectGarbage(ctx); err != nil {
+		return more, err
 	}
 	for range hurriedTrims {
 		n, err := a.store.Trim(true)
 		if err != nil {
-			return did, err
+			return more, err
 		}
 		if n == 0 {
 			break
 		}
-		did = true
+		a.reclaim.steps++
+		more = true
 	}
-	if did {
+	if more {
 		return true, nil
 	}
 	if err := a.purgeBuckets(ctx); err != nil {
 		return false, err
 	}
-	return a.store.Compact(ctx, mover{a})
+	if more, err = a.store.Compact(ctx, mover{a}); more {
+		a.reclaim.steps++
+	}
+	return more, err
 }
 
 // garbage is one G row that is being worked on.
@@ -164,6 +181,9 @@ type garbage struct {
 // more: who deletes without a break must not keep trimming and compaction from their turn. A row
 // that cannot be worked on is passed over until the next pass.
 func (a *Actor) collectGarbage(ctx context.Context) (more bool, err error) {
+	if a.reclaim.anew.Swap(false) {
+		a.reclaim.from = 0
+	}
 	list, err := a.garbageFrom(a.reclaim.from)
 	if len(list) == 0 || err != nil {
 		a.reclaim.from = 0
@@ -173,7 +193,7 @@ func (a *Actor) collectGarbage(ctx context.Context) (more bool, err error) {
 	step := &reclaimMsg{reply: newReply()}
 	for _, g := range list {
 		if g.Parts {
-			err = a.reclaimParts(ctx, g)
+			err = a.reclaimObject(ctx, g)
 		} else {
 			err = step.add(a, g.OID, g.Inline, g.seq)
 		}
@@ -220,6 +240,18 @@ func (a *Actor) garbageFrom(from uint64) (list []garbage, err error) {
 	return list, it.Error()
 }
 
+// reclaimObject gives back a multipart object that nobody reads.
+func (a *Actor) reclaimObject(ctx context.Context, g garbage) error {
+	if !a.holds.begin(g.OID) {
+		return nil // its last reader calls again
+	}
+	if err := a.reclaimParts(ctx, g); err != nil {
+		return err
+	}
+	a.holds.end(g.OID)
+	return nil
+}
+
 // reclaimParts gives back the parts of a multipart object, then its part table and the G row. After
 // a crash the parts that are gone already are found gone.
 func (a *Actor) reclaimParts(ctx context.Context, g garbage) error {
@@ -253,6 +285,7 @@ func (a *Actor) reclaimStep(ctx context.Context, step *reclaimMsg) error {
 	if len(step.seqs)+len(step.oids)+len(step.tables) == 0 {
 		return nil
 	}
+	a.reclaim.steps++
 	return a.pacedDo(ctx, step)
 }
 

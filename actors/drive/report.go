@@ -88,7 +88,9 @@ func (a *Actor) report(ctx context.Context, req *ReportRequest) (r Report, shard
 		return r, nil, nil
 	}
 	switch v := &r.Versions[0].Version; {
-	case len(v.Refs) == 0 || v.Parts > 0:
+	case len(v.Refs) == 0:
+	case v.Parts > 0:
+		r.Hold, shard = a.hold(v.Refs[0].OID)
 	case v.Refs[0].Inline:
 		// From the same state of the index: nothing can have been reclaimed between.
 		r.Inline, shard = readInline(it, v.Refs[0].OID)

@@ -15,10 +15,6 @@ import (
 	"holdfast/actors/quorum"
 )
 
-// maxPinnedParts is how many parts of a multipart object are opened before its body begins, so
-// that an overwrite meanwhile does not cut the response. Later ones are opened when their turn comes.
-const maxPinnedParts = 128
-
 // handle is one version opened for reading.
 type handle struct {
 	s       *Store
@@ -27,6 +23,8 @@ type handle struct {
 	holders quorum.Slots
 	src     *source // nil: no data, or parts
 	head    bool
+	held    quorum.Slots // which hold the parts for this handle
+	holds   []io.Closer
 
 	mu    sync.Mutex
 	parts []ondisk.Part // guarded by mu: loaded when first asked for
@@ -46,7 +44,7 @@ func (s *Store) Open(ctx context.Context, req *OpenRequest) (Handle, error) {
 		if err != nil {
 			return nil, err
 		}
-		if h.src == nil || h.src.pin(ctx, h.src.geo.K) || !h.overwritten(ctx) {
+		if h.pin(ctx) || !h.overwritten(ctx) {
 			return h, nil
 		}
 		h.Close() // the version went between the reports and the pins: take the one that replaced it
@@ -60,9 +58,7 @@ func (s *Store) Open(ctx context.Context, req *OpenRequest) (Handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.src != nil {
-		h.src.pin(ctx, h.src.geo.K)
-	}
+	h.pin(ctx)
 	return h, nil
 }
 
@@ -86,6 +82,11 @@ func (s *Store) open(ctx context.Context, t *target, req *OpenRequest, locked bo
 		return nil, fmt.Errorf("open: %w", object.ErrNotFound)
 	}
 	h := &handle{s: s, t: t, info: info, holders: f.holders, head: req.HeadOnly}
+	if info.Parts > 0 && !req.HeadOnly {
+		h.held = h.hold(f.rep)
+		f.rep.close(h.held)
+		return h, nil
+	}
 	if info.Parts > 0 || info.Size == 0 || len(info.Refs) == 0 || req.HeadOnly {
 		f.rep.close(0)
 		return h, nil
@@ -102,11 +103,42 @@ func (s *Store) open(ctx context.Context, t *target, req *OpenRequest, locked bo
 
 func (h *handle) Info() *Info { return h.info }
 
+// pin makes sure that what the handle reads stays on k drives until it is closed; false if that
+// cannot be.
+func (h *handle) pin(ctx context.Context) bool {
+	switch {
+	case h.src != nil:
+		return h.src.pin(ctx, h.src.geo.K)
+	case h.info.Parts > 0 && !h.head:
+		return h.held.Len() >= h.t.shape.K
+	}
+	return true
+}
+
+// hold takes over the holds that came with reports of a multipart object.
+func (h *handle) hold(rep *reports) (kept quorum.Slots) {
+	rep.mu.Lock()
+	defer rep.mu.Unlock()
+	for i := range h.t.n() {
+		a := &rep.answers[i]
+		if a.Hold == nil || a.Versions[0].Version.TS != h.info.TS || a.Versions[0].Version.Write != h.info.Write {
+			continue
+		}
+		h.holds = append(h.holds, a.Hold)
+		kept |= quorum.Slot(i)
+	}
+	return kept
+}
+
 // Close gives the pins back. It is idempotent.
 func (h *handle) Close() error {
 	if h.src != nil {
 		h.src.close()
 	}
+	for _, x := range h.holds {
+		_ = x.Close() // nothing was written through it
+	}
+	h.holds = nil
 	return nil
 }
 
@@ -205,37 +237,14 @@ func (h *handle) partStream(ctx context.Context, r object.Range) (*stream, error
 		from, to := max(r.Start, at), min(r.End, at+p.Size)
 		if from < to {
 			geo := erasure.ForSize(h.t.n(), h.t.shape.K, p.Stored)
-			runs = append(runs, run{src: h.s.partSource(h.t, p, geo), from: from - at, to: to - at})
+			runs = append(runs, run{src: h.s.partSource(h.t, p, geo, h.held), from: from - at, to: to - at})
 		}
 		at += p.Size
 	}
 	if at != h.info.Size {
 		return nil, fmt.Errorf("parts have %d bytes, the object %d: %w", at, h.info.Size, object.ErrDamaged)
 	}
-	pin(ctx, runs[:min(len(runs), maxPinnedParts)])
 	return newStream(ctx, runs, true), nil
-}
-
-// pin opens the data shards of parts. What cannot be opened now is tried again, or read around,
-// when it is needed.
-func pin(ctx context.Context, runs []run) {
-	if len(runs) < 2 {
-		return // the first is read at once
-	}
-	t := runs[0].src.t
-	var wg sync.WaitGroup
-	for i := range t.online().First(t.shape.K).All() {
-		wg.Go(func() {
-			for _, r := range runs {
-				if _, err := r.src.take(ctx, i); errors.Is(err, drive.ErrOffline) {
-					r.src.put(i, nil)
-					return
-				}
-				r.src.put(i, nil)
-			}
-		})
-	}
-	wg.Wait()
 }
 
 // run is a run of bytes of one source.

@@ -85,9 +85,7 @@ func (r *reports) take(slot int, rep drive.Report, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		if rep.Shard != nil {
-			rep.Shard.Close()
-		}
+		rep.Release()
 		return
 	}
 	r.answers[slot], r.errs[slot] = rep, err
@@ -116,9 +114,8 @@ func (r *reports) close(keep quorum.Slots) {
 	r.mu.Lock()
 	r.closed = true
 	for i := range r.answers {
-		if sh := r.answers[i].Shard; sh != nil && !keep.Has(i) {
-			sh.Close()
-			r.answers[i].Shard = nil
+		if !keep.Has(i) {
+			r.answers[i].Release()
 		}
 	}
 	r.mu.Unlock()

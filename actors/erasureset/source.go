@@ -51,8 +51,14 @@ func (s *Store) newSource(t *target, info *Info, holders quorum.Slots) *source {
 	return src
 }
 
-func (s *Store) partSource(t *target, up *ondisk.Part, geo erasure.Geometry) *source {
-	return &source{s: s, t: t, size: up.Stored, oid: up.Ref.OID, geo: geo, slots: make([]shardSource, t.n())}
+// partSource reads one part of an object that some slots hold. The others are asked only when those
+// do not suffice: they may have given it back.
+func (s *Store) partSource(t *target, up *ondisk.Part, geo erasure.Geometry, held quorum.Slots) *source {
+	src := &source{s: s, t: t, size: up.Stored, oid: up.Ref.OID, geo: geo, slots: make([]shardSource, t.n())}
+	for i := range src.slots {
+		src.slots[i].slow = held != 0 && !held.Has(i)
+	}
+	return src
 }
 
 // valid says whether the geometry, which came from a drive, fits the set.

@@ -309,9 +309,11 @@ func completedUpload(s *suite) {
 	s.offer(req, true)
 	s.offer(req, true)
 	s.wantVersions("k", -1, req)
-	if rep := s.report("k", true); rep.Shard != nil || rep.Inline != nil {
+	rep := s.report("k", true)
+	if rep.Shard != nil || rep.Inline != nil {
 		s.Fatal("a multipart object has no shard of its own")
 	}
+	rep.Release()
 	if _, _, err := s.d.GetUpload(s.ctx, s.key("k"), up.ID); !errors.Is(err, drive.ErrNoUpload) {
 		s.Fatalf("the upload after its completion: %v", err)
 	}
@@ -328,7 +330,27 @@ func completedUpload(s *suite) {
 	}
 	s.wantGone("a part that was not named", unwanted.Ref.OID)
 	s.mark(req)
+	readers := []drive.Report{s.report("k", true), s.report("k", true)}
+	if readers[0].Hold == nil || readers[1].Hold == nil || s.report("k", false).Hold != nil {
+		s.Fatal("a multipart object is held if its shard is asked for, and only then")
+	}
 	s.mark(s.commit(version{key: "k", ts: s.stamp(11)}))
+	readers[0].Release()
+	later := s.staged(data)
+	s.mark(s.commit(version{key: "later", ts: s.stamp(12), staged: later, size: 600_000}))
+	s.mark(s.commit(version{key: "later", ts: s.stamp(13)}))
+	s.wantGone("what was superseded after it", later)
+	if got, err := s.d.Parts(s.ctx, req.OID); err != nil || len(got) != 2 {
+		s.Fatalf("part table of a held object: %d parts, %v", len(got), err)
+	}
+	for oid, want := range map[object.OID][]byte{one.Ref.OID: oneData, two.Ref.OID: data} {
+		sh, err := s.d.OpenShard(s.ctx, oid)
+		if err != nil {
+			s.Fatalf("a part of a held object: %v", err)
+		}
+		s.wantShard(sh, want)
+	}
+	readers[1].Release()
 	for _, oid := range []object.OID{one.Ref.OID, two.Ref.OID} {
 		s.wantGone("a part of a superseded object", oid)
 	}

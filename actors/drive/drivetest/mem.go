@@ -28,12 +28,13 @@ type Mem struct {
 	buckets map[cluster.BucketID]*memBucket // guarded by mu
 	shards  map[object.OID]*memShard        // guarded by mu: committed and staged ones
 	parts   map[object.OID][]ondisk.Part    // guarded by mu: part tables
+	holds   map[object.OID]*memHold         // guarded by mu: multipart objects that are read
 	epochs  map[cluster.SetID]uint64        // guarded by mu
 	floors  map[cluster.SetID]object.Stamp  // guarded by mu: GC floors
 	highest object.Stamp                    // guarded by mu
 	batch   uint64                          // guarded by mu
 	staged  int                             // guarded by mu: open shard writers
-	pinned  int                             // guarded by mu: open shard readers
+	pinned  int                             // guarded by mu: open shard readers and holds
 	control *memControl                     // guarded by mu
 }
 
@@ -72,6 +73,7 @@ func NewMem(id cluster.DriveID) *Mem {
 		buckets: map[cluster.BucketID]*memBucket{},
 		shards:  map[object.OID]*memShard{},
 		parts:   map[object.OID][]ondisk.Part{},
+		holds:   map[object.OID]*memHold{},
 		epochs:  map[cluster.SetID]uint64{},
 		floors:  map[cluster.SetID]object.Stamp{},
 	}
@@ -266,6 +268,10 @@ func (m *Mem) supersede(k *memKey, old []*memVersion) {
 }
 
 func (m *Mem) reclaim(v *memVersion) {
+	if h := m.holds[v.commit.OID]; h != nil {
+		h.gone = v
+		return
+	}
 	delete(m.shards, v.commit.OID)
 	delete(m.parts, v.commit.OID)
 	for _, p := range v.commit.Parts {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -156,6 +157,48 @@ func (m *Mem) reader(oid object.OID) *memReader {
 	return &memReader{m: m, shard: s}
 }
 
+// memHold keeps a multipart object.
+type memHold struct {
+	m       *Mem
+	oid     object.OID
+	readers int
+	gone    *memVersion // to be reclaimed behind the last reader
+}
+
+// hold adds a reader of a multipart object. m.mu is held.
+func (m *Mem) hold(oid object.OID) io.Closer {
+	h := m.holds[oid]
+	if h == nil {
+		h = &memHold{m: m, oid: oid}
+		m.holds[oid] = h
+	}
+	h.readers++
+	m.pinned++
+	return &memHolding{h: h}
+}
+
+type memHolding struct {
+	h      *memHold
+	closed atomic.Bool
+}
+
+func (x *memHolding) Close() error {
+	if x.closed.Swap(true) {
+		return nil
+	}
+	h, m := x.h, x.h.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pinned--
+	if h.readers--; h.readers == 0 {
+		delete(m.holds, h.oid)
+		if h.gone != nil {
+			m.reclaim(h.gone)
+		}
+	}
+	return nil
+}
+
 // OpenShard finds a shard.
 func (m *Mem) OpenShard(ctx context.Context, oid object.OID) (drive.ShardReader, error) {
 	if err := m.faults.enter(ctx, OpOpenShard); err != nil {
@@ -247,10 +290,14 @@ func (m *Mem) Report(ctx context.Context, req *drive.ReportRequest) (drive.Repor
 
 func (m *Mem) addShard(rep *drive.Report) {
 	v := &rep.Versions[0].Version
-	if len(v.Refs) == 0 || v.Parts > 0 {
+	if len(v.Refs) == 0 {
 		return
 	}
 	ref := v.Refs[0]
+	if v.Parts > 0 {
+		rep.Hold = m.hold(ref.OID)
+		return
+	}
 	if !ref.Inline {
 		if r := m.reader(ref.OID); r != nil {
 			rep.Shard = r
