@@ -228,6 +228,9 @@ func (d Drive) commit(now object.Stamp, at At, req *Request) Answer {
 		row := req.Version
 		row.Ballot, row.Seats, row.Stable, row.Synced = req.Ballot, nil, false, false
 		d.sit(at.Set, &row)
+		if d.Rules.Off(NoKeepToStable) && row.Null {
+			k.Versions = slices.DeleteFunc(k.Versions, func(v Version) bool { return v.Null && v.Ref.Compare(row.Ref) < 0 })
+		}
 		k.insert(&row)
 		k.Token = 0 // I19
 	}
@@ -345,9 +348,6 @@ func (d Drive) reach(rows []Version) int {
 		last := i == 0 || rows[i-1].Ref != rows[i].Ref // the newest revision of its version
 		if rows[i].Stable && !(last && rows[i].Kind == Purged) && !purgedAbove(rows, i) {
 			return i + 1
-		}
-		if d.Rules.Off(NoKeepToStable) {
-			return 1
 		}
 	}
 	return len(rows)

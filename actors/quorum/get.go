@@ -92,6 +92,9 @@ func (g *Get) Step(now time.Time, ev *Event) Effect {
 			more = g.settled(now, ev)
 		} else if ev.Config.Epoch > g.t.Config.Epoch {
 			g.t.Config = *ev.Config
+			if g.state == getReading { // the answers so far are of other members
+				g.again(now)
+			}
 		}
 	case g.state == getReading:
 		if g.c.take(ev) {

@@ -17,7 +17,7 @@ const (
 	NoEvidence                          // k in-sync answers, not one (I4)
 	NoStableOrW                         // only what is stable or chosen is returned (H1, I3)
 	NoSkipBound                         // a higher version is skipped only if c + x < W (I5)
-	NoKeepToStable                      // reports reach down to the newest stable version (H4, I9)
+	NoKeepToStable                      // drives keep, and report, versions down to the newest stable one (H4, I9)
 	NoKillProof                         // dropped only with k dead marks (I7)
 	NoMarkExclusion                     // a drive never marks dead what it holds (I7)
 	NoSuperseded                        // a superseded attempt counts as held (P1)

@@ -1,6 +1,10 @@
 package sim
 
-import "holdfast/actors/object"
+import (
+	"fmt"
+
+	"holdfast/actors/object"
+)
 
 // client asks for one operation after the other, each at any node. It gives up waiting after a while;
 // then it cannot know what became of the operation.
@@ -69,6 +73,22 @@ type outcome struct {
 	refused    bool // 412, or 404 where there must be an object
 	unknown    bool // 503: it may have happened or may yet
 	failed     bool // 503: it did not happen
+}
+
+func (o *outcome) String() string {
+	switch {
+	case o.refused:
+		return "refused"
+	case o.unknown:
+		return "outcome unknown"
+	case o.failed:
+		return "failed"
+	}
+	text := fmt.Sprintf("ok, value %d tag %d", o.value, o.tag)
+	for i := range o.list.n {
+		text += fmt.Sprintf(" %+v", o.list.row[i])
+	}
+	return text
 }
 
 // invoke begins a call in the history and in the cluster.
@@ -167,7 +187,7 @@ func (w *World) returned(who int16, turn uint32, o outcome) {
 	}
 	c.busy = false
 	k := &w.calls[c.key][c.call]
-	w.note("client %d: %s key %d -> %+v", who, k.kind, c.key, o)
+	w.note("client %d: %s key %d -> %s", who, k.kind, c.key, &o)
 	switch {
 	case o.unknown:
 		w.Unknown++

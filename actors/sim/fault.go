@@ -120,7 +120,9 @@ func (w *World) closeDrive(d *drive, power bool) {
 	mode := 2
 	if power {
 		f := fate(w.seed, uint64(d.id)<<32|0xdead, uint64(d.life), 0)
-		mode = f.n(3)
+		if mode = f.n(3); w.scripted {
+			mode = 0
+		}
 		if d.owed.any() {
 			w.loss()
 		}

@@ -60,20 +60,26 @@ func (w *World) advance(who int16) {
 		if rec.cfg.Phase == quorum.Settled || mv.Move != nil && w.tasks[mv.task].alive && w.tasks[mv.task].gen == mv.gen {
 			continue
 		}
-		key := -1
-		for k := range w.plan.keys {
-			if int(w.setOf[k]) == s {
-				key = k
-			}
-		}
-		target := quorum.Target{Config: rec.cfg, Revision: 1}
-		w.writes++
-		i := w.newTask(who, max(key, 0), settles+w.writes)
-		t := &w.tasks[i]
-		*mv = mover{Move: quorum.NewMove(&n.env, target), task: i, gen: t.gen}
-		t.m, t.set, t.moves = mv, int8(s), true
-		w.stepTask(i, &quorum.Event{Kind: quorum.EvBegin})
+		w.startMover(who, s)
 	}
+}
+
+// startMover has a node carry on a set's move.
+func (w *World) startMover(who int16, s int) {
+	n := &w.nodes[who]
+	key := -1
+	for k := range w.plan.keys {
+		if int(w.setOf[k]) == s {
+			key = k
+		}
+	}
+	target := quorum.Target{Config: w.record(s, n.view[s]).cfg, Revision: 1}
+	w.writes++
+	i := w.newTask(who, max(key, 0), settles+w.writes)
+	t := &w.tasks[i]
+	w.movers[s] = mover{Move: quorum.NewMove(&n.env, target), task: i, gen: t.gen}
+	t.m, t.set, t.moves = &w.movers[s], int8(s), true
+	w.stepTask(i, &quorum.Event{Kind: quorum.EvBegin})
 }
 
 // moved carries out what a mover wants after a step.

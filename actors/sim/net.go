@@ -28,6 +28,7 @@ type packet struct {
 	key      int8
 	life     uint16 // of the node that sent it: its answers die with it
 	spoke    uint16 // life of the drive that answered
+	label    int16  // of a Schedule's operation
 }
 
 // keep copies a reply, whose slices alias the drive's state.
@@ -94,6 +95,10 @@ func (w *World) transmit(f *rng, kind eventKind, i int32, from, to int16) {
 	if kind == evAnswer {
 		e.life = p.life
 	}
+	if w.scripted {
+		w.enqueue(e)
+		return
+	}
 	if from == to {
 		if kind == evDeliver {
 			e.life = w.nodes[to].life
@@ -139,7 +144,12 @@ func (w *World) enqueue(e event) {
 // lost makes the packet the notice to its sender that it is.
 func (w *World) lost(i int32) {
 	p := &w.packets[i]
-	w.q.push(event{at: max(w.now, p.deadline), kind: evLost, who: p.from, life: p.life, arg: i})
+	e := event{at: max(w.now, p.deadline), kind: evLost, who: p.from, life: p.life, arg: i}
+	if w.scripted {
+		w.bag = append(w.bag, e)
+		return
+	}
+	w.q.push(e)
 }
 
 func (w *World) alloc() int32 {

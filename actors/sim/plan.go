@@ -16,6 +16,7 @@ type opPlan struct {
 	kind   callKind
 	client int16
 	key    uint8
+	head   bool // a GET reads no shards
 	inline bool // the body rides in the commit; else it is staged first
 	off    bool // taken out by a Cut
 }
@@ -71,7 +72,8 @@ type Plan struct {
 
 const (
 	maxN      = 16
-	maxNodes  = 8
+	maxNodes  = 16
+	mostNodes = 8 // that a seed draws
 	maxDrives = 28
 	maxSets   = 6
 	maxKeys   = 3
@@ -88,7 +90,7 @@ func (p *Plan) draw(seed uint64, t Tuning) {
 		p.drives += r.n(5)
 	}
 	p.sets = 4 + r.n(maxSets-3)
-	p.nodes = min(p.drives, 1+r.n(maxNodes))
+	p.nodes = min(p.drives, 1+r.n(mostNodes))
 	p.keys = 1 + r.n(maxKeys)
 	p.clients = 2 + r.n(5)
 	p.end = r.between(300, 3000) * ms

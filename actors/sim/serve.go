@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"holdfast/actors/object"
@@ -37,6 +38,12 @@ func (w *World) deliver(i int32) {
 		w.note("drive %d -> %s", d.id, replyText(&p.rep))
 	}
 	switch need := w.restsOn(key, p); {
+	case w.scripted:
+		if d.hard.any() {
+			d.start()
+			d.finish()
+		}
+		w.reply(i)
 	case w.manual:
 		w.reply(i)
 	case d.hard.keys&need.keys|d.hard.sets&need.sets != 0:
@@ -63,7 +70,12 @@ func (w *World) stepDrive(d *drive, key int, req *quorum.Request) quorum.Reply {
 	} else {
 		at.Key = &none
 	}
-	ans := quorum.Drive{Rules: w.tuning.Rules, Life: time.Duration(attemptLife) * time.Microsecond}.Step(object.StampAt(w.wall(&w.nodes[d.node])), at, req)
+	now := object.StampAt(w.wall(&w.nodes[d.node]))
+	ahead := req.Ballot.TS > max(now, at.Drive.Highest)+quorum.MaxAhead && !hasRow(at.Key, &req.Version) && req.Ballot != at.Key.Promise
+	ans := quorum.Drive{Rules: w.tuning.Rules, Life: time.Duration(attemptLife) * time.Microsecond}.Step(now, at, req)
+	if ahead && (req.Kind == quorum.ReqPrepare && ans.Reply.OK || hasRow(at.Key, &req.Version)) {
+		w.fail("I22", "drive %d key %d: takes %v, which lies far ahead of its time", d.id, key, req.Ballot)
+	}
 	if ans.Write != quorum.WriteNone {
 		c := dirt{sets: 1 << req.Set, head: true}
 		if key >= 0 {
@@ -75,6 +87,11 @@ func (w *World) stepDrive(d *drive, key int, req *quorum.Request) quorum.Reply {
 		}
 	}
 	return ans.Reply
+}
+
+// hasRow says whether the key has the row of a version.
+func hasRow(k *quorum.KeyState, v *quorum.Version) bool {
+	return slices.ContainsFunc(k.Versions, func(u quorum.Version) bool { return u.Is(v.Ref, v.Rev) })
 }
 
 // sync starts a sync if none is under way.

@@ -26,6 +26,7 @@ type task struct {
 	asked      []asked
 	kind       callKind // of a client's operation
 	ref        object.VersionRef
+	head       bool // a GET reads no shards
 	told       bool // the client knows the outcome
 	alive      bool
 	gen        uint32
@@ -45,6 +46,7 @@ type task struct {
 	copies     bool   // a key to the newcomer of one
 	epoch      uint64 // of that move
 	background bool
+	label      int16 // of a Schedule's operation
 }
 
 func (w *World) resetTasks() {
@@ -68,7 +70,7 @@ func (w *World) newTask(node int16, key int, name uint32) int32 {
 	i := w.idle[len(w.idle)-1]
 	w.idle = w.idle[:len(w.idle)-1]
 	t := &w.tasks[i]
-	*t = task{asked: t.asked[:0], gen: t.gen + 1, alive: true, node: node, key: int8(key), set: w.setOf[key], client: -1, name: name, off: w.nodes[node].off}
+	*t = task{asked: t.asked[:0], gen: t.gen + 1, alive: true, node: node, key: int8(key), set: w.setOf[key], client: -1, name: name, off: w.nodes[node].off, label: w.label}
 	return i
 }
 
@@ -116,7 +118,7 @@ func (w *World) begin(who, at int16, o *opPlan, k *call, value uint16) {
 	i := w.newTask(at, int(o.key), uint32(value))
 	t := &w.tasks[i]
 	t.client, t.turn = who, w.clients[who].turn
-	t.kind = o.kind
+	t.kind, t.head = o.kind, o.head
 	in := quorum.Intent{
 		Kind: quorum.Put, What: quorum.Object, Write: writeID(uint32(value)), Null: !w.plan.versioned,
 		Body: uint64(value), Meta: uint64(value), Staged: !o.inline,
@@ -165,7 +167,7 @@ func (w *World) launch(i int32) {
 		t.m = &opener{target: target, upload: t.intent.Write, rules: w.tuning.Rules}
 	case callGet:
 		w.writes++
-		t.m = quorum.NewGet(&n.env, target, writeID(settles+w.writes), w.manual)
+		t.m = quorum.NewGet(&n.env, target, writeID(settles+w.writes), t.head || w.manual && !w.scripted)
 	default:
 		t.m = quorum.NewUpdate(&n.env, target, t.intent)
 	}
@@ -251,7 +253,7 @@ func (w *World) dispatch(i int32, s *quorum.Send) {
 		p.task, p.gen, p.id, p.deadline = i, gen, s.ID, w.now+callDeadline
 		t.sent++
 		p.nth = t.sent
-		p.from, p.life = t.node, w.nodes[t.node].life
+		p.from, p.life, p.label = t.node, w.nodes[t.node].life, t.label
 		p.drive, p.member, p.key = rec.drives[m], int8(m), t.key
 		w.send(j)
 	}

@@ -84,7 +84,9 @@ type World struct {
 	check     checker[register]
 	checkAll  checker[shelf]
 	broken    *Violation
-	manual    bool // Explore decides what happens next: messages go into the bag
+	manual    bool  // Explore or a Schedule decides what happens next: messages go into the bag
+	scripted  bool  // ... a Schedule
+	label     int16 // of the operation of a Schedule that is being stepped
 	bag       []event
 	trace     func(format string, args ...any) // nil unless replaying
 }

@@ -4,6 +4,7 @@
 //	sim --seeds 1000000              run that many seeds; progress and rate once a second
 //	sim --replay 4711                run one seed and print what happened
 //	sim --replay 4711/0ff8/01/1f     the same, cut down as a failure was printed
+//	sim --schedule H7                play a schedule that was written by hand
 //	sim --mutate                     print the table rule -> seed -> hole
 //
 // It ends with status 1 if a seed fails (or, with --mutate, if a rule's removal is not noticed).
@@ -29,6 +30,7 @@ type options struct {
 	replay, only       string
 	stop               int
 	raw                bool
+	schedule           string
 	mutate             bool
 }
 
@@ -40,6 +42,7 @@ func main() {
 	flag.IntVar(&o.workers, "workers", 0, "seeds at a time; 0 = one per processor")
 	flag.StringVar(&o.replay, "replay", "", "a seed, or a failure as it was printed")
 	flag.StringVar(&o.only, "only", "", "of --mutate: this rule alone; of --replay: with this rule off")
+	flag.StringVar(&o.schedule, "schedule", "", "play this hand-written schedule, e.g. H7, and print what happens; with --only without that rule")
 	flag.IntVar(&o.stop, "stop", 10, "stop after so many failures")
 	flag.BoolVar(&o.raw, "raw", false, "do not cut failures down")
 	flag.BoolVar(&o.mutate, "mutate", false, "switch each rule off in turn")
@@ -57,6 +60,8 @@ func run(ctx context.Context, o *options) error {
 	switch {
 	case o.replay != "":
 		return replay(o)
+	case o.schedule != "":
+		return play(o)
 	case o.mutate:
 		return mutate(ctx, o)
 	}
@@ -85,11 +90,7 @@ func replay(o *options) error {
 		return err
 	}
 	t := sim.Standard()
-	for _, r := range quorum.RuleNames() {
-		if r.Name == o.only {
-			t.Rules = r.Rule
-		}
-	}
+	t.Rules = ruleNamed(o.only)
 	w := sim.NewWorld(t)
 	w.Trace(func(format string, args ...any) { fmt.Printf(format+"\n", args...) })
 	if v := w.Run(c); v != nil {
@@ -97,6 +98,30 @@ func replay(o *options) error {
 	}
 	fmt.Println("no rule is broken")
 	return nil
+}
+
+// play plays one schedule and prints what happens in it.
+func play(o *options) error {
+	for _, s := range sim.Schedules() {
+		if s.Name != o.schedule {
+			continue
+		}
+		v, err := s.Play(ruleNamed(o.only), func(format string, args ...any) { fmt.Printf(format+"\n", args...) })
+		if v != nil {
+			return v
+		}
+		return err
+	}
+	return fmt.Errorf("there is no schedule %q", o.schedule)
+}
+
+func ruleNamed(name string) quorum.Rules {
+	for _, r := range quorum.RuleNames() {
+		if r.Name == name {
+			return r.Rule
+		}
+	}
+	return 0
 }
 
 // mutate prints what each rule's absence breaks.
