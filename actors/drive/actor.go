@@ -54,6 +54,10 @@ type Actor struct {
 	once    sync.Once
 	closed  error // result of Close
 
+	down    atomic.Bool // the actor has failed or ended: nothing that is put is taken any more
+	holding sync.Mutex
+	held    []message // guarded by holding: the batch under way, whose callers wait
+
 	clocks  atomic.Uint64 // highest stamp seen
 	batchNo uint64        // owned by loop: number of the last batch
 	garbage uint64        // owned by loop: number of the last G row
@@ -215,21 +219,28 @@ func (a *Actor) start() {
 	a.act.Go("writer", a.loop)
 	a.act.Go("space", a.space.run)
 	a.act.Go("reclaimer", a.runReclaim)
-	// The watcher ends with the actor; it turns a failed assertion of any goroutine into a failed
-	// drive, and a failed drive into an ended actor.
-	go func() {
-		select {
-		case <-a.act.Stopping():
-			if err := a.act.Err(); err != nil {
-				a.health.Fail(err)
-			}
-		case <-a.health.Failed():
-			a.act.Stop()
+	go a.watch()
+}
+
+// watch ends with the actor; it turns a failed assertion of any goroutine into a failed drive, and a
+// failed drive into an ended actor, and answers everybody whom the loop will not answer.
+func (a *Actor) watch() {
+	select {
+	case <-a.act.Stopping():
+		if err := a.act.Err(); err != nil {
+			a.health.Fail(err)
 		}
-		if err := a.health.Err(); err != nil {
-			a.log.Error("drive failed", "err", err)
-		}
-	}()
+	case <-a.health.Failed():
+		a.act.Stop()
+	}
+	if err := a.health.Err(); err != nil {
+		a.log.Error("drive failed", "err", err)
+	}
+	select {
+	case <-a.health.Failed():
+	case <-a.ended:
+	}
+	a.refuseAll()
 }
 
 // Close takes the drive out of service: what is in the mailbox is still written, then the index is

@@ -1,8 +1,6 @@
 package drive
 
 import (
-	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -16,7 +14,9 @@ import (
 // commitMsg is a Commit in the mailbox. Its rows are encoded by the sender, outside the loop, into
 // one buffer of its own.
 type commitMsg struct {
-	reply
+	reply   // without done: to and tag stand for it
+	to      CommitReceiver
+	tag     int
 	req     Commit // Row, Inline and Parts are not used from here
 	out     CommitReply
 	buf     []byte        // backing of what follows
@@ -33,50 +33,29 @@ func (*commitMsg) isMsg() {}
 
 func (m *commitMsg) weight() int { return len(m.buf) + 256 }
 
-// commitPool recycles messages whose callers saw the answer.
-type commitPool struct{ sync.Pool }
+// commitPool recycles messages that the loop has answered, and those who wait for them.
+type commitPool struct{ messages, waits sync.Pool }
 
 func (p *commitPool) get() *commitMsg {
-	if m, ok := p.Get().(*commitMsg); ok {
+	if m, ok := p.messages.Get().(*commitMsg); ok {
 		return m
 	}
-	return &commitMsg{reply: newReply()}
+	return &commitMsg{}
 }
 
-// Commit implements Committer.
-func (a *Actor) Commit(ctx context.Context, req *Commit) (CommitReply, error) {
-	switch {
-	case req.Kind != ondisk.KindObject:
-		if a.space.wasFull.Load() {
-			a.space.hope.raise()
-		}
-	case !req.Staged:
-		if err := a.awaitRoom(ctx); err != nil {
-			return CommitReply{}, err
-		}
+func (p *commitPool) wait() *commitWait {
+	if w, ok := p.waits.Get().(*commitWait); ok {
+		return w
 	}
-	m := a.commits.get()
-	if err := m.encode(a, req); err != nil {
-		return CommitReply{}, a.wrap(fmt.Errorf("commit: %w", err))
-	}
-	answered, err := a.do(ctx, m)
-	if !answered {
-		return CommitReply{}, err
-	}
-	out := m.out
-	// A repetition wrote nothing: the number of a batch that was never written must not become
-	// somebody's watermark of this drive.
-	out.Batch = min(out.Batch, a.gate.durable.Load())
-	m.recycle()
-	a.commits.Put(m)
-	return out, err
+	return &commitWait{got: make(chan committed, 1)}
 }
 
-func (m *commitMsg) recycle() {
+func (m *commitMsg) recycle(a *Actor) {
 	if cap(m.buf) > 64<<10 {
 		m.buf = nil
 	}
-	*m = commitMsg{reply: m.reply, buf: m.buf[:0]}
+	*m = commitMsg{buf: m.buf[:0]}
+	a.commits.messages.Put(m)
 }
 
 // encode copies what the loop needs of req.

@@ -102,6 +102,7 @@ func (a *Actor) finish(msgs []message) error {
 // write makes one batch of msgs and the marks that are waiting. Answers are given when the batch
 // is durable; if it cannot be written the drive fails and nobody is told that it was.
 func (a *Actor) write(msgs []message, sync bool) error {
+	a.hold(msgs)
 	b := a.newBatch()
 	defer b.close()
 	marks := maxMarks
@@ -116,9 +117,10 @@ func (a *Actor) write(msgs []message, sync bool) error {
 	if err := b.commit(sync); err != nil {
 		return fmt.Errorf("batch %d: %w", b.num, err)
 	}
-	for _, m := range msgs {
-		r := m.answer()
-		r.done <- r.err
+	if a.release() {
+		for _, m := range msgs {
+			m.deliver(a)
+		}
 	}
 	a.m.batch(len(msgs))
 	return nil

@@ -125,6 +125,64 @@ func TestCallersKeepTheirDeadlineWhenTheDiskHangs(t *testing.T) {
 	open()
 }
 
+// answers receives started commits.
+type answers chan error
+
+func (c answers) Committed(tag int, reply drive.CommitReply, err error) {
+	if (err == nil) != reply.Accepted {
+		err = errors.New("neither accepted nor an error")
+	}
+	c <- err
+}
+
+// TestStartedCommitsAreAlwaysAnswered: what the writer hangs with, and what waits behind it, is
+// answered when the drive is given up, and what came before it is, too.
+func TestStartedCommitsAreAlwaysAnswered(t *testing.T) {
+	s := &slowLog{met: make(chan struct{}, 16)}
+	r := newRig(t, errorfs.Wrap(vfs.NewMem(), s), "/d")
+	got := make(answers, 100)
+	start := func() error {
+		started, err := r.a.StartCommit(r.version("k", "x"), got, 1)
+		if started != (err == nil) {
+			t.Fatalf("started %t, %v", started, err)
+		}
+		return err
+	}
+	if err := start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Fatal(err)
+	}
+	open := s.shut()
+	begun := 0
+	for range 10 {
+		if err := start(); err != nil {
+			t.Fatal(err)
+		}
+		begun++
+	}
+	<-s.met // the first batch is under way
+	r.a.Abandon(errors.New("gone"))
+	for range 10 { // some of them may meet the drive while it is going
+		if err := start(); err == nil {
+			begun++
+		} else if !errors.Is(err, drive.ErrFailed) && !errors.Is(err, drive.ErrOffline) {
+			t.Fatal(err)
+		}
+	}
+	for range begun {
+		if err := <-got; !errors.Is(err, drive.ErrFailed) {
+			t.Fatalf("answer of a drive that failed: %v", err)
+		}
+	}
+	open()
+	r.a.Close()
+	if len(got) != 0 {
+		t.Fatal("answered twice")
+	}
+}
+
 func TestAFailedAssertionFailsTheDriveAlone(t *testing.T) {
 	r := newRig(t, vfs.NewMem(), "/d")
 	ctx := context.Background()

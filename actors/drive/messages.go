@@ -18,6 +18,11 @@ type message interface {
 	apply(b *batch) error
 	// answer is where the answer goes.
 	answer() *reply
+	// deliver gives the answer. The loop calls it when the batch is durable, and not again.
+	deliver(a *Actor)
+	// refuse gives err as the answer instead, of a drive that has failed or ended. It does not touch
+	// what the loop may be writing.
+	refuse(err error)
 }
 
 // reply is the way back of one message.
@@ -30,33 +35,37 @@ func newReply() reply { return reply{done: make(chan error, 1)} }
 
 func (r *reply) answer() *reply { return r }
 
-// do sends a message and waits for its answer. When it returns anything but the loop's own answer,
-// the loop may still be holding the message.
-func (a *Actor) do(ctx context.Context, m message) (answered bool, err error) {
+func (r *reply) deliver(*Actor) { r.done <- r.err }
+
+func (r *reply) refuse(err error) { r.done <- err }
+
+// put sends a message, whose answer then comes in any case, unless the disk hangs.
+func (a *Actor) put(m message) error {
 	if err := a.usable(); err != nil {
-		return false, err
+		return err
 	}
 	if err := a.mail.Put(m); err != nil {
 		if errors.Is(err, actors.ErrFull) {
-			return false, a.wrap(ErrBusy)
+			return a.wrap(ErrBusy)
 		}
-		return false, a.wrap(ErrOffline)
+		return a.wrap(ErrOffline)
 	}
-	done := m.answer().done
+	if a.down.Load() { // it may have been put behind the last look into the mailbox
+		a.refuseMail(a.usable())
+	}
+	return nil
+}
+
+// do sends a message and waits for its answer. When it returns anything but an answer, the loop may
+// still be holding the message.
+func (a *Actor) do(ctx context.Context, m message) (answered bool, err error) {
+	if err := a.put(m); err != nil {
+		return false, err
+	}
 	select {
-	case err := <-done:
+	case err := <-m.answer().done:
 		return true, err
 	case <-ctx.Done():
 		return false, ctx.Err()
-	case <-a.health.Failed():
-		return false, a.usable()
-	case <-a.ended:
-	}
-	// The loop answered all it took before it ended; what it did not take was not done.
-	select {
-	case err := <-done:
-		return true, err
-	default:
-		return false, a.usable()
 	}
 }

@@ -59,6 +59,42 @@ func TestHungDriveIsReadAndWrittenAround(t *testing.T) {
 	}
 }
 
+// TestACommitThatIsNeverAnsweredEnds: a drive that hangs with a commit it was only handed is given up
+// at the deadline, whether the write was acknowledged before or fails with it, and may answer later.
+func TestACommitThatIsNeverAnsweredEnds(t *testing.T) {
+	f := newFixture(t, 4, func(o *Options) {
+		o.StragglerLimit, o.MarkLimit, o.CommitLimit = time.Millisecond, 2*time.Millisecond, 50*time.Millisecond
+	})
+	for _, size := range []int{50, 5000} {
+		hung := []*drivetest.Mem{f.mems[0], f.mems[2]} // those that take commits without waiting
+		gate := make(chan struct{})
+		hang := func(m *drivetest.Mem) {
+			m.Before(func(_ context.Context, op drivetest.Op) error {
+				if op == drivetest.OpCommit {
+					<-gate
+				}
+				return nil
+			})
+		}
+		hang(hung[0])
+		f.mustPut("one", pattern(1, size))
+		hang(hung[1])
+		if _, err := f.put("two", pattern(2, size)); !errors.Is(err, object.ErrWriteQuorum) {
+			t.Fatalf("a write without a quorum in time: %v", err)
+		}
+		f.Close() // waits for the rounds, not for the drives
+		close(gate)
+		f.calls.Wait()
+		for _, m := range hung {
+			m.Before(nil)
+		}
+		f.open()
+		f.mustGet("one", pattern(1, size))
+		f.mustPut("two", pattern(3, size))
+		f.mustGet("two", pattern(3, size))
+	}
+}
+
 func TestStragglerIsMarkedWhenItComes(t *testing.T) {
 	f := newFixture(t, 4, func(o *Options) { o.StragglerLimit, o.MarkLimit = time.Millisecond, 2*time.Millisecond })
 	release := held(f.slot("k", 3), drivetest.OpCommit)

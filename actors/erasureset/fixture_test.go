@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -33,7 +34,8 @@ type fixture struct {
 	byID   map[cluster.DriveID]*drivetest.Mem
 	topo   *cluster.Topology
 	slabs  *slab.Pool
-	off    sync.Map // drive id -> true: replaced by drive.Offline
+	calls  sync.WaitGroup // commits under way at starting drives
+	off    sync.Map       // drive id -> true: replaced by drive.Offline
 	bucket cluster.Bucket
 	opt    Options
 }
@@ -54,7 +56,7 @@ func newFixture(t testing.TB, drives int, change func(*Options)) *fixture {
 	}
 	f.slabs = slab.New(slab.Config{Budget: 128 << 20, Wait: 2 * time.Second})
 	f.opt = Options{
-		Drives:       func(id cluster.DriveID) drive.Drive { return f.byID[id] },
+		Drives:       f.drive,
 		Topology:     func() *cluster.Topology { return f.topo },
 		Slabs:        f.slabs,
 		MarkInterval: time.Millisecond,
@@ -66,6 +68,37 @@ func newFixture(t testing.TB, drives int, change func(*Options)) *fixture {
 	f.open()
 	t.Cleanup(f.check)
 	return f
+}
+
+// drive lets every other drive take commits without a goroutine that waits in them, as local ones do.
+func (f *fixture) drive(id cluster.DriveID) drive.Drive {
+	if m := f.byID[id]; id[0]%2 == 0 {
+		return m
+	} else {
+		return starting{m, &f.calls}
+	}
+}
+
+// starting is a drive in memory that is a drive.CommitStarter.
+type starting struct {
+	*drivetest.Mem
+	calls *sync.WaitGroup
+}
+
+func (d starting) StartCommit(req *drive.Commit, to drive.CommitReceiver, tag int) (bool, error) {
+	switch h := d.Health(); {
+	case h.State != drive.Online:
+		return false, h.Err
+	case h.Full:
+		return false, nil
+	}
+	own := *req
+	own.Row, own.Inline, own.Parts = slices.Clone(req.Row), slices.Clone(req.Inline), slices.Clone(req.Parts)
+	d.calls.Go(func() {
+		reply, err := d.Commit(context.Background(), &own)
+		to.Committed(tag, reply, err)
+	})
+	return true, nil
 }
 
 func (f *fixture) open() {
