@@ -102,7 +102,7 @@ func (a *Actor) finish(msgs []message) error {
 // write makes one batch of msgs and the marks that are waiting. Answers are given when the batch
 // is durable; if it cannot be written the drive fails and nobody is told that it was.
 func (a *Actor) write(msgs []message, sync bool) error {
-	a.hold(msgs)
+	a.workOn(msgs)
 	b := a.newBatch()
 	defer b.close()
 	marks := maxMarks
@@ -117,7 +117,7 @@ func (a *Actor) write(msgs []message, sync bool) error {
 	if err := b.commit(sync); err != nil {
 		return fmt.Errorf("batch %d: %w", b.num, err)
 	}
-	if a.release() {
+	if a.worked() {
 		for _, m := range msgs {
 			m.deliver(a)
 		}

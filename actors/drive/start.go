@@ -96,16 +96,16 @@ func (m *commitMsg) deliver(a *Actor) {
 // refuse implements message. The loop may still be working on m, so it is not used again.
 func (m *commitMsg) refuse(err error) { m.to.Committed(m.tag, CommitReply{}, err) }
 
-// hold notes what the loop works on, so that it is answered if the drive fails meanwhile: a sync
+// workOn notes what the loop works on, so that it is answered if the drive fails meanwhile: a sync
 // that hangs never returns.
-func (a *Actor) hold(msgs []message) {
+func (a *Actor) workOn(msgs []message) {
 	a.holding.Lock()
 	a.held = msgs
 	a.holding.Unlock()
 }
 
-// release says whether the loop may answer what it holds.
-func (a *Actor) release() bool {
+// worked says whether the loop may answer what it holds.
+func (a *Actor) worked() bool {
 	a.holding.Lock()
 	defer a.holding.Unlock()
 	mine := a.held != nil
