@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -44,11 +45,19 @@ type Face struct {
 	Version string
 	Out     io.Writer // the greeting
 	Log     io.Writer
+
+	// FS is the file system that the drives are reached through, nil for the operating system's. It
+	// is for tests that put faults below drives; the raft log and the look at a place before its drive
+	// is opened do not go through it.
+	FS vfs.FS
+	// Clock is the wall clock of drives, stamps and signatures; nil is time.Now.
+	Clock func() time.Time
 }
 
 // Node is a running server.
 type Node struct {
 	cfg      config.Config
+	face     Face
 	log      *slog.Logger
 	registry *prometheus.Registry
 	memory   memoryPlan
@@ -96,7 +105,7 @@ func Start(ctx context.Context, cfg config.Config, face Face) (_ *Node, err erro
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: newLogger(face.Log, cfg), registry: prometheus.NewRegistry()}
+	n := &Node{cfg: cfg, face: face, log: newLogger(face.Log, cfg), registry: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())
@@ -132,7 +141,7 @@ func Start(ctx context.Context, cfg config.Config, face Face) (_ *Node, err erro
 	if err := n.openData(ctx, adm, paths); err != nil {
 		return nil, err
 	}
-	if err := n.serve(face); err != nil {
+	if err := n.serve(); err != nil {
 		return nil, err
 	}
 	return n, n.greet(face)
@@ -153,7 +162,7 @@ func (n *Node) openDrive(ctx context.Context, path string, found drive.Found) (*
 	defer cancel()
 	return drive.Open(ctx, drive.Options{
 		Path: path, Label: found.Label, Cache: n.cache, MemTable: n.memory.MemTable,
-		Log: n.log, Registry: n.registry,
+		Log: n.log, Registry: n.registry, FS: n.face.FS, Clock: n.face.Clock,
 	})
 }
 
@@ -324,7 +333,7 @@ func (n *Node) openData(ctx context.Context, adm admission, paths []string) (err
 	}
 	n.store, err = erasureset.New(erasureset.Options{
 		Drives: n.fleet.Drive, Topology: n.raft.Topology, Buckets: n.raft.Buckets, Slabs: n.slabs[0], ReadSlabs: n.slabs[1],
-		Logger: n.log, Registry: n.registry, InlineLimit: int(n.cfg.InlineLimit),
+		Logger: n.log, Registry: n.registry, InlineLimit: int(n.cfg.InlineLimit), Clock: n.face.Clock,
 	})
 	if err != nil {
 		return err
@@ -339,11 +348,11 @@ func (n *Node) openData(ctx context.Context, adm admission, paths []string) (err
 }
 
 // serve starts the S3 server on the listener.
-func (n *Node) serve(face Face) (err error) {
+func (n *Node) serve() (err error) {
 	n.server, err = s3api.New(s3api.Options{
 		Objects: n.store, Control: n.control, Health: &probe{n.fleet, n.raft}, Logger: n.log,
-		Registry: n.registry, Gatherer: n.registry,
-		Buffers: n.slabs[1], Uploads: n.slabs[0], Region: n.cfg.Region, Domains: n.cfg.Domains, Version: face.Version,
+		Registry: n.registry, Gatherer: n.registry, Clock: n.face.Clock,
+		Buffers: n.slabs[1], Uploads: n.slabs[0], Region: n.cfg.Region, Domains: n.cfg.Domains, Version: n.face.Version,
 		Limits: s3api.Limits{Connections: int(n.memory.Total / connectionMemory)},
 	})
 	if err != nil {

@@ -10,7 +10,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"holdfast/daemon/config"
 	"holdfast/daemon/node"
@@ -261,6 +266,39 @@ func TestBucketDeletion(t *testing.T) {
 	nd.Want(404, http.MethodGet, "/first/object-1", nil)
 	nd.Want(200, http.MethodPut, "/first", nil)
 	nd.Want(404, http.MethodGet, "/first/object-1", nil)
+}
+
+// TestFileSystemAndClockAreTheCallers puts a file system that counts below the drives and sets the clock.
+func TestFileSystemAndClockAreTheCallers(t *testing.T) {
+	const ahead = 5 * time.Minute // signatures may be a quarter of an hour old
+	var writes atomic.Int64
+	nd := nodetest.New(t, 4)
+	nd.FS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			writes.Add(1)
+		}
+		return nil
+	}))
+	nd.Clock = func() time.Time { return time.Now().Add(ahead) }
+	nd.MustStart()
+	before := writes.Load()
+	nd.Want(200, http.MethodPut, "/first", nil)
+	nd.Want(200, http.MethodPut, "/first/object", []byte("x"))
+	if before == 0 || writes.Load() == before {
+		t.Errorf("%d writes passed before the first request, %d in all", before, writes.Load())
+	}
+	at, err := http.ParseTime(nd.Want(200, http.MethodHead, "/first/object", nil).Header.Get("Last-Modified"))
+	if err != nil || time.Until(at) < ahead-time.Minute {
+		t.Errorf("last modified at %v, %v; want about %v from now", at, err, ahead)
+	}
+	nd.Stop()
+	// Another clock, far behind what the drives have seen.
+	nd.Clock = func() time.Time { return time.Now().Add(-ahead) }
+	nd.MustStart()
+	nd.Want(200, http.MethodPut, "/first/object", []byte("newer"))
+	if a := nd.Want(200, http.MethodGet, "/first/object", nil); string(a.Body) != "newer" {
+		t.Errorf("a node whose clock went back serves %q", a.Body)
+	}
 }
 
 func write(t *testing.T, path, content string) {

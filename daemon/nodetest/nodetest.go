@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"holdfast/daemon/config"
 	"holdfast/daemon/node"
 	"holdfast/s3api/sigv4"
@@ -29,6 +31,9 @@ type Node struct {
 	t      testing.TB
 	Config config.Config
 	Dirs   []string // one for each drive
+	// FS and Clock are given to the node; nil is the operating system's.
+	FS    vfs.FS
+	Clock func() time.Time
 
 	Greeting, Log *Buffer
 	running       *node.Node
@@ -60,7 +65,7 @@ func (nd *Node) Start() error {
 		nd.t.Fatal("nodetest: the node runs already")
 	}
 	nd.Config.Drives = nd.Dirs
-	n, err := node.Start(context.Background(), nd.Config, node.Face{Version: "test", Out: nd.Greeting, Log: nd.Log})
+	n, err := node.Start(context.Background(), nd.Config, node.Face{Version: "test", Out: nd.Greeting, Log: nd.Log, FS: nd.FS, Clock: nd.Clock})
 	if err != nil {
 		return err
 	}

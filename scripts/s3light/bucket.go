@@ -80,7 +80,7 @@ func (c *Conn) DeleteKeys(bucket string, keys []string) error {
 	b.WriteString("</Delete>")
 	r := &Request{
 		Method: "POST", Bucket: bucket, Query: "delete=", Body: b.Bytes(), Collect: true,
-		Header: []Header{{"content-md5", md5Base64(b.Bytes())}},
+		Header: []Header{{"content-md5", ContentMD5(b.Bytes())}},
 	}
 	if err := c.Do(r); err != nil {
 		return err

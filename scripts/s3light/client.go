@@ -11,7 +11,9 @@ import (
 	"net"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -197,6 +199,7 @@ func (c *Conn) buildHead(r *Request) {
 	if r.Stream != nil {
 		payload, length = streamPayload, r.Stream.length
 		extra = append([]Header{{"x-amz-decoded-content-length", strconv.Itoa(len(r.Stream.data))}}, extra...)
+		slices.SortFunc(extra, func(a, b Header) int { return strings.Compare(a.Name, b.Name) })
 	}
 	if payload == "" {
 		payload = emptySHA256

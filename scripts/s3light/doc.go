@@ -1,5 +1,5 @@
-// Package s3light is the light S3 client of the scripts: the load generator and the crash loop use it,
-// so that a measurement on a shared machine shows the server and not the client.
+// Package s3light is the light S3 client of the scripts: the load generator, the crash loop and the torture
+// use it, so that a measurement on a shared machine shows the server and not the client.
 //
 // It is not a general S3 client: no retries, no redirects, no credential chains, no multipart helper.
 // One Conn is one TCP (or TLS) connection owned by one goroutine; a request head is built in the

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-func md5Base64(b []byte) string {
+// ContentMD5 returns the value of content-md5 for a body.
+func ContentMD5(b []byte) string {
 	sum := md5.Sum(b)
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
@@ -38,9 +39,9 @@ func (c *Conn) PutPart(r Request, upload string, number int) (string, error) {
 	return string(c.ETag()), nil
 }
 
-// Complete ends an upload of the parts 1..len(etags). S3 may answer 200 and report an error in the
-// body; that is an error here.
-func (c *Conn) Complete(bucket, key, upload string, etags []string) error {
+// Complete ends an upload of the parts 1..len(etags), with conditions in header if any. S3 may answer 200
+// and report an error in the body; that is an error here.
+func (c *Conn) Complete(bucket, key, upload string, etags []string, header ...Header) error {
 	var b strings.Builder
 	b.WriteString("<CompleteMultipartUpload>")
 	for i, e := range etags {
@@ -49,7 +50,7 @@ func (c *Conn) Complete(bucket, key, upload string, etags []string) error {
 	b.WriteString("</CompleteMultipartUpload>")
 	r := Request{
 		Method: "POST", Bucket: bucket, Key: key, Query: "uploadId=" + Escape(upload),
-		Body: []byte(b.String()), Collect: true,
+		Body: []byte(b.String()), Collect: true, Header: header,
 	}
 	if err := c.Do(&r); err != nil {
 		return err
