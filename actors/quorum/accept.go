@@ -19,6 +19,9 @@ type KeyView struct {
 	Dead    bool              // ... has a dead mark here
 	// Superseded: it was accepted here and has been reclaimed (P1).
 	Superseded bool
+	// Other: it is held, or was, but was accepted under other ballots than the offer's alone, and nobody
+	// knows it stable.
+	Other bool
 	// Obsolete: a newer stable version held here would have reclaimed it, had it been accepted.
 	Obsolete bool
 	// Older: a version older than this is held, so nothing that superseded it was collected since.
@@ -49,21 +52,27 @@ type Verdict struct {
 	Accepted bool
 	Repeat   bool // the version was held before: nothing is to be written
 	Ahead    bool // refused for its clock alone (I22)
+	Unsure   bool // refused, but the drive may have accepted it in a former life and reclaimed it since
 	// Highest is the highest stamp known for the key; a refused sender stamps above it.
 	Highest object.Stamp
 }
 
 // Accept is the rule by which a drive takes a version (I11): the attempt has no dead mark (I7), its
 // ballot is not below the key's promise and above all other stamps held; above the set's GC floor if
-// nothing of the key is held (I18), above the drive's horizon, and not ahead of time (I22). What is
-// held, or was, is accepted again: of a plain write's repetition whatever else holds, since it only
-// says what is so (P1, P7); under a ballot only if that has not been promised away.
+// nothing of the key is held (I18), above the drive's horizon, and not ahead of time (I22). What was
+// accepted under the very ballot is accepted again whatever else holds, since that only says what is
+// so (P1, P7). What was accepted under another is not an accept of a plain write, and under a ballot
+// only if that has not been promised away.
 func Accept(v *KeyView, o Offer) Verdict {
 	off := v.Rules
 	switch {
 	case v.Dead && !off.Off(NoDeadClause): // first: a drive never both holds an attempt and marks it dead (I7)
 		return Verdict{Highest: max(v.keyHighest(), o.Ref.TS)}
-	case o.Ballot != o.Ref && v.isBarred(o.Ballot) && !off.Off(NoPromiseClause):
+	case o.Ballot == o.Ref && v.Other:
+		// A resolution brought it here, behind whose ballot the plain one is promised away. To count the
+		// two together would let W come about behind a decision that had found less.
+		return Verdict{Highest: v.keyHighest()}
+	case o.Ballot != o.Ref && v.isBarred(o.Ballot) && (v.Other || !v.Holds) && !off.Off(NoPromiseClause):
 		// A resolution that finishes what is held does so under a ballot: one that was promised away
 		// since must not add to what a later resolution has counted (P5).
 		return Verdict{Highest: v.keyHighest()}
@@ -73,7 +82,7 @@ func Accept(v *KeyView, o Offer) Verdict {
 		v.isBarred(o.Ballot) && !off.Off(NoPromiseClause),
 		v.Newest == object.VersionRef{} && o.Ballot.TS <= v.GCFloor && !off.Off(NoGCFloor),
 		o.Ballot.TS <= v.Horizon && !off.Off(NoHorizon):
-		return Verdict{Highest: v.keyHighest()}
+		return Verdict{Unsure: v.Obsolete && o.Rev <= v.Since, Highest: v.keyHighest()}
 	case v.isAhead(o.Ballot):
 		return Verdict{Ahead: true, Highest: v.keyHighest()}
 	}
@@ -85,7 +94,7 @@ func Accept(v *KeyView, o Offer) Verdict {
 func Promise(v *KeyView, b Ballot) Verdict {
 	off := v.Rules
 	switch {
-	case b == v.Promise:
+	case b == v.Promise && b.TS > max(v.Newest.TS, v.LastRev): // else it is a late repetition: what is reported is no state below b
 		return Verdict{Accepted: true, Repeat: true, Highest: v.Highest}
 	case b.TS <= v.Promise.TS, b.TS <= v.Newest.TS, b.TS <= v.LastRev,
 		v.Newest == object.VersionRef{} && b.TS <= v.GCFloor && !off.Off(NoGCFloor),

@@ -86,12 +86,9 @@ func (d Drive) Step(now object.Stamp, at At, req *Request) Answer {
 	case ReqHeal:
 		return d.heal(at, req)
 	case ReqUpload:
-		if !slices.Contains(at.Key.Uploads, req.Upload) {
-			at.Key.Uploads = append(at.Key.Uploads, req.Upload)
-		}
-		return Answer{Write: WriteSync, Reply: d.reply(at, req, func(r *Reply) { r.OK = true })}
-	case ReqDropUpload:
-		return d.dropUpload(now, at, req)
+		return d.upload(now, at, req)
+	case ReqDecide:
+		return d.decideOn(now, at, req)
 	case ReqFloor:
 		at.Set.GCFloor = max(at.Set.GCFloor, req.Floor)
 		return Answer{Write: WriteSync, Reply: d.reply(at, req, func(r *Reply) { r.OK = true })}
@@ -148,7 +145,7 @@ func (d Drive) fencedBucket(b *BucketState, req *Request) Refusal {
 
 // changes says whether a request may bring something into a bucket.
 func changes(k RequestKind) bool {
-	return k == ReqPrepare || k == ReqCommit || k == ReqUpload || k == ReqStage || k == ReqDropUpload
+	return k == ReqPrepare || k == ReqCommit || k == ReqUpload || k == ReqStage || k == ReqDecide
 }
 
 // view is what the key's state says of one attempt.
@@ -176,8 +173,27 @@ func (d Drive) view(now object.Stamp, at At, a Attempt) KeyView {
 		}
 	}
 	v.Dead = k.dead(a) >= 0
-	v.Superseded = slices.ContainsFunc(k.Superseded, func(s Attempt) bool { return s.Ref == a.Ref && s.Rev == a.Rev })
+	v.Superseded = k.reclaimed(a) != nil
 	return v
+}
+
+// reclaimed is what is remembered of an attempt that was held, or nil.
+func (s *KeyState) reclaimed(a Attempt) *Reclaimed {
+	for i := range s.Superseded {
+		if r := &s.Superseded[i]; r.Ref == a.Ref && r.Rev == a.Rev {
+			return r
+		}
+	}
+	return nil
+}
+
+// other says that an attempt is held, or was, but was never accepted under a ballot.
+func (s *KeyState) other(a Attempt, b Ballot) bool {
+	if held := s.find(a.Ref, a.Rev); held != nil {
+		return !held.Stable && !slices.ContainsFunc(held.Seats, func(s Seat) bool { return s.Ballot == b })
+	}
+	r := s.reclaimed(a)
+	return r != nil && !r.Stable && r.Seat.Ballot != b
 }
 
 // dead is the place of an attempt's dead mark, -1 if there is none.
@@ -209,16 +225,17 @@ func (d Drive) commit(now object.Stamp, at At, req *Request) Answer {
 	if v.Obsolete && !req.Version.Null && req.Version.Rev == req.Version.Ref.TS {
 		v.Obsolete = false // a version that has a name of its own is not reclaimed by newer ones
 	}
+	v.Other = k.other(req.Version.Attempt(), o.Ballot) && !d.Rules.Off(NoBallotCount)
 	verdict := Accept(&v, o)
 	ans := Answer{Reply: d.reply(at, req, func(r *Reply) {
-		r.OK, r.Ahead, r.Highest = verdict.Accepted, verdict.Ahead, verdict.Highest
+		r.OK, r.Ahead, r.Unsure, r.Highest = verdict.Accepted, verdict.Ahead, verdict.Unsure, verdict.Highest
 	})}
 	if !verdict.Accepted || verdict.Repeat && !v.Holds {
 		return ans
 	}
 	if verdict.Repeat {
 		held := k.find(req.Version.Ref, req.Version.Rev)
-		if held.Stable || !d.sit(at.Set, held) && held.Ballot.Compare(req.Ballot) >= 0 {
+		if held.Stable || !d.sit(at.Set, held, req.Ballot) && held.Ballot.Compare(req.Ballot) >= 0 {
 			return ans
 		}
 		if held.Ballot.Compare(req.Ballot) < 0 {
@@ -227,14 +244,13 @@ func (d Drive) commit(now object.Stamp, at At, req *Request) Answer {
 	} else {
 		row := req.Version
 		row.Ballot, row.Seats, row.Stable, row.Synced = req.Ballot, nil, false, false
-		d.sit(at.Set, &row)
+		d.sit(at.Set, &row, req.Ballot)
 		if d.Rules.Off(NoKeepToStable) && row.Null {
 			k.Versions = slices.DeleteFunc(k.Versions, func(v Version) bool { return v.Null && v.Ref.Compare(row.Ref) < 0 })
 		}
 		k.insert(&row)
 		k.Token = 0 // I19
 	}
-	k.Uploads = slices.DeleteFunc(k.Uploads, func(u object.WriteID) bool { return u == req.Version.Upload })
 	if req.Ballot != req.Version.Ref || req.Decision != (Decision{}) {
 		k.decide(req.Ballot, req.Decision)
 	}
@@ -253,13 +269,21 @@ func (s *KeyState) decide(b Ballot, dec Decision) {
 	}
 }
 
-// sit notes the epoch in which a row was accepted (P2). It reports whether that is news.
-func (d Drive) sit(set *SetState, row *Version) bool {
+// sit notes the epoch and the ballot in which a row was accepted (P2). It reports whether that is news.
+func (d Drive) sit(set *SetState, row *Version, b Ballot) bool {
 	seat := set.Config.Seat(set.Member)
+	seat.Ballot = b
 	if slices.Contains(row.Seats, seat) {
 		return false
 	}
-	row.Seats = append(slices.Clip(row.Seats), seat)
+	row.Seats = slices.Clip(row.Seats)
+	for i := 1; i < len(row.Seats); i++ { // the first accept, and the last one of each epoch, are enough
+		if row.Seats[i].Epoch == seat.Epoch {
+			row.Seats = slices.Delete(row.Seats, i, i+1)
+			break
+		}
+	}
+	row.Seats = append(row.Seats, seat)
 	return true
 }
 

@@ -50,8 +50,11 @@ func (s *KeyState) supersede() {
 	kept := s.Versions[:0]
 	for i := range s.Versions {
 		v := s.Versions[i]
+		if v.Stable || v.Ref == ref || v.Null && v.Ref.Compare(null) < 0 {
+			s.closeUpload(v.Upload)
+		}
 		if v.Ref == ref || v.Null && v.Ref.Compare(null) < 0 {
-			s.Superseded = append(s.Superseded, v.Attempt())
+			s.Superseded = append(s.Superseded, v.reclaimed())
 			if missed := s.unhint(v.Ref, v.Rev); v.Ref == ref && top.Kind == Object {
 				s.hint(&top, missed) // whoever lacks the shard lacks it under the new revision too
 			}
@@ -67,6 +70,23 @@ func (s *KeyState) supersede() {
 	}
 	clear(s.Versions[len(kept):])
 	s.Versions = kept
+}
+
+// reclaimed is what stays of a row.
+func (v *Version) reclaimed() Reclaimed {
+	r := Reclaimed{Attempt: v.Attempt(), Stable: v.Stable}
+	if len(v.Seats) > 0 {
+		r.Seat = v.Seats[0]
+	}
+	return r
+}
+
+// closeUpload forgets an upload that was completed: its version is stable, or something that stands
+// above has replaced it before anybody knew whether it was chosen (I27).
+func (s *KeyState) closeUpload(id object.WriteID) {
+	if id != (object.WriteID{}) {
+		s.Uploads = slices.DeleteFunc(s.Uploads, func(u object.WriteID) bool { return u == id })
+	}
 }
 
 // hint notes who lacks a stable revision or its shard (I2b). It reports whether that is news.
@@ -103,13 +123,16 @@ func (d Drive) kill(now object.Stamp, at At, req *Request) Answer {
 	v := d.view(now, at, a)
 	verdict := Kill(&v, a.Ref)
 	proven := req.Kind == ReqDrop
-	if b := req.Ballot; b != (Ballot{}) && !proven && b != k.Promise && b.TS <= k.Promise.TS {
-		verdict = KillUnknown // a resolver's kill belongs to its ballot (P5)
-	}
 	if verdict == KillUnknown && proven {
 		verdict = KillMark
 	}
 	ans := Answer{Reply: d.reply(at, req, func(r *Reply) { r.OK, r.Kill = true, verdict })}
+	if held := k.find(a.Ref, a.Rev); held != nil {
+		was := held.reclaimed()
+		ans.Reply.Held, ans.Reply.Chosen = was.Seat, was.Stable
+	} else if was := k.reclaimed(a); was != nil {
+		ans.Reply.Held, ans.Reply.Chosen = was.Seat, was.Stable
+	}
 	switch {
 	case verdict == KillHeld, verdict == KillUnknown:
 		return ans
@@ -134,11 +157,22 @@ func (d Drive) kill(now object.Stamp, at At, req *Request) Answer {
 	return ans
 }
 
+// bury drops an attempt that is dead and leaves a mark.
+func (s *KeyState) bury(a Attempt, b Ballot) *DeadMark {
+	s.drop(a)
+	i := s.dead(a)
+	if i < 0 {
+		i = len(s.Dead)
+		s.Dead = append(s.Dead, DeadMark{Attempt: a})
+	}
+	if m := &s.Dead[i]; b.Compare(m.Ballot) > 0 {
+		m.Ballot = b
+	}
+	return &s.Dead[i]
+}
+
 // drop removes an unfinished revision.
 func (s *KeyState) drop(a Attempt) {
-	if v := s.find(a.Ref, a.Rev); v != nil && !v.Stable && v.Upload != (object.WriteID{}) && !slices.Contains(s.Uploads, v.Upload) {
-		s.Uploads = append(s.Uploads, v.Upload) // it was not completed after all (I27)
-	}
 	s.Versions = slices.DeleteFunc(s.Versions, func(v Version) bool { return v.Is(a.Ref, a.Rev) && !v.Stable })
 }
 
@@ -179,7 +213,7 @@ func (d Drive) collect(now object.Stamp, at At, req *Request) Answer {
 		}
 		set.GCFloor = max(set.GCFloor, floor)
 		for i := range k.Versions {
-			k.Superseded = append(k.Superseded, k.Versions[i].Attempt())
+			k.Superseded = append(k.Superseded, k.Versions[i].reclaimed())
 		}
 		k.Versions, k.Dead, k.Hints = k.Versions[:0], k.Dead[:0], k.Hints[:0]
 		k.Promise, k.Decision = Ballot{}, Decision{}
@@ -200,7 +234,7 @@ func (d Drive) forget(now object.Stamp, at At, req *Request) Answer {
 	if d.age(now, at, req) {
 		ans.Write = WriteSync
 	}
-	k.Superseded = slices.DeleteFunc(k.Superseded, func(a Attempt) bool { return max(a.Ref.TS, a.Rev) <= dr.Horizon })
+	k.Superseded = slices.DeleteFunc(k.Superseded, func(a Reclaimed) bool { return max(a.Ref.TS, a.Rev) <= dr.Horizon })
 	if req.Floor == 0 || req.Floor > dr.Horizon || at.Set.Config.Phase != Settled {
 		return ans
 	}
@@ -233,15 +267,15 @@ func (d Drive) heal(at At, req *Request) Answer {
 	if (k.Token == 0 || k.Token != req.Token) && !d.Rules.Off(NoHealToken) {
 		return ans
 	}
+	if b := req.Decision.Ballot; b != (Ballot{}) && k.Decision.Ballot.Compare(b) > 0 {
+		return ans // decided anew since the sources were read
+	}
 	for i := range req.Dead {
 		a := req.Dead[i]
 		if held := k.find(a.Ref, a.Rev); held != nil && held.Stable {
 			continue
 		}
-		k.drop(a)
-		if k.dead(a) < 0 {
-			k.Dead = append(k.Dead, DeadMark{Attempt: a, Proven: true})
-		}
+		k.bury(a, Ballot{}).Proven = true
 	}
 	for i := range req.Versions {
 		row := req.Versions[i]

@@ -23,8 +23,10 @@ func (d Drive) adopt(at At, req *Request) Answer {
 		set.State, set.Joined = SlotRebuilding, c.Epoch // it was never told of the set: it knows nothing
 	case set.State == SlotNone:
 		set.State = SlotInSync
-	case set.State == SlotRebuilding && (c.Phase == Flipped && req.Member == c.Newcomer() || set.Member == set.Config.Newcomer() && c.Phase == Settled):
+	case set.State == SlotRebuilding && c.Phase == Flipped && req.Member == c.Newcomer():
 		set.State = SlotInSync
+	case set.State == SlotRebuilding && set.Config.Phase != Settled && set.Member == set.Config.Newcomer() && req.Member < c.N:
+		set.State = SlotInSync // it slept through its flip, and perhaps into the next move
 	}
 	set.Config, set.Member = *c, req.Member
 	ans.Reply.Config, ans.Write = *c, WriteSync
@@ -46,24 +48,53 @@ func (d Drive) fenceBucket(at At, req *Request) Answer {
 	return ans
 }
 
-// dropUpload ends an upload without a version. It obeys the key's ballots like a version's commit,
-// so that of complete and abort only one comes through (I27).
-func (d Drive) dropUpload(now object.Stamp, at At, req *Request) Answer {
+// upload opens an upload. A message that comes late must not open again what was ended since: whoever
+// ended it had W promises above the stamp, and where those are forgotten the floor or the horizon is
+// above it (I27).
+func (d Drive) upload(now object.Stamp, at At, req *Request) Answer {
+	k := at.Key
+	v := d.view(now, at, Attempt{})
+	highest := max(v.keyHighest(), v.GCFloor)
+	ans := Answer{Reply: d.reply(at, req, func(r *Reply) { r.Highest = highest })}
+	switch {
+	case slices.Contains(k.Uploads, req.Upload):
+		ans.Reply.OK = true
+		return ans
+	case req.Ballot.TS <= max(v.Promise.TS, v.GCFloor, v.Horizon) && !d.Rules.Off(NoUploadStamp):
+		return ans
+	case v.isAhead(req.Ballot):
+		ans.Reply.Ahead = true
+		return ans
+	}
+	k.Uploads = append(k.Uploads, req.Upload)
+	k.Token = 0 // I19
+	at.Drive.Highest = max(at.Drive.Highest, req.Ballot.TS)
+	ans.Reply.OK, ans.Write = true, WriteSync
+	return ans
+}
+
+// decideOn accepts a decision without a version: of an abort, or of a resolution that buries what it
+// found neither chosen nor finishable. It obeys the key's ballots like a commit (I12), so that of
+// complete and abort only one comes through (I27), and what it buries was not finished since: whoever
+// could have done so had promises above the ballot.
+func (d Drive) decideOn(now object.Stamp, at At, req *Request) Answer {
 	k := at.Key
 	v := d.view(now, at, Attempt{})
 	ans := Answer{Reply: d.reply(at, req, func(r *Reply) { r.Highest = v.keyHighest() })}
-	old := req.Ballot != k.Promise && req.Ballot.TS <= max(k.Promise.TS, v.Newest.TS, v.LastRev)
-	if old && !d.Rules.Off(NoOneDecision) {
+	barred := v.isBarred(req.Ballot) || req.Ballot.TS <= v.Horizon || v.Newest == object.VersionRef{} && req.Ballot.TS <= v.GCFloor
+	if barred && !d.Rules.Off(NoOneDecision) {
 		return ans
 	}
-	k.Uploads = slices.DeleteFunc(k.Uploads, func(u object.WriteID) bool { return u == req.Upload })
-	for i := range k.Versions { // an unfinished completion will not bring it back
-		if k.Versions[i].Upload == req.Upload {
-			k.Versions[i].Upload = object.WriteID{}
+	if req.Upload != (object.WriteID{}) {
+		k.closeUpload(req.Upload)
+		k.Token = 0 // I19
+	}
+	for i := range req.Dead {
+		if held := k.find(req.Dead[i].Ref, req.Dead[i].Rev); held == nil || !held.Stable && held.Ballot.Compare(req.Ballot) < 0 {
+			k.bury(req.Dead[i], req.Ballot)
 		}
 	}
 	k.decide(req.Ballot, req.Decision)
-	k.Token = 0 // I19
 	ans.Reply.OK, ans.Write = true, WriteSync
 	return ans
 }

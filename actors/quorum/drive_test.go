@@ -249,7 +249,7 @@ func TestADecisionStands(t *testing.T) {
 	for _, off := range []Rules{0, NoDecision} {
 		w := newWorld(t, 6, off)
 		up := w.id()
-		w.send(0b111111, Request{Kind: ReqUpload, Upload: up})
+		w.send(0b111111, Request{Kind: ReqUpload, Upload: up, Ballot: Ballot{TS: w.at(0), Write: up}})
 		b1, b2 := Ballot{TS: w.at(time.Millisecond), Write: w.id()}, Ballot{TS: w.at(2 * time.Millisecond), Write: w.id()}
 		w.send(0b000111, Request{Kind: ReqPrepare, Ballot: b1}) // the completion decides
 		w.send(0b111000, Request{Kind: ReqPrepare, Ballot: b2}) // the abort finds nothing and decides
@@ -258,7 +258,7 @@ func TestADecisionStands(t *testing.T) {
 		if got := w.send(0b111111, Request{Kind: ReqCommit, Version: v, Ballot: b1}); got != 0b000111 {
 			t.Fatalf("the completion is taken by %b", got)
 		}
-		if got := w.send(0b111111, Request{Kind: ReqDropUpload, Upload: up, Ballot: b2, Decision: Decision{Ballot: b2}}); got != 0b111111 {
+		if got := w.send(0b111111, Request{Kind: ReqDecide, Upload: up, Ballot: b2, Decision: Decision{Ballot: b2}}); got != 0b111111 {
 			t.Fatalf("the abort is taken by %b", got)
 		}
 		w.drives[5].down = true

@@ -92,7 +92,7 @@ func (g *Get) Step(now time.Time, ev *Event) Effect {
 			more = g.settled(now, ev)
 		} else if ev.Config.Epoch > g.t.Config.Epoch {
 			g.t.Config = *ev.Config
-			if g.state == getReading { // the answers so far are of other members
+			if g.state == getReading { // answers of two epochs are not evidence together
 				g.again(now)
 			}
 		}
@@ -137,7 +137,12 @@ func (g *Get) begin(now time.Time) {
 	if !g.head {
 		g.pin = PinID{Op: g.write, Round: g.c.round + 1}
 	}
+	known := g.read.decision.Ballot
+	if known.Compare(g.read.known) < 0 {
+		known = g.read.known
+	}
 	g.read = NewReadIn(&g.t.Config, g.env.Rules)
+	g.read.known = known
 	g.read.At = g.at
 	if g.usable == 0 {
 		g.usable = g.t.Config.Judges()
@@ -162,13 +167,13 @@ func (g *Get) answer(now time.Time, ev *Event) {
 			g.finish(StatusStale)
 			return
 		case rep.Refused == RefusedNot:
-			re = ReadEvent{Kind: ReadAnswer, Slot: ev.From, Decision: rep.Decision, Partial: !rep.Complete, Witness: !rep.Judge}
+			re = ReadEvent{Kind: ReadAnswer, Slot: ev.From, Decision: rep.Decision, Partial: !rep.Complete, Witness: !rep.Judge, Dead: rep.Dead}
 			g.pinned |= Slot(ev.From)
 			g.seen = g.seen[:0]
 			for i := range rep.Versions {
 				v := &rep.Versions[i]
 				g.seen = append(g.seen, Seen{
-					Ref: v.Ref, Rev: v.Rev, Stable: v.Stable, Purged: v.Kind == Purged, Null: v.Null, Ballot: v.Ballot, Seats: v.Seats,
+					Ref: v.Ref, Rev: v.Rev, Stable: v.Stable, Purged: v.Kind == Purged, Null: v.Null, Ballot: v.Ballot, Epoch: v.Epoch, Seats: v.Seats,
 				})
 				g.note(Slot(ev.From), v)
 			}

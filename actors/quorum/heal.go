@@ -64,6 +64,7 @@ func (h *Heal) Step(now time.Time, ev *Event) Effect {
 		h.token = ev.Reply.Token
 		h.state = healSettling
 		h.settle = NewUpdate(h.env, h.t, Intent{Kind: Settle, Write: h.write})
+		h.settle.sealed = h.newcomer()
 		h.settle.c.round = h.c.round
 		more = h.settled(now, &Event{Kind: EvBegin})
 	case h.state == healWriting && h.c.take(ev):
@@ -72,6 +73,12 @@ func (h *Heal) Step(now time.Time, ev *Event) Effect {
 		h.open()
 	}
 	return Effect{Sends: append(h.c.sends, more...), Wake: h.wake, Done: h.done && !before, Over: h.state == healOver}
+}
+
+// newcomer says that the target is being filled: what it is given stands for the drive that leaves, so W
+// must have accepted it.
+func (h *Heal) newcomer() bool {
+	return h.t.Config.Phase != Settled && h.member == h.t.Config.Newcomer()
 }
 
 func (h *Heal) open() {
@@ -103,7 +110,7 @@ func (h *Heal) copy(u *Update) {
 	off := h.env.Rules
 	h.rows = u.rows()
 	req := Request{Kind: ReqHeal, Token: h.token}
-	newcomer := h.t.Config.Phase != Settled && h.member == h.t.Config.Newcomer()
+	newcomer := h.newcomer()
 	for _, at := range h.rows {
 		v := at.Version
 		if v.Kind == Tombstone && newcomer && off.Off(NoCopyTombstones) {
@@ -115,9 +122,7 @@ func (h *Heal) copy(u *Update) {
 		}
 		req.Versions = append(req.Versions, v)
 	}
-	if !newcomer || !off.Off(NoCopyMarks) {
-		req.Dead = u.r.provenDead()
-	}
+	req.Dead = u.r.buried
 	if !newcomer || !off.Off(NoCopyFloors) {
 		req.Decision = u.r.newest()
 	}

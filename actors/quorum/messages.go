@@ -27,13 +27,13 @@ type Version struct {
 	Rev    object.Stamp
 	Ballot Ballot // highest ballot under which it was accepted; a plain write's is Ref
 	Kind   Kind
-	Null   bool   // the null version: a stable one reclaims all older null versions of its key
-	Body   uint64 // names the contents (its ETag); opaque
-	Meta   uint64 // names the metadata of this revision; opaque
-	Data   bool   // this drive has the shard
-	Upload object.WriteID
-	Epoch  uint64 // the set epoch in which the attempt was stamped
-	Seats  []Seat // the epochs in which it was accepted here; oldest first; unused once stable
+	Null   bool           // the null version: a stable one reclaims all older null versions of its key
+	Body   uint64         // names the contents (its ETag); opaque
+	Meta   uint64         // names the metadata of this revision; opaque
+	Data   bool           // this drive has the shard
+	Upload object.WriteID // it completes; the upload's row stays until this one is stable
+	Epoch  uint64         // the set epoch in which the attempt was stamped
+	Seats  []Seat         // the epochs and ballots in which it was accepted here; oldest first; unused once stable
 	Stable bool
 	Synced bool // the stable mark would survive a crash (P3)
 }
@@ -73,7 +73,7 @@ const (
 	ReqCommit
 	// ReqMark: Version (Ref, Rev, Null), Missed. The version is chosen (I10). No reply is awaited.
 	ReqMark
-	// ReqKill: Attempt, Ballot if it is a resolver's. Asks for a dead mark. Kill: the verdict.
+	// ReqKill: Attempt. Its coordinator asks for a dead mark. Kill: the verdict; Held, Chosen.
 	ReqKill
 	// ReqDrop: Attempt, proved dead (I7): the holder marks it too and drops it.
 	ReqDrop
@@ -92,10 +92,11 @@ const (
 	ReqFetch
 	// ReqUnpin: Pin. Ends all pins of that name on the key.
 	ReqUnpin
-	// ReqUpload: Upload. Opens a multipart upload.
+	// ReqUpload: Upload, Ballot. Opens a multipart upload, unless the stamp is below what was promised.
 	ReqUpload
-	// ReqDropUpload: Upload, Ballot, Decision. Ends it without a version (abort).
-	ReqDropUpload
+	// ReqDecide: Ballot, Decision, Dead, Upload. A decision without a version: attempts that were found
+	// neither chosen nor finishable are dropped and marked, and an upload may end (abort). OK: accepted.
+	ReqDecide
 	// ReqAdopt: Config, Member. The set has a new epoch. OK: adopted durably. Reply: Config, Floor.
 	ReqAdopt
 	// ReqFence: Revision, Sealed, Removed. The bucket has a new revision. OK: known durably.
@@ -158,6 +159,7 @@ type Reply struct {
 	OK       bool
 	Ahead    bool         // refused because the stamp lies too far ahead (I22)
 	Judge    bool         // the slot is in sync: the answer is evidence (I15)
+	Unsure   bool         // refused, but a former life of the drive may have accepted it
 	Highest  object.Stamp // highest stamp that a next attempt must exceed
 	Promise  Ballot
 	Decision Decision
@@ -168,6 +170,8 @@ type Reply struct {
 	Uploads  []object.WriteID
 	Hints    []Hint
 	Kill     KillVerdict
+	Held     Seat // of a kill: how the attempt was first accepted here
+	Chosen   bool // of a kill: the attempt is known to be stable, or was
 	Token    uint64
 	Floor    object.Stamp // the set's GC floor, of ReqAdopt
 	Now      object.Stamp // the drive's clock, of a report
@@ -183,10 +187,13 @@ type Decision struct {
 	Rev    object.Stamp
 }
 
-// DeadMark is a drive's oath never to accept an attempt. Proven: k of them were seen (I7).
+// DeadMark is a drive's oath never to accept an attempt. Proven: it was proved dead (I7). Ballot is
+// that of the decision that buried it, if one did: k members had promised the ballot, so nothing of
+// the attempt with a lower one was chosen or will be.
 type DeadMark struct {
 	Attempt
 	Proven bool
+	Ballot Ballot
 }
 
 // Hint is what a stable version is missing: redundancy debt.

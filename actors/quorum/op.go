@@ -158,6 +158,7 @@ const (
 	Complete                       // a new version from Upload, if that is open
 	Abort                          // end Upload
 	Settle                         // change nothing: resolve whatever is in doubt
+	Open                           // open a multipart upload named Write
 )
 
 // Intent is what an Update is to do.

@@ -15,6 +15,7 @@ type Seen struct {
 	Purged bool   // the revision removes its version: readers look below it
 	Null   bool   // the null version: hides older null ones
 	Ballot Ballot // highest one under which it was accepted
+	Epoch  uint64 // in which it was stamped
 	// Seats are the epochs in which it was accepted. Nil: the present one, in a set that does not move.
 	Seats []Seat
 }
@@ -24,6 +25,7 @@ type tally struct {
 	ref             object.VersionRef
 	rev             object.Stamp
 	ballot          Ballot
+	epoch           uint64
 	purged, null    bool
 	holders, stable Slots
 	seats           []count // nil: the holders count
@@ -44,10 +46,13 @@ type Read struct {
 	asked    Slots
 	answered Slots // gave evidence
 	unknown  Slots // erred: neither present nor absent (I15)
+	witness  Slots // of these, what they hold was told
 	versions []tally
 	few      [4]tally // first home of versions
 	decision Decision // the highest told
-	ends     []end    // of answers that are no whole lists
+	known    Ballot   // of a decision that was told before this read began
+	buried   []DeadMark
+	ends     []end // of answers that are no whole lists
 
 	// At is the version that is looked for; none named: the current one. Answers must hold all of its revisions.
 	At object.VersionID
@@ -85,6 +90,7 @@ type ReadEvent struct {
 	Witness  bool
 	Partial  bool // there may be versions older than the last one Seen
 	Decision Decision
+	Dead     []DeadMark // copied
 }
 
 // Outcome is what a read comes to.
@@ -97,7 +103,7 @@ const (
 	Absent                  // no version that may be returned
 	Found                   // Ref may be returned (I3)
 	InDoubt                 // Ref may neither be returned nor skipped: it must be resolved first
-	Deeper                  // what stands lies below a removed version: ask afresh, for whole lists
+	Deeper                  // what stands lies below a removed version, or was written since: ask afresh, for whole lists
 )
 
 // ReadEffect is what to do next.
@@ -135,6 +141,7 @@ func (r *Read) Step(ev ReadEvent) ReadEffect {
 func (r *Read) answer(ev *ReadEvent) {
 	if ev.Witness {
 		r.unknown |= Slot(ev.Slot)
+		r.witness |= Slot(ev.Slot)
 	} else {
 		r.answered |= Slot(ev.Slot)
 		if n := len(ev.Seen); ev.Partial && n > 0 {
@@ -146,6 +153,11 @@ func (r *Read) answer(ev *ReadEvent) {
 	}
 	if ev.Decision.Ballot.Compare(r.decision.Ballot) > 0 && !r.off.Off(NoDecision) {
 		r.decision = ev.Decision
+	}
+	for i := range ev.Dead {
+		if ev.Dead[i].Ballot != (Ballot{}) && !r.off.Off(NoDecision) {
+			r.buried = append(r.buried, ev.Dead[i])
+		}
 	}
 }
 
@@ -176,7 +188,7 @@ func (r *Read) count(slot int, s *Seen) {
 		return cmp.Compare(s.Rev, t.rev)
 	})
 	if !ok {
-		r.versions = slices.Insert(r.versions, i, tally{ref: s.Ref, rev: s.Rev, purged: s.Purged, null: s.Null})
+		r.versions = slices.Insert(r.versions, i, tally{ref: s.Ref, rev: s.Rev, purged: s.Purged, null: s.Null, epoch: s.Epoch})
 	}
 	t := &r.versions[i]
 	t.holders |= Slot(slot)
@@ -187,14 +199,14 @@ func (r *Read) count(slot int, s *Seen) {
 		t.ballot = s.Ballot
 	}
 	for _, seat := range s.Seats {
-		t.sit(seat)
+		t.sit(seat, r.off)
 	}
 }
 
-// sit counts one accept in its epoch (P2).
-func (t *tally) sit(seat Seat) {
+// sit counts one accept in its epoch (P2) and under its ballot.
+func (t *tally) sit(seat Seat, off Rules) {
 	for i := range t.seats {
-		if c := &t.seats[i]; c.seat.Epoch == seat.Epoch {
+		if c := &t.seats[i]; c.seat.Epoch == seat.Epoch && (c.seat.Ballot == seat.Ballot || off.Off(NoBallotCount)) {
 			c.add(seat)
 			return
 		}
@@ -251,6 +263,9 @@ func (r *Read) judge() ReadEffect {
 		case !r.reaches(t.ref):
 			return ReadEffect{Outcome: Deeper}
 		case r.chosen(t): // I3: nothing newer can have been acknowledged, k + W > n
+			if r.torn(t.ref) {
+				return ReadEffect{Outcome: Deeper}
+			}
 			return ReadEffect{Outcome: Found, Ref: t.ref, Rev: t.rev, Holders: t.holders}
 		case r.dead(t): // I5
 			continue
@@ -260,10 +275,30 @@ func (r *Read) judge() ReadEffect {
 		}
 		return ReadEffect{Outcome: InDoubt, Ref: t.ref, Rev: t.rev, Holders: t.holders}
 	}
-	if !r.reaches(object.VersionRef{}) {
+	if !r.reaches(object.VersionRef{}) || r.torn(object.VersionRef{}) {
 		return ReadEffect{Outcome: Deeper}
 	}
 	return ReadEffect{Outcome: Absent}
+}
+
+// torn says that the answers speak of different times: one of them tells of a decision, which found a
+// revision that stands above what this read came to and that no answer has. The others are older than
+// that; what they do not know may have been acknowledged before what the one knows was done. Answers
+// to a new read are not: it begins behind the decision.
+func (r *Read) torn(stands object.VersionRef) bool {
+	d := &r.decision
+	if d.Ref == (object.VersionRef{}) || d.Ballot.Compare(r.known) <= 0 || stands.Compare(d.Ref) > 0 || r.off.Off(NoFreshRead) {
+		return false
+	}
+	if r.At.Named && !r.At.Names(d.Ref, true) && !r.At.Names(d.Ref, false) {
+		return false // of another version
+	}
+	for i := range r.versions {
+		if t := &r.versions[i]; t.ref == d.Ref && t.rev >= d.Rev {
+			return false
+		}
+	}
+	return true
 }
 
 // reaches says that enough answers speak of versions as old as ref. Lists end with the newest stable
@@ -279,7 +314,7 @@ func (r *Read) reaches(ref object.VersionRef) bool {
 }
 
 // chosen says that a revision is acknowledged, or might as well be: stable somewhere, accepted by
-// the ack rule of one epoch (I3, P2), or found so by a later decision.
+// the ack rule of one epoch and under one ballot (I3, P2), or found so by a later decision.
 func (r *Read) chosen(t *tally) bool {
 	holders := t.holders
 	if r.off.Off(NoRevisionCount) {
@@ -317,14 +352,38 @@ func (r *Read) dead(t *tally) bool {
 	if r.off.Off(NoSkipBound) || (t.holders&r.Judges()|silent).Len() < r.W || r.condemned(t) {
 		return true
 	}
-	return r.overruled(t)
+	return r.split(t) || r.overruled(t)
 }
 
-// overruled says that a decision under a higher ballot found something older to be the newest chosen.
+// split says that a revision which was stamped in this epoch of a slot move cannot get W among those
+// members that are no judges now, and it needs both (I16). Of one that is older than the epoch that says
+// nothing: it may have been acknowledged before.
+func (r *Read) split(t *tally) bool {
+	if r.Phase == Settled || t.epoch != r.Epoch || r.off.Off(NoJointAcks) {
+		return false
+	}
+	other := r.Old()
+	if r.Phase == Begun {
+		other = r.New()
+	}
+	return (t.holders&other | other&^r.answered&^r.witness).Len() < r.W
+}
+
+// overruled says that a decision under a higher ballot found something older to be the newest chosen,
+// or buried the revision. Among k members that had promised that ballot too few held it, so nothing of
+// it with a lower ballot is chosen; and with a higher one it is not: one of W accepts would show here.
 func (r *Read) overruled(t *tally) bool {
+	if t.ballot == (Ballot{}) {
+		return false
+	}
+	for i := range r.buried {
+		if m := &r.buried[i]; m.Ref == t.ref && m.Rev == t.rev && t.ballot.Compare(m.Ballot) < 0 {
+			return true
+		}
+	}
 	d := &r.decision
 	newer := t.ref.Compare(d.Ref) > 0 || t.ref == d.Ref && t.rev > d.Rev
-	return t.ballot != Ballot{} && newer && t.ballot.Compare(d.Ballot) < 0
+	return newer && t.ballot.Compare(d.Ballot) < 0
 }
 
 func (r *Read) condemned(t *tally) bool { return r.Condemned != nil && r.Condemned(t.ref) }

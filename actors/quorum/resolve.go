@@ -16,7 +16,8 @@ type resolve struct {
 	t        *Target
 	write    object.WriteID // of the ballots
 	all      bool           // down to the oldest version, not only to the newest stable one
-	thorough bool           // kill what is passed over, mark what is chosen
+	thorough bool           // bury what is passed over, mark what is chosen
+	sealed   bool           // what was found must stand: W accept it
 	// unique: the ballot's stamp will name a revision, so no other ballot may have the same one. Each
 	// member promises a stamp once; W promises of each would meet.
 	unique bool
@@ -35,11 +36,10 @@ type resolve struct {
 	heard    Slots // reported, promised or not
 	rows     []row
 	reports  [maxMembers]reportCopy
-	spared   []Attempt // could not be killed: left alone
+	buried   []Attempt // neither chosen nor finishable
 	w        Write
-	current  row // being finished or killed
-	marks    Slots
-	held     Slots
+	current  row   // being finished
+	accepted Slots // the decision
 	wake     time.Time
 }
 
@@ -64,7 +64,7 @@ const (
 	preparing resolveState = iota + 1
 	pausing                // before another ballot
 	finishing              // current
-	killing                // current
+	deciding               // what is buried
 	resolved
 	unresolved
 )
@@ -88,7 +88,7 @@ func (r *resolve) begin(now time.Time) resolution {
 	r.ballot = Ballot{TS: ts, Write: r.write}
 	r.state = preparing
 	r.granted, r.promised, r.refused, r.ahead, r.lost, r.heard, r.wake = 0, 0, 0, 0, 0, 0, time.Time{}
-	r.rows, r.spared = r.rows[:0], r.spared[:0]
+	r.rows, r.buried = r.rows[:0], r.buried[:0]
 	r.read = NewReadIn(&r.t.Config, r.env.Rules)
 	r.read.asked = r.t.Config.Judges()
 	for i := range r.reports {
@@ -132,9 +132,9 @@ func (r *resolve) step(now time.Time, ev *Event) resolution {
 		}
 	case finishing:
 		return r.finished(now, ev)
-	case killing:
+	case deciding:
 		if r.c.take(ev) {
-			return r.killed(now, ev)
+			return r.decided(now, ev)
 		}
 	}
 	return resolveGoing
@@ -161,14 +161,14 @@ func (r *resolve) prepared(ev *Event) {
 	}
 	r.heard |= m
 	r.granted |= m
-	re := ReadEvent{Kind: ReadAnswer, Slot: ev.From, Decision: rep.Decision, Partial: !rep.Complete, Witness: !rep.Judge}
+	re := ReadEvent{Kind: ReadAnswer, Slot: ev.From, Decision: rep.Decision, Partial: !rep.Complete, Witness: !rep.Judge, Dead: rep.Dead}
 	if rep.Judge {
 		r.promised |= m
 	}
 	for i := range rep.Versions {
 		v := &rep.Versions[i]
 		re.Seen = append(re.Seen, Seen{
-			Ref: v.Ref, Rev: v.Rev, Stable: v.Stable, Purged: v.Kind == Purged, Null: v.Null, Ballot: v.Ballot, Seats: v.Seats,
+			Ref: v.Ref, Rev: v.Rev, Stable: v.Stable, Purged: v.Kind == Purged, Null: v.Null, Ballot: v.Ballot, Epoch: v.Epoch, Seats: v.Seats,
 		})
 		r.note(m, v)
 	}
@@ -239,17 +239,16 @@ func (r *resolve) judge(now time.Time) resolution {
 				continue
 			}
 			if !r.all {
-				r.state = resolved
-				return resolveDone
+				return r.conclude(now)
 			}
 			continue
-		case r.env.Rules.Off(NoResolveFirst), slices.Contains(r.spared, at.Attempt()):
+		case r.env.Rules.Off(NoResolveFirst):
 			continue
 		case r.read.dead(t):
-			if !r.thorough {
-				continue
+			if a := at.Attempt(); !slices.Contains(r.buried, a) {
+				r.buried = append(r.buried, a)
 			}
-			return r.kill(now, at)
+			continue
 		case r.c.out != 0:
 			return resolveGoing // the others may settle it
 		}
@@ -258,6 +257,86 @@ func (r *resolve) judge(now time.Time) resolution {
 	if !r.read.reaches(object.VersionRef{}) {
 		r.all = true
 		return r.retry(now)
+	}
+	return r.conclude(now)
+}
+
+// conclude ends the resolution. What a thorough one found dead is buried, and what a sealed one found
+// is made to stand, by a decision that W accept: whoever prepares later meets one of them.
+func (r *resolve) conclude(now time.Time) resolution {
+	off := r.env.Rules
+	seal := r.sealed && !r.clean() && !off.Off(NoSealedCopy)
+	if !r.thorough || !seal && len(r.buried) == 0 {
+		r.state = resolved
+		return resolveDone
+	}
+	if seal { // also what nobody holds whom we have heard, and somebody has sworn never to take
+		r.buryMarked()
+	}
+	r.state, r.accepted = deciding, 0
+	r.c.start(r.t.Config.Members(), r.t, &Request{Kind: ReqDecide, Ballot: r.ballot, Decision: r.newest(), Dead: r.buried})
+	return resolveGoing
+}
+
+// clean says that nothing is left that could be finished: all judges promised the ballot and nobody
+// holds anything but stable versions.
+func (r *resolve) clean() bool {
+	if r.promised != r.t.Config.Judges() || r.t.Config.Unheard(r.promised) != 0 {
+		return false
+	}
+	for i := range r.rows {
+		if at := &r.rows[i]; at.stable != at.holders {
+			return false
+		}
+	}
+	return true
+}
+
+// buryMarked buries the attempts with a dead mark that no answer holds, unless something chosen has
+// taken their place: then they are over, and may have been chosen in their time.
+func (r *resolve) buryMarked() {
+	for m := range r.granted.All() {
+		for _, d := range r.reports[m].dead {
+			held := slices.ContainsFunc(r.rows, func(x row) bool { return x.Is(d.Ref, d.Rev) })
+			if !held && !r.replaced(d.Attempt) && !slices.Contains(r.buried, d.Attempt) {
+				r.buried = append(r.buried, d.Attempt)
+			}
+		}
+	}
+}
+
+// replaced says that a chosen revision makes an attempt useless.
+func (r *resolve) replaced(a Attempt) bool {
+	for i := range r.read.versions {
+		t := &r.read.versions[i]
+		above := t.ref == a.Ref && t.rev > a.Rev || t.null && a.Null && t.ref.Compare(a.Ref) > 0
+		if above && r.read.chosen(t) {
+			return true
+		}
+	}
+	return false
+}
+
+// decided counts who accepted the decision. Without W nothing is proved: what was to be buried stays.
+func (r *resolve) decided(now time.Time, ev *Event) resolution {
+	if ev.Kind == EvReply && ev.Reply.Refused == RefusedNot {
+		r.highest = max(r.highest, ev.Reply.Highest)
+		if ev.Reply.OK {
+			r.accepted |= Slot(ev.From)
+		}
+	}
+	switch {
+	case r.t.Config.Acks(r.accepted, r.env.Rules), r.env.Rules.Off(NoDecideRound):
+	case r.c.out != 0:
+		return resolveGoing
+	case r.sealed:
+		return r.retry(now)
+	default:
+		r.buried = r.buried[:0]
+	}
+	for _, a := range r.buried {
+		r.read.versions = slices.DeleteFunc(r.read.versions, func(x tally) bool { return x.ref == a.Ref && x.rev == a.Rev })
+		r.rows = slices.DeleteFunc(r.rows, func(x row) bool { return x.Is(a.Ref, a.Rev) })
 	}
 	r.state = resolved
 	return resolveDone
@@ -357,56 +436,12 @@ func writeEvent(ev *Event) WriteEvent {
 		we.Kind, we.Reason = WriteFailed, ReasonAbsent
 	case ev.Reply.OK:
 		we.Kind = WriteAccepted
+	case ev.Reply.Unsure:
+		we.Kind, we.Reason, we.Highest = WriteFailed, ReasonUnknown, ev.Reply.Highest
 	default:
 		we.Kind, we.Highest, we.Ahead = WriteRefused, ev.Reply.Highest, ev.Reply.Ahead
 	}
 	return we
-}
-
-// kill asks all who do not hold a dead version for a mark.
-func (r *resolve) kill(now time.Time, at *row) resolution {
-	r.current, r.state, r.marks, r.held = *at, killing, 0, at.holders
-	to := r.t.Config.Members() &^ at.holders
-	if r.env.Rules.Off(NoKillProof) {
-		to = r.t.Config.Members()
-	}
-	r.c.start(to, r.t, &Request{Kind: ReqKill, Attempt: at.Attempt(), Ballot: r.ballot})
-	if to == 0 {
-		return r.bury(now)
-	}
-	return resolveGoing
-}
-
-// killed counts a dead mark; with k of them the holders drop the version (I7).
-func (r *resolve) killed(now time.Time, ev *Event) resolution {
-	if ev.Kind == EvReply && ev.Reply.Refused == RefusedNot {
-		switch ev.Reply.Kill {
-		case KillMark:
-			r.marks |= Slot(ev.From)
-		case KillHeld:
-			r.held |= Slot(ev.From)
-		}
-	}
-	if r.c.out != 0 {
-		return resolveGoing
-	}
-	return r.bury(now)
-}
-
-// bury drops the current version if it is proved dead: by k marks, or by a decision that overruled it
-// (which is the stronger proof: k members had promised its ballot away).
-func (r *resolve) bury(now time.Time) resolution {
-	a := r.current.Attempt()
-	if r.t.Config.Kills(r.marks, r.env.Rules) || r.read.overruled(r.tally(a.Ref, a.Rev)) {
-		r.c.tell(r.t.Config.Members(), r.t, &Request{Kind: ReqDrop, Attempt: a})
-		t := r.tally(a.Ref, a.Rev)
-		r.read.versions = slices.DeleteFunc(r.read.versions, func(x tally) bool { return x.ref == t.ref && x.rev == t.rev })
-		r.rows = slices.DeleteFunc(r.rows, func(x row) bool { return x.Is(a.Ref, a.Rev) })
-	} else {
-		r.spared = append(r.spared, a)
-	}
-	r.state = preparing
-	return r.judge(now)
 }
 
 // standing lists what is chosen, newest first, and of each version the newest such revision alone.
@@ -450,7 +485,7 @@ func (r *resolve) settleMarks() {
 	for _, at := range r.standing() {
 		have := at.holders
 		if at.Kind == Object {
-			have = at.data
+			have &= at.data
 		}
 		if late := at.holders &^ at.stable; late != 0 {
 			r.c.tell(late, r.t, &Request{Kind: ReqMark, Version: at.Version, Missed: c.SlotsOf(c.Members() &^ have)})
@@ -461,45 +496,33 @@ func (r *resolve) settleMarks() {
 	}
 }
 
-// openUploads are those that k judges hold: one that W dropped is left on fewer.
+// open are the judges that show an upload to be open: they hold it and no version that may have
+// completed it. k of them prove that none has (I27): of W accepts of one, one would be theirs, and the
+// upload goes with the version when that is stable or replaced. What this ballot overrules, since it
+// is newer than the newest chosen revision, is no completion.
+func (r *resolve) open(id object.WriteID) Slots {
+	var open Slots
+	for m := range r.promised.All() {
+		if slices.Contains(r.reports[m].uploads, id) {
+			open |= Slot(m)
+		}
+	}
+	found := r.newest()
+	for i := range r.rows {
+		if at := &r.rows[i]; at.Upload == id && at.Ref.Compare(found.Ref) <= 0 {
+			open &^= at.holders
+		}
+	}
+	return open
+}
+
+// openUploads are those that are open for certain.
 func (r *resolve) openUploads() []object.WriteID {
 	var out []object.WriteID
 	for m := range r.promised.All() {
 		for _, id := range r.reports[m].uploads {
-			held := 0
-			for o := range r.promised.All() {
-				if slices.Contains(r.reports[o].uploads, id) {
-					held++
-				}
-			}
-			if held >= r.t.Config.K && !slices.Contains(out, id) {
+			if !slices.Contains(out, id) && r.open(id).Len() >= r.t.Config.K {
 				out = append(out, id)
-			}
-		}
-	}
-	return out
-}
-
-// provenDead are the attempts that k judges say are dead (I7).
-func (r *resolve) provenDead() []Attempt {
-	var out []Attempt
-	for m := range r.promised.All() {
-		for _, d := range r.reports[m].dead {
-			if slices.Contains(out, d.Attempt) {
-				continue
-			}
-			var marks Slots
-			proven := false
-			for i := range r.promised.All() {
-				for _, o := range r.reports[i].dead {
-					if o.Ref == d.Ref && o.Rev == d.Rev {
-						marks |= Slot(i)
-						proven = proven || o.Proven
-					}
-				}
-			}
-			if proven || r.t.Config.Kills(marks, r.env.Rules) {
-				out = append(out, d.Attempt)
 			}
 		}
 	}

@@ -30,7 +30,6 @@ const (
 	NoBeginWait                         // copying waits until k old members adopted begin (I16)
 	NoFlipWait                          // flip waits until the newcomer holds everything (I16)
 	NoDoneWait                          // done waits until W old members adopted flip (H13, I16)
-	NoCopyMarks                         // a rebuild copies dead marks (I16)
 	NoCopyFloors                        // a rebuild copies the GC floor (I16)
 	NoCopyTombstones                    // a rebuild copies tombstones (I16)
 	NoNewcomerUnknown                   // a newcomer's ignorance of older attempts is no evidence (P5)
@@ -52,6 +51,11 @@ const (
 	NoListResolve                       // keys on which witnesses differ are resolved (H14, I26)
 	NoStaleAhead                        // a node whose stamps are refused stops coordinating (I22)
 	NoUniqueRevision                    // a revision's ballot is promised by W: two with one stamp cannot be
+	NoBallotCount                       // W is counted under one ballot (I3, I10)
+	NoDecideRound                       // what a resolution buries takes W that accept its decision (I7)
+	NoSealedCopy                        // a newcomer is filled from a state that W decided (I16)
+	NoUploadStamp                       // an upload that was ended is not opened by a late message (I27)
+	NoFreshRead                         // a read knows the newest version that a decision tells of (I3)
 )
 
 // Off says whether all rules of x are switched off.
@@ -73,13 +77,14 @@ func RuleNames() []RuleName {
 		{NoSuperseded, "superseded"}, {NoSameWriteID, "same-write-id"}, {NoAttemptEpoch, "attempt-epoch"},
 		{NoBallotEpoch, "ballot-epoch"}, {NoOneEpochCount, "one-epoch-count"}, {NoJointAcks, "joint-acks"},
 		{NoJointKill, "joint-kill"}, {NoBeginWait, "begin-wait"}, {NoFlipWait, "flip-wait"}, {NoDoneWait, "done-wait"},
-		{NoCopyMarks, "copy-marks"}, {NoCopyFloors, "copy-floors"},
+		{NoCopyFloors, "copy-floors"},
 		{NoCopyTombstones, "copy-tombstones"}, {NoNewcomerUnknown, "newcomer-unknown"}, {NoInSync, "in-sync"},
 		{NoWatermark, "watermark"}, {NoCollectAll, "collect-all"}, {NoCollectSynced, "collect-synced"},
 		{NoRaiseFloor, "raise-floor"}, {NoHealToken, "heal-token"}, {NoPin, "pin"}, {NoDurablePromise, "durable-promise"},
 		{NoResolveFirst, "resolve-first"}, {NoDecision, "decision"}, {NoRevisionCount, "revision-count"},
 		{NoBucketRevision, "bucket-revision"}, {NoSeal, "seal"}, {NoOneDecision, "one-decision"},
 		{NoListHorizon, "list-horizon"}, {NoListResolve, "list-resolve"}, {NoStaleAhead, "stale-ahead"},
-		{NoUniqueRevision, "unique-revision"},
+		{NoUniqueRevision, "unique-revision"}, {NoBallotCount, "ballot-count"}, {NoDecideRound, "decide-round"},
+		{NoSealedCopy, "sealed-copy"}, {NoUploadStamp, "upload-stamp"}, {NoFreshRead, "fresh-read"},
 	}
 }

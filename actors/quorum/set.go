@@ -68,7 +68,7 @@ func (c *SetConfig) SlotsOf(members Slots) Slots {
 	return members
 }
 
-// Seat is a member's part in an epoch.
+// Seat is a member's part in an epoch; the ballot is the caller's.
 func (c *SetConfig) Seat(member int) Seat {
 	s := Seat{Epoch: c.Epoch, W: uint8(c.W), Joint: c.Phase != Settled}
 	s.Old = c.Old().Has(member)
@@ -114,11 +114,12 @@ func (c *SetConfig) Evident(answered Slots, off Rules) bool {
 	return (answered & c.Judges()).Len() >= k
 }
 
-// Seat is the part a drive had in an epoch in which it accepted a version. A row keeps one for each
-// such epoch, because W counts by the ack rule of one epoch only (P2). It says all that the rule
-// needs, so no history of configurations is kept anywhere.
+// Seat is the part a drive had in an epoch in which it accepted a version, and the ballot of that
+// accept. A row keeps one for each, because W counts by the ack rule of one epoch only (P2) and under
+// one ballot only. It says all that the rule needs, so no history of configurations is kept anywhere.
 type Seat struct {
 	Epoch    uint64
+	Ballot   Ballot
 	W        uint8
 	Joint    bool
 	Old, New bool

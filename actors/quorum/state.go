@@ -24,10 +24,17 @@ type KeyState struct {
 	// Superseded are attempts that were held here and have been reclaimed: held, never absence (P1). It
 	// need not be durable: a drive that has restarted says "unknown" of all that are as old as its life
 	// before (DriveState.Since).
-	Superseded []Attempt
+	Superseded []Reclaimed
 	Token      uint64 // live heal token; any change of the key ends it (I19)
 	Tokens     uint64 // tokens given so far
 	Pins       []Pin
+}
+
+// Reclaimed is an attempt that was held: how it was first accepted, or that it was known stable.
+type Reclaimed struct {
+	Attempt
+	Seat   Seat
+	Stable bool
 }
 
 // Pin is a shard that one round of one reader streams. It has a name, since messages come twice.

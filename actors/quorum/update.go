@@ -23,7 +23,10 @@ type Update struct {
 
 	staged   Slots
 	highest  object.Stamp
-	accepted Slots // of an abort
+	accepted Slots // of an abort, or the opening of an upload
+	refused  Slots
+	sealed   bool // Settle: what is found must stand (Heal)
+	wonAt    time.Time
 	restamps int
 	began    time.Time
 	done     bool
@@ -37,6 +40,7 @@ const (
 	updateWriting
 	updateResolving
 	updateAborting
+	updateOpening
 	updateOver
 )
 
@@ -79,6 +83,8 @@ func (u *Update) Step(now time.Time, ev *Event) Effect {
 		wake = u.resolving(now, u.r.step(now, ev))
 	case u.state == updateAborting:
 		u.aborting(ev)
+	case u.state == updateOpening:
+		wake = u.opening(now, ev)
 	}
 	return Effect{
 		Sends: u.c.sends, Wake: wake,
@@ -87,6 +93,9 @@ func (u *Update) Step(now time.Time, ev *Event) Effect {
 }
 
 func (u *Update) begin(now time.Time) time.Time {
+	if u.in.Kind == Open {
+		return u.open(now)
+	}
 	if u.in.Kind != Put || u.in.Cond.Kind != CondNone {
 		return u.prepare(now)
 	}
@@ -164,14 +173,17 @@ func (u *Update) writing(now time.Time, ev *Event) time.Time {
 	return u.write(now, u.w.Step(now, we))
 }
 
+// killEvent is what an answer to a kill means. A holder counts as an accept if it took the attempt
+// under its own ballot: what a resolution brought somewhere under another counts with that alone.
 func (u *Update) killEvent(ev *Event) WriteEvent {
 	we := WriteEvent{Kind: WriteNotKilled, Slot: ev.From}
 	if ev.Kind == EvReply && ev.Reply.Refused == RefusedNot {
-		switch ev.Reply.Kill {
-		case KillMark:
+		rep := ev.Reply
+		switch own := rep.Held.Ballot == u.v.Ballot || u.env.Rules.Off(NoBallotCount); {
+		case rep.Kill == KillMark:
 			we.Kind = WriteKilled
-		case KillHeld:
-			we.Kind = WriteHeld
+		case rep.Kill == KillHeld && (own || rep.Chosen):
+			we.Kind, we.Chosen = WriteHeld, rep.Chosen
 		}
 	}
 	return we
@@ -248,7 +260,7 @@ func (u *Update) prepare(now time.Time) time.Time {
 	u.state = updateResolving
 	u.r = resolve{
 		env: u.env, t: &u.t, write: u.in.Write, highest: u.highest, c: &u.c, tries: u.r.tries,
-		all: u.in.Kind != Put && (u.in.Kind != Revise || u.in.At.Named), thorough: u.in.Kind == Settle,
+		all: u.in.Kind != Put && (u.in.Kind != Revise || u.in.At.Named), thorough: u.in.Kind == Settle, sealed: u.sealed,
 		unique: u.in.Kind == Revise || u.in.Kind == Purge,
 	}
 	return u.resolving(now, u.r.begin(now))
@@ -344,25 +356,12 @@ func (u *Update) decideUpload(now time.Time, list []Version, cur *Version) time.
 			return time.Time{}
 		}
 	}
-	var open Slots
-	for m := range u.r.promised.All() {
-		for _, id := range u.r.reports[m].uploads {
-			if id == u.in.Upload {
-				open |= Slot(m)
-			}
-		}
-	}
-	for i := range u.r.rows {
-		// A completion that this ballot has overruled took the upload's row along; it may be dropped yet.
-		if u.r.rows[i].Upload == u.in.Upload && u.r.rows[i].Ref.Compare(u.dec.Ref) > 0 {
-			open |= u.r.rows[i].holders
-		}
-	}
+	open := u.r.open(u.in.Upload)
 	k, silent := u.t.Config.K, u.t.Config.Unheard(u.r.promised)
 	switch {
 	case open.Len() >= k:
 	case open.Len()+silent.Len() < k && u.restamps > 0:
-		u.finish(StatusUnknown, nil) // an attempt of this very completion took it along and was replaced
+		u.finish(StatusUnknown, nil) // it may have gone with an attempt of this very completion that was replaced
 		return time.Time{}
 	case open.Len()+silent.Len() < k:
 		u.finish(StatusNoUpload, nil)
@@ -378,7 +377,7 @@ func (u *Update) decideUpload(now time.Time, list []Version, cur *Version) time.
 	b := u.r.ballot
 	if u.in.Kind == Abort {
 		u.state, u.accepted = updateAborting, 0
-		u.c.start(u.t.Config.Members(), &u.t, &Request{Kind: ReqDropUpload, Upload: u.in.Upload, Ballot: b, Decision: u.dec})
+		u.c.start(u.t.Config.Members(), &u.t, &Request{Kind: ReqDecide, Upload: u.in.Upload, Ballot: b, Decision: u.dec})
 		return time.Time{}
 	}
 	if !u.in.Cond.Holds(cur) {
@@ -404,4 +403,68 @@ func (u *Update) aborting(ev *Event) {
 	default:
 		u.finish(StatusUnknown, nil)
 	}
+}
+
+// open stamps the opening of an upload and offers it.
+func (u *Update) open(now time.Time) time.Time {
+	ts, ok := u.env.stamp(now, u.highest)
+	if !ok {
+		u.finish(StatusUnavailable, nil)
+		return time.Time{}
+	}
+	u.state, u.accepted, u.refused, u.wonAt = updateOpening, 0, 0, time.Time{}
+	b := Ballot{TS: ts, Write: u.in.Write}
+	u.c.start(u.t.Config.Members(), &u.t, &Request{Kind: ReqUpload, Upload: u.in.Write, Ballot: b})
+	return time.Time{}
+}
+
+// opening counts who has the upload: W must, and all who answer within the stragglers' limit. Who was
+// refused knows a higher stamp; the same upload is offered above that, which harms nothing: nobody
+// ends what nobody was told of.
+func (u *Update) opening(now time.Time, ev *Event) time.Time {
+	c := &u.t.Config
+	switch {
+	case ev.Kind == EvConfig && ev.Config.Epoch > c.Epoch:
+		*c = *ev.Config
+		return u.openAgain(now)
+	case u.c.take(ev) && ev.Kind == EvReply:
+		switch rep := ev.Reply; {
+		case rep.Refused == RefusedEpoch && rep.Config.Epoch > c.Epoch:
+			*c = rep.Config
+			return u.openAgain(now)
+		case rep.Refused == RefusedBucket:
+			u.finish(StatusStale, nil)
+			return time.Time{}
+		case rep.Refused == RefusedNot && rep.OK:
+			u.accepted |= Slot(ev.From)
+		case rep.Refused == RefusedNot:
+			u.refused |= Slot(ev.From)
+			u.highest = max(u.highest, rep.Highest)
+		}
+	}
+	switch {
+	case c.Acks(u.accepted, u.env.Rules):
+		if u.wonAt.IsZero() {
+			u.wonAt = now
+		}
+		if until := u.wonAt.Add(u.env.Limits.Write.Straggler); u.c.out != 0 && now.Before(until) {
+			return until
+		}
+		u.finish(StatusOK, nil)
+	case u.c.out != 0:
+	case u.refused != 0:
+		return u.openAgain(now)
+	default:
+		u.finish(StatusUnavailable, nil)
+	}
+	return time.Time{}
+}
+
+// openAgain offers the upload under a newer stamp.
+func (u *Update) openAgain(now time.Time) time.Time {
+	if u.restamps++; u.restamps > u.env.Limits.Write.Restamps {
+		u.finish(StatusUnavailable, nil)
+		return time.Time{}
+	}
+	return u.open(now)
 }

@@ -210,9 +210,7 @@ func TestUploadsEndOnce(t *testing.T) {
 	for _, first := range []IntentKind{Complete, Abort} {
 		w := newWorld(t, 4, 0)
 		up := w.id()
-		for m := range w.drives {
-			w.ask(m, &Request{Kind: ReqUpload, Fence: w.target.fence(), Upload: up})
-		}
+		w.want("open", w.update(Intent{Kind: Open, Write: up}).Status, StatusOK)
 		in := func(k IntentKind) Intent { return Intent{Kind: k, What: Object, Null: true, Body: 9, Upload: up} }
 		w.want("first", w.update(in(first)).Status, StatusOK)
 		if first == Complete {

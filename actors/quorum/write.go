@@ -41,6 +41,7 @@ type Write struct {
 	failed                     [reasons]Slots
 	finishing                  bool // of another coordinator's version: never killed here
 	moved                      bool // the attempt's epoch is over: what holds it proves no quorum
+	chosen                     bool // somebody knows it stable
 	ahead                      Slots
 	acked, marked, over        bool
 	killing, killOut, dead     Slots // being told, not answered yet, marks given
@@ -61,7 +62,7 @@ const (
 	WriteTick                                // time has passed
 	WriteKilled                              // Slot: left a dead mark
 	WriteNotKilled                           // Slot: did not
-	WriteHeld                                // Slot: asked for a mark, it says that it holds the version or did
+	WriteHeld                                // Slot: asked for a mark, it says that it accepted the version; Chosen
 	WriteMoved                               // Config: the set has a newer epoch; the attempt can only be killed there
 )
 
@@ -75,6 +76,7 @@ type WriteEvent struct {
 	Highest object.Stamp
 	Ahead   bool // WriteRefused: for its clock alone
 	Finish  bool // WriteBegin: another's version, under a ballot; all Slots are asked, holders too
+	Chosen  bool // WriteHeld: and knows it stable
 	Config  *SetConfig
 }
 
@@ -156,6 +158,7 @@ func (w *Write) Step(now time.Time, ev WriteEvent) WriteEffect {
 	case WriteHeld:
 		w.killOut &^= Slot(ev.Slot)
 		w.accepted |= Slot(ev.Slot)
+		w.chosen = w.chosen || ev.Chosen
 		return w.judgeKill(now)
 	case WriteMoved:
 		return w.move(ev.Config)
@@ -251,7 +254,7 @@ func (w *Write) judgeKill(now time.Time) WriteEffect {
 	switch {
 	case w.killOut != 0:
 		return WriteEffect{}
-	case w.limits.Probe && !w.moved && w.Acks(w.accepted, w.off):
+	case w.limits.Probe && (w.chosen || !w.moved && w.Acks(w.accepted, w.off)):
 		w.killing = 0
 		return w.won(now, 0)
 	case w.Kills(w.dead, w.off):

@@ -157,9 +157,12 @@ func (w *World) startNode(who int16) {
 func (w *World) openDrive(d *drive) {
 	d.open = true
 	d.life++
-	d.forgot = false
+	// That it has forgotten is durable before it writes anything: its batch number will rise again.
 	for i := range w.plan.nodes {
 		d.forgot = d.forgot || w.nodes[i].seen[d.id] > d.safe.batch
+	}
+	if !d.forgot {
+		w.unhear(d, d.safe.batch)
 	}
 	for s := range w.plan.sets {
 		st := &d.ram.sets[s]

@@ -1,24 +1,76 @@
 package sim
 
 import (
+	"slices"
+
 	"holdfast/actors/object"
 	"holdfast/actors/quorum"
 )
 
 // attempt is what the simulator knows of a stamped try of a write, from above: which members said
-// durably, in which epoch, that they accepted it. No machine sees this.
+// durably, in which epoch and under which ballot, that they accepted it. No machine sees this.
 type attempt struct {
 	ref    object.VersionRef
 	rev    object.Stamp
 	kind   quorum.Kind
 	body   uint64
 	meta   uint64
-	epochs [4]struct {
-		epoch uint64
-		slots quorum.Slots
-	}
+	votes  []vote
+	graves []vote // decisions that bury it
 	chosen bool
-	buried bool // proved dead: a drop was accepted
+	buried bool // proved dead: a drop was accepted, or W accepted a decision that buries it
+}
+
+// vote is who accepted something in one epoch and under one ballot.
+type vote struct {
+	epoch  uint64
+	ballot quorum.Ballot
+	slots  quorum.Slots
+	batch  [maxN + 1]uint64 // of the drive, by which it was durable
+}
+
+// cast books a drive's accept, and says whether it makes the vote a won one.
+func (w *World) cast(votes *[]vote, set int, epoch uint64, b quorum.Ballot, d *drive) (won bool) {
+	i := slices.IndexFunc(*votes, func(v vote) bool { return v.epoch == epoch && v.ballot == b })
+	if i < 0 {
+		i = len(*votes)
+		*votes = append(*votes, vote{epoch: epoch, ballot: b})
+	}
+	v, rec := &(*votes)[i], w.record(set, epoch)
+	for m := range rec.cfg.Members().All() {
+		if rec.drives[m] == d.id && !v.slots.Has(m) {
+			v.slots |= quorum.Slot(m)
+			v.batch[m] = d.told
+		}
+	}
+	return rec.cfg.Acks(v.slots, 0)
+}
+
+// unhear takes back what a drive had accepted and nobody heard: its disk has forgotten it, no answer told
+// of a batch as new as that, and so nobody can tell that it ever was.
+func (w *World) unhear(d *drive, batch uint64) {
+	for k := range w.plan.keys {
+		for i := range w.attempts[k] {
+			a := &w.attempts[k][i]
+			a.chosen = w.recount(a.votes, int(w.setOf[k]), d, batch)
+			a.buried = a.buried && w.recount(a.graves, int(w.setOf[k]), d, batch)
+		}
+	}
+}
+
+// recount forgets a drive's votes of later batches and says whether any vote is still won.
+func (w *World) recount(votes []vote, set int, d *drive, batch uint64) (won bool) {
+	for i := range votes {
+		v := &votes[i]
+		rec := w.record(set, v.epoch)
+		for m := range v.slots.All() {
+			if rec.drives[m] == d.id && v.batch[m] > batch {
+				v.slots &^= quorum.Slot(m)
+			}
+		}
+		won = won || rec.cfg.Acks(v.slots, 0)
+	}
+	return won
 }
 
 // try finds or makes the record of an attempt.
@@ -50,45 +102,54 @@ func (w *World) witness(p *packet) {
 	if p.rep.Refused != quorum.RefusedNot || p.key < 0 {
 		return
 	}
+	key, d := int(p.key), &w.drives[p.drive]
 	switch p.req.Kind {
 	case quorum.ReqCommit:
 		if p.rep.OK {
-			w.accepted(int(p.key), w.try(int(p.key), &p.req.Version), p.req.Epoch, p.drive)
+			w.accepted(key, w.try(key, &p.req.Version), p.req.Epoch, p.req.Ballot, d)
 		}
 	case quorum.ReqReport, quorum.ReqPrepare:
 		for i := range p.rep.Versions {
 			v := &p.rep.Versions[i]
 			for _, seat := range v.Seats {
-				w.accepted(int(p.key), w.try(int(p.key), v), seat.Epoch, p.drive)
+				w.accepted(key, w.try(key, v), seat.Epoch, seat.Ballot, d)
 			}
 		}
 	case quorum.ReqKill:
 		if p.rep.Kill == quorum.KillHeld {
 			v := quorum.Version{Ref: p.req.Attempt.Ref, Rev: p.req.Attempt.Rev}
-			w.accepted(int(p.key), w.try(int(p.key), &v), p.req.Attempt.Epoch, p.drive)
+			if at := &p.rep.Held; at.Epoch != 0 {
+				w.accepted(key, w.try(key, &v), at.Epoch, at.Ballot, d)
+			}
+		}
+	case quorum.ReqDecide:
+		if p.rep.OK {
+			w.grave(key, p, d)
 		}
 	}
 }
 
-// accepted notes that a drive holds an attempt that it accepted in an epoch.
-func (w *World) accepted(key int, a *attempt, epoch uint64, drive int16) {
-	rec := w.record(int(w.setOf[key]), epoch)
-	for i := range a.epochs {
-		e := &a.epochs[i]
-		if e.epoch != 0 && e.epoch != epoch {
+// grave notes that a drive accepted a decision that buries attempts. When W have, they are dead.
+func (w *World) grave(key int, p *packet, d *drive) {
+	for i := range p.req.Dead {
+		a := w.known(key, p.req.Dead[i].Ref, p.req.Dead[i].Rev)
+		if a == nil {
 			continue
 		}
-		e.epoch = epoch
-		for m := range rec.cfg.Members().All() {
-			if rec.drives[m] == drive {
-				e.slots |= quorum.Slot(m)
+		if w.cast(&a.graves, int(w.setOf[key]), p.req.Epoch, p.req.Ballot, d) {
+			a.buried = true
+			if a.chosen && w.losses == 0 && !w.media {
+				w.fail("I7", "key %d: %v is chosen and is buried by W", key, a.ref)
 			}
 		}
-		if !a.chosen && rec.cfg.Acks(e.slots, 0) {
-			a.chosen = true
-			w.elected(key, a)
-		}
-		return
+	}
+}
+
+// accepted notes that a drive holds an attempt that it accepted in an epoch under a ballot.
+func (w *World) accepted(key int, a *attempt, epoch uint64, b quorum.Ballot, d *drive) {
+	if w.cast(&a.votes, int(w.setOf[key]), epoch, b, d) && !a.chosen {
+		a.chosen = true
+		w.elected(key, a)
 	}
 }
 
@@ -136,11 +197,33 @@ func (w *World) inspect(d *drive, key int, req *quorum.Request, rep *quorum.Repl
 			}
 			a.buried = true
 		}
+	case quorum.ReqDecide:
+		// It may come late, and bury on one drive what was finished since at W others; but never one of the W.
+		for i := range req.Dead {
+			a := w.known(key, req.Dead[i].Ref, req.Dead[i].Rev)
+			if a != nil && rep.OK && a.chosen && w.voted(a, int(w.setOf[key]), d) {
+				w.fail("I7", "drive %d key %d: told to bury %v, which was chosen with it", d.id, key, a.ref)
+			}
+		}
 	case quorum.ReqMark:
 		if a := w.known(key, req.Version.Ref, req.Version.Rev); rep.Refused == quorum.RefusedNot && (a == nil || !a.chosen) {
 			w.fail("I10", "drive %d key %d: %v is marked stable and was never chosen", d.id, key, req.Version.Ref)
 		}
 	}
+}
+
+// voted says whether a drive is among those that chose an attempt.
+func (w *World) voted(a *attempt, set int, d *drive) bool {
+	for i := range a.votes {
+		v := &a.votes[i]
+		rec := w.record(set, v.epoch)
+		for m := range v.slots.All() {
+			if rec.drives[m] == d.id && rec.cfg.Acks(v.slots, 0) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // confirm checks what a client is told.

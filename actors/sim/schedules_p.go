@@ -33,7 +33,7 @@ func corrections() []Schedule {
 			r: B GET
 			do r report all
 			run r
-			expect r ok = u`},
+			expect r ok = v # which is neither acknowledged nor can be`},
 		{Name: "P3", Rule: "collect-synced", Breaks: "linearizable", About: "a tombstone is collected, and elsewhere its mark goes with the power", Steps: `
 			n 4
 			v: A PUT
@@ -118,7 +118,7 @@ func corrections() []Schedule {
 			a: B ABORT x
 			do a prepare 3,4,5
 			do c commit 0,1,2
-			do a drop-upload all
+			do a decide all
 			expect a ok
 			die c
 			kill 5

@@ -21,66 +21,35 @@ func needs() []Schedule {
 			kill 1,2
 			r: B HEAD
 			run r`},
-		{Name: "ballot-epoch", Rule: "ballot-epoch", Breaks: "linearizable", About: "the same with the commits of a reader that finishes what it found, under a ballot", Steps: `
+		{Name: "sealed-copy", Rule: "sealed-copy", Breaks: "linearizable", About: "what was proved dead before a newcomer came is finished with its help", Steps: `
 			n 4
 			v: A PUT
 			run v
-			u: C PUT
-			do u commit 0,1
-			die u
-			clock A 50
-			r: A GET
-			do r report 0,1
-			lose r report 2,3
-			wake r
-			do r report 0,1
-			lose r report 2,3
-			do r prepare 0,1
-			lose r prepare 2,3
-			begin 0 4
-			learn B,1,2,3,4
-			m: B MOVE
-			run m not 0
-			learn B,1,2,3,4
-			run m not 0
-			learn B,1,2,3,4
-			do r commit 0,1,2
-			lose r commit 3
-			run r not 0
-			kill 1,2
-			s: B HEAD
-			run s`},
-		{Name: "copy-marks", Rule: "copy-marks", Breaks: "I7", About: "a newcomer takes what was proved dead before it came", Steps: `
-			n 4
-			v: A PUT
-			run v
-			u: A PUT
-			do u commit 1,3
-			lose u commit 0,2
-			die u
-			k: B SETTLE
-			do k prepare all
-			do k kill all
-			do k drop 0,2
-			lose k drop 1,3
+			u: A DELETE
+			do u commit 3
+			lose u commit 0,1,2
+			do u kill 0,1
+			lose u kill 2
+			? lose u drop 3
+			expect u failed
 			begin 0 4
 			learn B,0,1,2,3,4
 			m: B MOVE
-			run m
+			run m not 3
 			learn B,0,1,2,3,4
-			run m
+			run m not 3
 			learn B,0,1,2,3,4
-			kill 2
+			kill 1
 			r: B GET
-			lose r report 4
-			do r report 1,2,3
-			wake r
-			lose r report 4
-			do r report 1,2,3
-			do r prepare 1,2,3
-			lose r prepare 4
-			do r commit 1,3,4
-			run r not 4`},
+			lose r report 1,4
+			do r report 2,3
+			? wake r
+			? lose r report 1,4
+			? do r report 2,3
+			? do r prepare 2,3
+			? lose r prepare 1,4
+			run r
+			expect r ok = v`},
 		{Name: "copy-floors", Rule: "copy-floors", Breaks: "I8", About: "a newcomer swears that it never saw what was collected before it came", Steps: `
 			n 2
 			u: A PUT

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"fmt"
+
 	"holdfast/actors/object"
 	"holdfast/actors/quorum"
 )
@@ -53,8 +55,16 @@ func (w *World) settle() {
 			w.lastRead(k, (round*3+k)%w.plan.nodes)
 		}
 	}
-	w.run(w.now + 2*attemptLife + int64(w.plan.n)*200*ms) // members are healed one after the other
-	w.converged()
+	// Members are healed one after the other, and nothing goes before attempts that old are over.
+	for until := w.now + 2*attemptLife + int64(w.plan.n)*500*ms; w.now < until && w.broken == nil; {
+		w.run(w.now + attemptLife/2)
+		if w.unlike() == "" {
+			return
+		}
+	}
+	if how := w.unlike(); how != "" && w.broken == nil {
+		w.fail("I28", "%s", how)
+	}
 }
 
 // lastRead reads a key and does not take no for an answer.
@@ -72,14 +82,13 @@ func (w *World) lastRead(key, at int) {
 	}
 }
 
-// converged compares the members of each key's set.
-func (w *World) converged() {
-	if w.broken != nil || w.media || w.losses > 0 {
-		return
+// unlike compares the members of each key's set, and says where one is not clean or differs from another.
+func (w *World) unlike() (how string) {
+	if w.media || w.losses > 0 {
+		return ""
 	}
 	for k := range w.plan.keys {
-		set := int(w.setOf[k])
-		rec := w.latest(set)
+		rec := w.latest(int(w.setOf[k]))
 		if w.poisoned(k) {
 			continue
 		}
@@ -90,9 +99,12 @@ func (w *World) converged() {
 			if first == nil {
 				first = st
 			}
-			w.compare(k, d, st, first)
+			if how := compare(k, d, st, first); how != "" {
+				return how
+			}
 		}
 	}
+	return ""
 }
 
 // poisoned says that a key holds stamps of a time to come: of a node whose clock was far ahead and
@@ -113,23 +125,23 @@ func (w *World) poisoned(key int) bool {
 	return false
 }
 
-// compare fails the run if a member is not clean, or differs from the first.
-func (w *World) compare(key int, d *drive, st, first *quorum.KeyState) {
+// compare says how a member is not clean, or differs from the first.
+func compare(key int, d *drive, st, first *quorum.KeyState) string {
 	if len(st.Versions) != len(first.Versions) {
-		w.fail("I28", "key %d: drive %d holds %d versions, another member %d", key, d.id, len(st.Versions), len(first.Versions))
-		return
+		return fmt.Sprintf("key %d: drive %d holds %d versions, another member %d", key, d.id, len(st.Versions), len(first.Versions))
 	}
 	for i := range st.Versions {
 		v, u := &st.Versions[i], &first.Versions[i]
 		switch {
 		case v.Ref != u.Ref || v.Rev != u.Rev:
-			w.fail("I28", "key %d: drive %d holds %v where another member holds %v", key, d.id, v.Ref, u.Ref)
+			return fmt.Sprintf("key %d: drive %d holds %v where another member holds %v", key, d.id, v.Ref, u.Ref)
 		case !v.Stable:
-			w.fail("I28", "key %d: drive %d holds %v in doubt", key, d.id, v.Ref)
+			return fmt.Sprintf("key %d: drive %d holds %v in doubt", key, d.id, v.Ref)
 		case v.Kind == quorum.Tombstone || v.Kind == quorum.Purged:
-			w.fail("I28", "key %d: drive %d still holds the tombstone %v", key, d.id, v.Ref)
+			return fmt.Sprintf("key %d: drive %d still holds the tombstone %v", key, d.id, v.Ref)
 		case !v.Data && v.Kind == quorum.Object:
-			w.fail("I28", "key %d: drive %d has no shard of %v", key, d.id, v.Ref)
+			return fmt.Sprintf("key %d: drive %d has no shard of %v", key, d.id, v.Ref)
 		}
 	}
+	return ""
 }

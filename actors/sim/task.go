@@ -133,6 +133,8 @@ func (w *World) begin(who, at int16, o *opPlan, k *call, value uint16) {
 		in.Kind, in.What, in.Body, in.Staged = quorum.Revise, 0, 0, false
 	case callPutNull:
 		in.Null = true
+	case callUpload:
+		in.Kind, in.What, in.Staged = quorum.Open, 0, false
 	case callComplete, callAbort:
 		in.Upload, in.Body, in.Meta, in.Staged = writeID(uint32(k.want)), uint64(k.want), uint64(k.want), false
 		in.Kind = quorum.Complete
@@ -163,8 +165,6 @@ func (w *World) launch(i int32) {
 	n := &w.nodes[t.node]
 	target := w.target(n, int(t.key))
 	switch t.kind {
-	case callUpload:
-		t.m = &opener{target: target, upload: t.intent.Write, rules: w.tuning.Rules}
 	case callGet:
 		w.writes++
 		t.m = quorum.NewGet(&n.env, target, writeID(settles+w.writes), t.head || w.manual && !w.scripted)
@@ -337,7 +337,9 @@ func (w *World) finished(i int32) (gone bool) {
 			o.list = shelfOf(r.Versions)
 		}
 		o.ref = r.Version.Ref
-		w.confirm(t, &r)
+		if t.kind != callUpload && t.kind != callAbort {
+			w.confirm(t, &r)
+		}
 	case quorum.StatusNoUpload:
 		o.refused = true
 	case quorum.StatusAbsent:

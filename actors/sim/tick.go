@@ -94,8 +94,8 @@ func (w *World) tend(who int16, key int, d *drive, lower quorum.Slots, work work
 	case workHeal:
 		m = w.heal(n, d, key, target, lower)
 	case workCollect:
-		if lower != 0 {
-			break
+		if f := fate(w.seed, 0xc011, uint64(w.now), uint64(d.id)); lower != 0 && !f.chance(200) {
+			break // the lowest may have dropped it already
 		}
 		if m = w.audit(n, d, key, target); m == nil {
 			m = w.collect(n, d, key, target)
@@ -153,8 +153,8 @@ func (w *World) collect(n *node, d *drive, key int, target quorum.Target) machin
 	return quorum.NewCollect(&n.env, target)
 }
 
-// audit compares the newest stable row with that of another member, as digests of leaves do, and heals
-// the one that lacks it. It finds what no hint tells of.
+// audit compares the stable rows with those of another member, as digests of leaves do, and heals the one
+// whose first row that differs is the older. It finds what no hint tells of.
 func (w *World) audit(n *node, d *drive, key int, target quorum.Target) machine {
 	rec := w.record(int(w.setOf[key]), target.Config.Epoch)
 	f := fate(w.seed, 0xa0d1, uint64(w.now), uint64(d.id))
@@ -164,11 +164,15 @@ func (w *World) audit(n *node, d *drive, key int, target quorum.Target) machine 
 		return nil
 	}
 	mine, theirs := d.ram.keys[key].Versions, o.ram.keys[key].Versions
-	if len(mine) == 0 || len(theirs) == 0 || !mine[0].Stable || !theirs[0].Stable || mine[0].Is(theirs[0].Ref, theirs[0].Rev) {
+	at := 0
+	for at < len(mine) && at < len(theirs) && mine[at].Is(theirs[at].Ref, theirs[at].Rev) {
+		at++
+	}
+	if at == len(mine) || at == len(theirs) || !mine[at].Stable || !theirs[at].Stable {
 		return nil
 	}
 	lacks := m
-	if c := mine[0].Ref.Compare(theirs[0].Ref); c < 0 || c == 0 && mine[0].Rev < theirs[0].Rev {
+	if c := mine[at].Ref.Compare(theirs[at].Ref); c < 0 || c == 0 && mine[at].Rev < theirs[at].Rev {
 		for i := range rec.cfg.N {
 			if rec.drives[i] == d.id {
 				lacks = i

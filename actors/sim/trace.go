@@ -20,7 +20,7 @@ func (w *World) note(format string, args ...any) {
 
 func requestName(k quorum.RequestKind) string {
 	names := [...]string{"-", "report", "prepare", "stage", "commit", "mark", "kill", "drop", "collect", "forget", "token",
-		"heal", "hinted", "fetch", "unpin", "upload", "drop upload", "adopt", "fence", "floor"}
+		"heal", "hinted", "fetch", "unpin", "upload", "decide", "adopt", "fence", "floor"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -54,6 +54,15 @@ func describe(r *quorum.Request) string {
 	for i := range r.Versions {
 		fmt.Fprintf(&b, " {%s}", versionText(&r.Versions[i]))
 	}
+	if r.Decision != (quorum.Decision{}) {
+		fmt.Fprintf(&b, " found %s rev %s", refText(r.Decision.Ref), stampText(r.Decision.Rev))
+	}
+	if r.Upload != (object.WriteID{}) {
+		fmt.Fprintf(&b, " upload %d", writeNumber(r.Upload))
+	}
+	for i := range r.Dead {
+		fmt.Fprintf(&b, " dead %s", refText(r.Dead[i].Ref))
+	}
 	if r.Missed != 0 {
 		fmt.Fprintf(&b, " missed %b", r.Missed)
 	}
@@ -67,6 +76,17 @@ func versionText(v *quorum.Version) string {
 	}
 	if v.Stable {
 		s += " stable"
+	} else if v.Ballot != v.Ref {
+		s += " by " + refText(v.Ballot)
+	}
+	if v.Upload != (object.WriteID{}) {
+		s += fmt.Sprintf(" of upload %d", writeNumber(v.Upload))
+	}
+	for _, seat := range v.Seats {
+		s += fmt.Sprintf(" in e%d", seat.Epoch)
+		if seat.Ballot != v.Ref {
+			s += "/" + refText(seat.Ballot)
+		}
 	}
 	return s
 }
@@ -88,6 +108,18 @@ func replyText(r *quorum.Reply) string {
 	}
 	for i := range r.Dead {
 		fmt.Fprintf(&b, " dead %s", refText(r.Dead[i].Ref))
+	}
+	for i := range r.Uploads {
+		fmt.Fprintf(&b, " upload %d", writeNumber(r.Uploads[i]))
+	}
+	if r.Promise != (quorum.Ballot{}) {
+		fmt.Fprintf(&b, " promised %s", refText(r.Promise))
+	}
+	if d := &r.Decision; d.Ballot != (quorum.Ballot{}) {
+		fmt.Fprintf(&b, " decision %s found %s rev %s", refText(d.Ballot), refText(d.Ref), stampText(d.Rev))
+	}
+	for i := range r.Hints {
+		fmt.Fprintf(&b, " hint %s %b", refText(r.Hints[i].Ref), r.Hints[i].Missed)
 	}
 	return b.String()
 }
