@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -29,8 +30,9 @@ type batch struct {
 	segments map[uint32]ondisk.SegmentRow // S rows to write
 	usage    map[cluster.BucketID]*ondisk.Usage
 	moved    map[object.OID]ondisk.Manifest
-	garbage  bool     // G rows were written
-	durable  []func() // run once the batch is durable; only messages, which are synced, add to it
+	late     []lateRow // D and P rows, see setLate
+	garbage  bool      // G rows were written
+	durable  []func()  // run once the batch is durable; only messages, which are synced, add to it
 }
 
 // keyRows is what the key's version rows will be after the batch so far.
@@ -187,6 +189,47 @@ func (b *batch) set(key, value []byte) { b.fail(b.pb.Set(key, value, nil)) }
 // delete removes one row, which need not exist.
 func (b *batch) delete(key []byte) { b.fail(b.pb.Delete(key, nil)) }
 
+// lateRow is one change of a D or P row.
+type lateRow struct {
+	how   pebble.InternalKeyKind
+	key   []byte
+	value []byte // in use until the batch is written
+}
+
+// setLate writes a D or P row with the others of its kind, in key order: rows of times that are close
+// lie side by side, and the index finds the place of one from that of the one before. value stays
+// the caller's and must not change until the batch is written.
+func (b *batch) setLate(key, value []byte) {
+	b.late = append(b.late, lateRow{pebble.InternalKeyKindSet, key, value})
+}
+
+// deleteInline removes a D row.
+func (b *batch) deleteInline(oid object.OID) {
+	b.late = append(b.late, lateRow{how: pebble.InternalKeyKindDelete, key: ondisk.AppendInlineKey(nil, oid)})
+}
+
+// deletePending removes a P row, which was written exactly once: if that was not long ago, both vanish
+// with the next flush.
+func (b *batch) deletePending(p *pending) {
+	key := ondisk.AppendPendingKey(nil, p.set, p.Ref, p.Rev)
+	b.late = append(b.late, lateRow{how: pebble.InternalKeyKindSingleDelete, key: key})
+}
+
+// addLate moves the late rows into the batch. Changes of one key keep their order.
+func (b *batch) addLate() {
+	slices.SortStableFunc(b.late, func(x, y lateRow) int { return bytes.Compare(x.key, y.key) })
+	for i := range b.late {
+		switch l := &b.late[i]; l.how {
+		case pebble.InternalKeyKindSet:
+			b.set(l.key, l.value)
+		case pebble.InternalKeyKindDelete:
+			b.delete(l.key)
+		default:
+			b.fail(b.pb.SingleDelete(l.key, nil))
+		}
+	}
+}
+
 // setVersion writes an M row from the shared part that the coordinator sent.
 func (b *batch) setVersion(key []byte, slot uint8, shared []byte) {
 	b.val = ondisk.AppendVersionValue(b.val[:0], b.num, slot, shared)
@@ -223,6 +266,7 @@ func (b *batch) setMarks() {
 	b.val = ondisk.AppendMarks(b.val[:0], &marks)
 	a.mu.RUnlock()
 	b.set(ondisk.AppendMarksKey(b.buf[:0]), b.val)
+	b.addLate()
 }
 
 // discard gives back the data of one reference in this batch (inline) or by a G row.
@@ -231,8 +275,7 @@ func (b *batch) discard(ref ondisk.Ref, parts bool) {
 		return
 	}
 	if ref.Inline && !parts {
-		b.buf = ondisk.AppendInlineKey(b.buf[:0], ref.OID)
-		b.delete(b.buf)
+		b.deleteInline(ref.OID)
 		return
 	}
 	b.addGarbage(&ondisk.Garbage{OID: ref.OID, Inline: ref.Inline, Parts: parts})

@@ -14,19 +14,21 @@ import (
 // commitMsg is a Commit in the mailbox. Its rows are encoded by the sender, outside the loop, into
 // one buffer of its own.
 type commitMsg struct {
-	reply   // without done: to and tag stand for it
-	to      CommitReceiver
-	tag     int
-	req     Commit // Row, Inline and Parts are not used from here
-	out     CommitReply
-	buf     []byte        // backing of what follows
-	prefix  []byte        // of the key's M rows
-	key     []byte        // of the M row
-	row     []byte        // shared part
-	pending []byte        // value of the P row
-	inline  []byte        // value of the D row, nil if none
-	parts   [][]byte      // values of the X rows of a part table
-	keep    []ondisk.Part // the part table
+	reply      // without done: to and tag stand for it
+	to         CommitReceiver
+	tag        int
+	req        Commit // Row, Inline and Parts are not used from here
+	out        CommitReply
+	buf        []byte        // backing of what follows
+	prefix     []byte        // of the key's M rows
+	key        []byte        // of the M row
+	row        []byte        // shared part
+	pendingKey []byte        // of the P row
+	pending    []byte        // value of the P row
+	inlineKey  []byte        // of the D row
+	inline     []byte        // value of the D row, nil if none
+	parts      [][]byte      // values of the X rows of a part table
+	keep       []ondisk.Part // the part table
 }
 
 func (*commitMsg) isMsg() {}
@@ -66,18 +68,24 @@ func (m *commitMsg) encode(a *Actor, req *Commit) error {
 	key := len(buf)
 	buf = append(buf, req.Row...)
 	row := len(buf)
+	buf = ondisk.AppendPendingKey(buf, req.Set, req.Ref, req.Rev)
+	pendKey := len(buf)
 	buf = ondisk.AppendPending(buf, &ondisk.Pending{
 		Key: req.Key, Ref: req.Ref, Rev: req.Rev, Epoch: req.Epoch, Bytes: int64(len(req.Inline)),
 	})
 	pend := len(buf)
+	inlineKey := pend
 	if req.Inline != nil {
+		buf = ondisk.AppendInlineKey(buf, req.OID)
+		inlineKey = len(buf)
 		buf = ondisk.AppendInline(buf, req.Inline)
 	}
 	m.buf = buf
-	m.key, m.row, m.pending = buf[:key:key], buf[key:row:row], buf[row:pend:pend]
+	m.key, m.row = buf[:key:key], buf[key:row:row]
+	m.pendingKey, m.pending = buf[row:pendKey:pendKey], buf[pendKey:pend:pend]
 	m.prefix = m.key[:ondisk.Split(m.key)]
 	if req.Inline != nil {
-		m.inline = buf[pend:]
+		m.inlineKey, m.inline = buf[pend:inlineKey:inlineKey], buf[inlineKey:]
 	}
 	if len(req.Parts) > 0 {
 		m.keep = slices.Clone(req.Parts)
@@ -167,11 +175,9 @@ func (m *commitMsg) write(b *batch) error {
 		}
 	}
 	b.setVersion(m.key, req.Slot, m.row)
-	b.buf = ondisk.AppendPendingKey(b.buf[:0], req.Set, req.Ref, req.Rev)
-	b.set(b.buf, m.pending)
+	b.setLate(m.pendingKey, m.pending)
 	if m.inline != nil {
-		b.buf = ondisk.AppendInlineKey(b.buf[:0], req.OID)
-		b.set(b.buf, m.inline)
+		b.setLate(m.inlineKey, m.inline)
 	}
 	b.setManifest(req.OID, m.parts)
 	if req.Upload != (object.WriteID{}) {

@@ -42,6 +42,11 @@ func (a *Actor) Place(oid object.OID, off int64) (file string, at int64, err err
 // Flush writes the memtable to a table.
 func (a *Actor) Flush() error { return a.db.Flush() }
 
+// Merge compacts all tables.
+func (a *Actor) Merge() error {
+	return a.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false)
+}
+
 // panicMsg is an assertion that fails in the loop.
 type panicMsg struct{ reply }
 

@@ -138,8 +138,7 @@ func (b *batch) supersedeOld(m *Mark, p *pending) {
 
 // dropPending removes a version's P row, in memory at once: the evidence is there already.
 func (b *batch) dropPending(ref object.VersionRef, p *pending) {
-	b.buf = ondisk.AppendPendingKey(b.buf[:0], p.set, ref, p.Rev)
-	b.delete(b.buf)
+	b.deletePending(p)
 	b.a.settle(ref)
 }
 

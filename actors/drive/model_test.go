@@ -107,6 +107,17 @@ func (p *pair) drop(t *rapid.T) {
 
 func (p *pair) reopen(*rapid.T) { p.r.reopen() }
 
+// settle writes what is in memory to tables and, now and then, merges them: no row may come or go.
+func (p *pair) settle(t *rapid.T) {
+	err := p.r.a.Flush()
+	if err == nil && rapid.IntRange(0, 3).Draw(t, "merge") == 0 {
+		err = p.r.a.Merge()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // check compares everything that can be asked.
 func (p *pair) check(t *rapid.T) {
 	ctx := context.Background()
@@ -153,7 +164,7 @@ func TestActorAndMemoryAgree(t *testing.T) {
 		p.r.open()
 		defer func() { p.r.a.Close() }()
 		rt.Repeat(map[string]func(*rapid.T){
-			"commit": p.commit, "commit2": p.commit, "mark": p.mark, "collect": p.collect, "drop": p.drop, "reopen": p.reopen,
+			"commit": p.commit, "commit2": p.commit, "mark": p.mark, "collect": p.collect, "drop": p.drop, "reopen": p.reopen, "settle": p.settle,
 			"": p.check,
 		})
 	})

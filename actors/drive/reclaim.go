@@ -357,8 +357,7 @@ func (m *reclaimMsg) apply(b *batch) error {
 		}
 	}
 	for _, oid := range m.inline {
-		b.buf = ondisk.AppendInlineKey(b.buf[:0], oid)
-		b.delete(b.buf)
+		b.deleteInline(oid)
 	}
 	for _, seq := range m.seqs {
 		b.buf = ondisk.AppendGarbageKey(b.buf[:0], seq)

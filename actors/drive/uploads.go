@@ -136,8 +136,7 @@ func (m *putPartMsg) apply(b *batch) error {
 	}
 	switch {
 	case m.inline != nil:
-		b.buf = ondisk.AppendInlineKey(b.buf[:0], m.part.Ref.OID)
-		b.set(b.buf, m.inline)
+		b.setLate(ondisk.AppendInlineKey(nil, m.part.Ref.OID), m.inline)
 	case m.part.Stored > 0:
 		if err := b.take(m.part.Ref.OID); err != nil {
 			return err

@@ -19,7 +19,7 @@ const (
 	RowInline    RowKind = 'D' // D oid: payload of a small shard
 	RowManifest  RowKind = 'X' // X oid chunk: Manifest
 	RowUpload    RowKind = 'U' // U bucket name uploadID [part ^ts ^writeID]: Upload, UploadPart
-	RowPending   RowKind = 'P' // P set ts writeID rev: Pending
+	RowPending   RowKind = 'P' // P ts writeID rev set: Pending
 	RowHint      RowKind = 'H' // H set slot ts writeID rev: Pending
 	RowSet       RowKind = 'E' // E set: SetRow
 	RowDigest    RowKind = 'R' // R set leaf: LeafDigest
@@ -193,10 +193,11 @@ func AppendUploadNameAfter(dst []byte, key object.Key) []byte {
 	return dst
 }
 
-// AppendPendingKey appends the key of a P row: oldest first within a set.
+// AppendPendingKey appends the key of a P row: oldest first, over all sets, so that those of one batch
+// lie side by side.
 func AppendPendingKey(dst []byte, set cluster.SetID, ref object.VersionRef, rev object.Stamp) []byte {
-	dst = binary.BigEndian.AppendUint32(append(dst, byte(RowPending)), uint32(set))
-	return appendAscending(dst, ref, rev)
+	dst = appendAscending(append(dst, byte(RowPending)), ref, rev)
+	return binary.BigEndian.AppendUint32(dst, uint32(set))
 }
 
 // AppendHintKey appends the key of an H row: oldest first within a set and slot.

@@ -166,8 +166,8 @@ func ParsePendingKey(key []byte) (p PendingKey, err error) {
 	if err := fixedKey("pending", key, RowPending, 1+4+verLen); err != nil {
 		return p, err
 	}
-	p.Set = cluster.SetID(binary.BigEndian.Uint32(key[1:]))
-	p.Ref, p.Rev = parseAscending(key[5:])
+	p.Ref, p.Rev = parseAscending(key[1:])
+	p.Set = cluster.SetID(binary.BigEndian.Uint32(key[1+verLen:]))
 	return p, nil
 }
 
