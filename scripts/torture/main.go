@@ -29,6 +29,11 @@
 // does not: a failure repeats more often than not, never for sure. A failed run leaves its history, the
 // pictures of the keys at fault, the drives and the server's log behind and prints where.
 //
+// What it does not show: a power cut (SIGKILL leaves the page cache; that is the work of the crash tests
+// beside the drives), a network that loses or reorders (actors/sim), faults of the raft log's file other
+// than a full drive (it is not reached through the drives' file system). Our own server is one process, as
+// long as a store is one machine; --endpoint takes any number.
+//
 // Keys live for some hundred operations and are then left to be read at the end, so that the judge has
 // short histories with few unknown outcomes.
 package main
