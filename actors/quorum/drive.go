@@ -115,7 +115,7 @@ func (d Drive) fenced(at At, req *Request) Reply {
 		r.Refused = RefusedBehind
 	case req.Epoch < set.Config.Epoch && !d.lenient(req):
 		r.Refused, r.Config = RefusedEpoch, set.Config
-	default:
+	case req.Kind != ReqFloor: // which is of the whole set
 		r.Refused = d.fencedBucket(at.Bucket, req)
 	}
 	return r

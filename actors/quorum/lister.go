@@ -101,7 +101,8 @@ func (l *Lister) Unclear() []string { return l.open }
 func (l *Lister) Page() (names []string, next string, more bool) { return l.page, l.next, l.more }
 
 // Ask deals the sets to drives: whom to ask, from the page's start on, for which sets. It is called
-// at the beginning and after each failure.
+// at the beginning and after each failure. A drive that is named again is asked anew for all its sets, and
+// what it says to an earlier question is not to be handed in any more: it would be taken for all of them.
 func (l *Lister) Ask() map[int][]int {
 	out := map[int][]int{}
 	for i := range l.sets {
@@ -122,10 +123,10 @@ func (l *Lister) Ask() map[int][]int {
 		}
 	}
 	for d, sets := range out {
-		l.asked[d] = append(l.asked[d], sets...)
-		if l.answers[d] != nil { // it is asked again, for more sets
+		again := len(l.asked[d]) > 0
+		if l.asked[d] = append(l.asked[d], sets...); again { // for all its sets: it answers once
 			delete(l.answers, d)
-			out[d] = l.asked[d]
+			out[d] = slices.Clone(l.asked[d])
 		}
 	}
 	return out

@@ -53,6 +53,10 @@ func (w *World) nextCall(who int16) {
 		}
 		i := c.next
 		c.next++
+		if w.plan.buckets {
+			w.invokeIn(who, at, o, uint16(i)+1)
+			return
+		}
 		if w.invoke(who, at, o, uint16(i)+1) >= 0 {
 			return
 		}
@@ -73,10 +77,16 @@ type outcome struct {
 	refused    bool // 412, or 404 where there must be an object
 	unknown    bool // 503: it may have happened or may yet
 	failed     bool // 503: it did not happen
+	gone       bool // 404: there is no bucket
+	denied     bool // 403: it is frozen
 }
 
 func (o *outcome) String() string {
 	switch {
+	case o.gone:
+		return "there is no bucket"
+	case o.denied:
+		return "the bucket is frozen"
 	case o.refused:
 		return "refused"
 	case o.unknown:
@@ -190,12 +200,17 @@ func (w *World) returned(who int16, turn uint32, o outcome) {
 	w.note("client %d: %s key %d -> %s", who, k.kind, c.key, &o)
 	switch {
 	case o.unknown:
-		w.Unknown++
+		if w.Unknown++; k.kind == callList {
+			k.kind = 0
+		}
 	case o.failed:
 		w.Failed++
 		k.kind = 0 // it never happened
 	default:
-		k.ret, k.refused = w.step, o.refused
+		k.ret, k.refused, k.gone, k.denied = w.step, o.refused, o.gone, o.denied
+		if k.kind == callList && !k.gone {
+			k.kind = 0 // its pages stand in the history themselves
+		}
 		if !k.reads() && k.kind != callPurge {
 			k.ref = o.ref
 		}

@@ -21,7 +21,8 @@ const (
 )
 
 // Cut is what is taken out of a seed's plan: operations and faults by their index, and kinds of luck.
-// The zero Cut takes nothing. Its text, "seed" or "seed/ops/faults/calm", is all that a replay needs.
+// The zero Cut takes nothing. Its text, "seed" or "seed/ops/faults/calm", is all that a replay needs; a b
+// before the seed stands for BucketSeeds.
 type Cut struct {
 	Seed   uint64
 	ops    [maxPlanned / 8]byte
@@ -39,10 +40,14 @@ func flip(m []byte, i int)     { m[i>>3] ^= 1 << (i & 7) }
 func (c *Cut) String() string {
 	trim := func(b []byte) string { return strings.TrimRight(hex.EncodeToString(b), "0") }
 	ops, faults := trim(c.ops[:]), trim(c.faults[:])
-	if ops == "" && faults == "" && c.calm == 0 {
-		return strconv.FormatUint(c.Seed, 10)
+	seed := strconv.FormatUint(c.Seed%BucketSeeds, 10)
+	if c.Seed >= BucketSeeds {
+		seed = "b" + seed
 	}
-	return fmt.Sprintf("%d/%s/%s/%x", c.Seed, ops, faults, uint16(c.calm))
+	if ops == "" && faults == "" && c.calm == 0 {
+		return seed
+	}
+	return fmt.Sprintf("%s/%s/%s/%x", seed, ops, faults, uint16(c.calm))
 }
 
 // ParseCut reads a seed, or a Cut's text.
@@ -50,7 +55,12 @@ func ParseCut(text string) (Cut, error) {
 	var c Cut
 	f := strings.Split(text, "/")
 	var err error
-	if c.Seed, err = strconv.ParseUint(f[0], 10, 64); err != nil || len(f) != 1 && len(f) != 4 {
+	seed, buckets := strings.CutPrefix(f[0], "b")
+	c.Seed, err = strconv.ParseUint(seed, 10, 48)
+	if buckets {
+		c.Seed += BucketSeeds
+	}
+	if err != nil || len(f) != 1 && len(f) != 4 {
 		return c, fmt.Errorf("%q is neither SEED nor SEED/OPS/FAULTS/CALM", text)
 	}
 	if len(f) == 1 {

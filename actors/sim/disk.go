@@ -7,7 +7,7 @@ import "holdfast/actors/quorum"
 type image struct {
 	keys   [maxKeys]quorum.KeyState
 	sets   [maxSets]quorum.SetState
-	bucket quorum.BucketState
+	bucket [incarnations]quorum.BucketState
 	head   quorum.DriveState
 	rotten uint16 // bit per key: rows whose checksum does not hold
 	batch  uint64 // of the newest write

@@ -150,6 +150,9 @@ func (w *World) startNode(who int16) {
 	for s := range w.plan.sets {
 		w.q.push(event{at: w.now + 5*ms, kind: evConfig, who: who, arg: int32(s)})
 	}
+	if w.plan.buckets {
+		w.q.push(event{at: w.now + 5*ms, kind: evBucket, who: who, arg: int32(len(w.buckets) - 1)})
+	}
 }
 
 // openDrive puts a drive into service, and tells it what its node knows. One whose batch number is
@@ -173,6 +176,7 @@ func (w *World) openDrive(d *drive) {
 			}
 		}
 	}
+	w.refence(d)
 	w.suspect(d)
 	if d.forgot {
 		w.note("drive %d has forgotten: batch %d", d.id, d.safe.batch)
@@ -201,7 +205,7 @@ func (w *World) wipe(d *drive) {
 	w.loss()
 	e := &w.drives[w.plan.drives]
 	e.disk.reset()
-	e.ram.bucket.Revision = 1
+	e.ram.bucket = w.firstBuckets()
 	e.load(&e.ram)
 	e.id, e.node, e.open, e.gone, e.forgot, e.life = int16(w.plan.drives), d.node, w.nodes[d.node].up, false, false, 1
 	w.plan.drives++

@@ -73,7 +73,7 @@ func (w *World) startMover(who int16, s int) {
 			key = k
 		}
 	}
-	target := quorum.Target{Config: w.record(s, n.view[s]).cfg, Revision: 1}
+	target := quorum.Target{Config: w.record(s, n.view[s]).cfg, Revision: w.revision(n, max(key, 0))}
 	w.writes++
 	i := w.newTask(who, max(key, 0), settles+w.writes)
 	t := &w.tasks[i]
@@ -119,7 +119,7 @@ func (w *World) copyNext(set int) {
 	mv := &w.movers[set]
 	t := &w.tasks[mv.task]
 	for mv.next++; int(mv.next) < w.plan.keys; mv.next++ {
-		if int(w.setOf[mv.next]) == set {
+		if int(w.setOf[mv.next]) == set && w.exists(int(mv.next)) {
 			w.copyKey(set)
 			return
 		}

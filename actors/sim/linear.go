@@ -26,6 +26,12 @@ const (
 	callPurge    // removes the version named want
 	callVersions // lists all versions
 	callKinds
+	// Of worlds with bucket life only:
+	callList
+	callCreate
+	callDrop   // deletes the bucket
+	callFreeze // forbids writes, or lets them again
+	callListed // what a page of a list says of one name
 )
 
 // never is the return time of a call that was never answered.
@@ -39,6 +45,9 @@ type call struct {
 	tag         uint16 // written, or read
 	want        uint16 // of a condition
 	upload      uint8  // the upload's number among those of the key
+	name        uint8  // in a world with bucket life
+	gone        bool   // there was no bucket
+	denied      bool   // it was frozen
 	completes   bool   // it was a completion, whatever became of it
 	maybe       bool   // another completion of the upload was left unfinished: nobody may know what became of it
 	list        shelf  // that was listed
@@ -49,7 +58,12 @@ type call struct {
 }
 
 // reads says that the call changes nothing.
-func (c *call) reads() bool { return c.kind == callGet || c.kind == callVersions }
+func (c *call) reads() bool {
+	return c.kind == callGet || c.kind == callVersions || c.kind == callListed
+}
+
+// changesNothing says that the call's answer shows that it did not.
+func (c *call) changesNothing() bool { return c.reads() || c.refused || c.gone || c.denied }
 
 // register is the state of a key without versions: the sequential specification. An object starts with its value as tag.
 type register struct {
@@ -176,7 +190,7 @@ func (c *checker[S]) search(done uint64, s S) bool {
 			if k.invoke > first {
 				break
 			}
-			if done>>i&1 == 0 && (k.reads() || k.refused) {
+			if done>>i&1 == 0 && k.changesNothing() {
 				if _, ok := s.apply(k); ok {
 					done |= 1 << i
 					taken = true
@@ -194,7 +208,7 @@ func (c *checker[S]) search(done uint64, s S) bool {
 			if k.invoke > first {
 				break
 			}
-			if done>>i&1 != 0 || k.reads() || k.refused {
+			if done>>i&1 != 0 || k.changesNothing() {
 				continue
 			}
 			if next, ok := s.apply(k); ok && c.search(done|1<<i, next) {

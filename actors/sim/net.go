@@ -16,6 +16,7 @@ type packet struct {
 	dead     []quorum.DeadMark
 	hints    []quorum.Hint
 
+	span     *ask // the message and its answer, if it is a span's
 	task     int32
 	gen      uint32 // of the task: an answer to an earlier one is dropped
 	id       uint32 // of the request, as the machine numbers them

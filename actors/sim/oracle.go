@@ -269,6 +269,12 @@ func (w *World) judge() {
 		if w.broken != nil {
 			return
 		}
+		if w.plan.buckets {
+			if k == 0 && !w.checkIn.linearizable(w.calls[0]) {
+				w.fail("linearizable", "bucket: %d calls have no order that the specification allows", len(w.calls[0]))
+			}
+			continue
+		}
 		excuse(w.calls[k])
 		ok := false
 		if w.plan.versioned {

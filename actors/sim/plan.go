@@ -67,6 +67,7 @@ type Plan struct {
 	faults                 []faultPlan
 	luck                   luck
 	versioned              bool
+	buckets                bool  // the bucket comes and goes, and is listed
 	end                    int64 // of the faults; then everything is repaired
 }
 
@@ -76,8 +77,12 @@ const (
 	mostNodes = 8 // that a seed draws
 	maxDrives = 28
 	maxSets   = 6
-	maxKeys   = 3
+	maxKeys   = 9
+	mostKeys  = 3 // that a seed without bucket life draws
 )
+
+// BucketSeeds is the first of the seeds whose worlds have bucket life and lists.
+const BucketSeeds = uint64(1) << 48
 
 // draw makes the plan of a seed.
 func (p *Plan) draw(seed uint64, t Tuning) {
@@ -91,18 +96,30 @@ func (p *Plan) draw(seed uint64, t Tuning) {
 	}
 	p.sets = 4 + r.n(maxSets-3)
 	p.nodes = min(p.drives, 1+r.n(mostNodes))
-	p.keys = 1 + r.n(maxKeys)
+	p.keys = 1 + r.n(mostKeys)
 	p.clients = 2 + r.n(5)
 	p.end = r.between(300, 3000) * ms
 	if r.chance(500) {
 		p.end = r.between(60, 400) * ms // everything at once
 	}
 	p.versioned = t.Versioned && r.chance(250)
+	if seed >= BucketSeeds {
+		p.buckets, p.versioned, p.keys = true, false, maxKeys
+		t.Sizes, t.Faults = []int{2, 4, 4, 6}, t.Faults&^(1<<faultLie|1<<faultFlip|1<<faultRevert|1<<faultWipe)
+		p.n = t.Sizes[r.n(len(t.Sizes))]
+		p.drives = p.n + r.n(4)
+		p.nodes = min(p.drives, 1+r.n(mostNodes))
+	}
 	swarm := r.next() // which faults this seed has
 	has := func(k faultKind) bool { return swarm>>k&1 != 0 && t.Faults>>k&1 != 0 }
 	p.drawLuck(&r, swarm)
 	p.drawClocks(&r, swarm)
-	p.drawOps(&r, t, swarm)
+	if p.buckets {
+		p.drawBuckets(&r, t)
+		slices.SortStableFunc(p.ops, func(a, b opPlan) int { return int(a.at - b.at) })
+	} else {
+		p.drawOps(&r, t, swarm)
+	}
 	for k := faultKind(1); k < faultKinds; k++ {
 		if has(k) {
 			count := 1 + r.n(3)

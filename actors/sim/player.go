@@ -19,6 +19,7 @@ func scriptOps() []scriptOp {
 		{"GET", callGet}, {"HEAD", callGet}, {"PUT if absent", callPutIfAbsent}, {"PUT if match", callPutIfMatch}, {"PUT null", callPutNull},
 		{"PUT", callPut}, {"DELETE if match", callDeleteIfMatch}, {"DELETE", callDelete}, {"TAG", callTag},
 		{"UPLOAD", callUpload}, {"COMPLETE", callComplete}, {"ABORT", callAbort}, {"PURGE", callPurge}, {"VERSIONS", callVersions},
+		{"CREATE", callCreate}, {"DROP", callDrop}, {"FREEZE", callFreeze}, {"LIST", callList},
 	}
 }
 
@@ -63,7 +64,7 @@ func (p *player) begin(name string, f []string) {
 func (p *player) call(o *scripted, at int16, kind callKind, staged bool, what string) {
 	w := p.w
 	o.client = int16(o.label)
-	k := call{kind: kind, invoke: w.step, ret: never, client: o.client, deadline: never}
+	k := call{kind: kind, name: o.key, invoke: w.step, ret: never, client: o.client, deadline: never}
 	var of *call
 	if what != "" {
 		t := p.op(what)
@@ -88,12 +89,15 @@ func (p *player) call(o *scripted, at int16, kind callKind, staged bool, what st
 		k.want, k.upload, k.ref, k.completes = of.value, of.upload, of.ref, kind == callComplete
 	}
 	plan := opPlan{kind: kind, client: o.client, key: o.key, inline: !staged, head: p.head}
+	if w.plan.buckets {
+		o.key = 0 // there is one history
+	}
 	c := &w.clients[o.client]
 	o.call = int32(len(w.calls[o.key]))
 	w.calls[o.key] = append(w.calls[o.key], k)
 	c.busy, c.key, c.call = true, o.key, o.call
 	c.turn++
-	w.note("client %d at node %d: %s key %d value %d want %d", o.client, at, kind, o.key, o.value, k.want)
+	w.note("client %d at node %d: %s key %d value %d want %d", o.client, at, kind, plan.key, o.value, k.want)
 	w.begin(o.client, at, &plan, &w.calls[o.key][o.call], o.value)
 }
 
@@ -138,7 +142,7 @@ func (p *player) background(o *scripted, at int16, f []string) {
 func (p *player) find(label int16, kind string, mask uint32, there, back bool) int {
 	return slices.IndexFunc(p.w.bag, func(e event) bool {
 		m := &p.w.packets[e.arg]
-		return m.label == label && (kind == "*" || requestName(m.req.Kind) == kind) && mask>>m.drive&1 != 0 &&
+		return m.label == label && (kind == "*" || m.kind() == kind) && mask>>m.drive&1 != 0 &&
 			(e.kind == evDeliver && there || e.kind != evDeliver && back)
 	})
 }

@@ -15,6 +15,7 @@ import (
 type record struct {
 	cfg    quorum.SetConfig
 	drives [maxN + 1]int16
+	bucket int // index of the bucket's record that was newest then
 }
 
 // raftSet is one set in the control plane.
@@ -58,10 +59,11 @@ func (w *World) found() {
 	}
 	for i := range p.drives {
 		d := &w.drives[i]
-		d.ram.bucket.Revision = 1
+		d.ram.bucket = w.firstBuckets()
 		d.flight.take(&d.ram, everything)
 		d.safe.take(&d.ram, everything)
 	}
+	w.foundBucket()
 	for i := range p.nodes {
 		w.startEnv(int16(i))
 		for s := range p.sets {
@@ -71,17 +73,20 @@ func (w *World) found() {
 }
 
 // keyOf names a key of the bucket.
-func keyOf(k int) object.Key { return object.Key{Bucket: 1, Name: [maxKeys]string{"a", "b", "c"}[k]} }
+func keyOf(k int) object.Key {
+	return object.Key{Bucket: cluster.BucketID(incarnationOf(k)), Name: nameOf(uint8(k % names))}
+}
 
 // target is a key as a node sees it.
 func (w *World) target(n *node, key int) quorum.Target {
 	set := int(w.setOf[key])
-	return quorum.Target{Key: keyOf(key), Revision: 1, Config: w.record(set, n.view[set]).cfg}
+	return quorum.Target{Key: keyOf(key), Revision: w.revision(n, key), Config: w.record(set, n.view[set]).cfg}
 }
 
 // commit appends a record to a set's log, and lets the nodes learn of it.
 func (w *World) commit(set int, rec record) {
 	rec.cfg.Epoch = uint64(len(w.sets[set].log)) + 1
+	rec.bucket = len(w.buckets) - 1
 	w.sets[set].log = append(w.sets[set].log, rec)
 	w.note("raft: set %d epoch %d phase %d moving %d newcomer %d", set, rec.cfg.Epoch, rec.cfg.Phase, rec.cfg.Moving, rec.drives[rec.cfg.N])
 	for i := range w.plan.nodes {
@@ -100,8 +105,11 @@ func (w *World) learn(who int16, set int, epoch uint64) {
 	if !n.up || n.view[set] >= epoch {
 		return
 	}
-	n.view[set] = epoch
 	rec := w.record(set, epoch)
+	if w.learnBucket(who, rec.bucket); n.view[set] >= epoch {
+		return
+	}
+	n.view[set] = epoch
 	for m := range rec.cfg.Members().All() {
 		if d := &w.drives[rec.drives[m]]; d.node == who && d.open {
 			w.adopt(d, rec, m)
@@ -113,7 +121,7 @@ func (w *World) learn(who int16, set int, epoch uint64) {
 		}
 	}
 	for i := range w.tasks {
-		if t := &w.tasks[i]; t.alive && t.node == who && int(t.set) == set {
+		if t := &w.tasks[i]; t.alive && t.m != nil && t.node == who && int(t.set) == set {
 			w.stepTask(int32(i), &quorum.Event{Kind: quorum.EvConfig, Config: &rec.cfg})
 		}
 	}

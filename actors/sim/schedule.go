@@ -17,7 +17,7 @@ import (
 // may leave nothing for it to do. Drives are numbers, the first n fill the slots, one more is a spare;
 // coordinators are letters, each on a node of its own. A name before a colon names an operation.
 //
-//	n 4 [versioned] [keys 2]     first line: the size of the set
+//	n 4 [versioned] [keys 2]     first line: the size of the set; "buckets" = with bucket life
 //	u: A PUT [staged] [key b]    A begins an operation; see verbs for the kinds of them
 //	send u commit 0,1            requests of u arrive at these drives (all, or -3 for all but 3)
 //	back u commit 0,1            answers of these drives arrive
@@ -37,8 +37,8 @@ import (
 //	clock A 300                  a clock jumps, in milliseconds
 //	wait 500                     time passes, in milliseconds
 //	begin 1 4                    the control plane gives slot 1 to drive 4; then flip, done or cancel
-//	learn A,1,4                  these nodes learn the newest record of the set
-//	expect u ok                  or refused, unknown, failed, open; with "= v", what was read
+//	learn A,1,4                  these nodes learn the newest record of the set, and of the bucket
+//	expect u ok                  or refused, unknown, failed, gone, frozen, open; with "= v", what was read
 //	must u ok                    the same, and I28 is broken if it is not so
 type Schedule struct {
 	Name   string
@@ -226,7 +226,7 @@ func (p *player) toNode(verb string, who int16) {
 	case "blank":
 		w.stopNode(who, true)
 		d.disk.reset()
-		d.ram.bucket.Revision = 1
+		d.ram.bucket = w.firstBuckets()
 		d.load(&d.ram)
 		w.startNode(who)
 		w.loss()
@@ -248,6 +248,7 @@ func (p *player) toNode(verb string, who int16) {
 		for s := range w.plan.sets {
 			w.learn(who, s, w.latest(s).cfg.Epoch)
 		}
+		w.learnBucket(who, len(w.buckets)-1)
 	default:
 		p.bad("%q is no statement", verb)
 	}
@@ -270,6 +271,8 @@ func (p *player) found(f []string) {
 			w.plan.keys = p.number(f[i])
 		case "versioned":
 			w.plan.versioned = true
+		case "buckets":
+			w.plan.buckets, w.plan.keys = true, maxKeys
 		default:
 			p.bad("%q is not known of a world", f[i])
 		}
@@ -342,6 +345,10 @@ func (p *player) outcome(f []string) (wrong string) {
 		got = "failed"
 	case k.ret == never:
 		got = "unknown"
+	case k.gone:
+		got = "gone"
+	case k.denied:
+		got = "frozen"
 	case k.refused:
 		got = "refused"
 	}

@@ -1,7 +1,6 @@
 package sim
 
-// holes are H1..H20, the counter-examples to the first draft of the protocol, as far as one key shows
-// them; H12, H14 and H20 are schedules of whole buckets.
+// holes are H1..H20, the counter-examples to the first draft of the protocol.
 func holes() []Schedule {
 	return []Schedule{
 		{Name: "H1", Rule: "stable-or-w", Breaks: "I3", About: "what k drives hold is returned, and another read does not see it", Steps: `
@@ -171,6 +170,19 @@ func holes() []Schedule {
 			r: C GET
 			run r
 			expect r ok = v`},
+		{Name: "H12", Rule: "seal", Breaks: "linearizable", About: "a PUT is under way while the bucket is found empty and removed", Steps: `
+			n 4 buckets
+			c: A CREATE
+			learn A,B,0,1,2,3
+			d: A DROP
+			do d fence all
+			learn B
+			u: B PUT
+			do d vacant all
+			expect d ok
+			do u commit all
+			run u
+			expect u gone`},
 		{Name: "H13", Rule: "done-wait", Breaks: "linearizable", About: "a move ends while k old members still answer for the epoch before its flip", Steps: `
 			n 4
 			v: A PUT
@@ -188,6 +200,17 @@ func holes() []Schedule {
 			do r report 0,1
 			run r not 2,3
 			expect r ok = v`},
+		{Name: "H14", Rule: "list-resolve", Breaks: "linearizable", About: "an acknowledged key is seen once among k answers, and left out of a list", Steps: `
+			n 4 buckets
+			c: A CREATE
+			learn A,B,0,1,2,3
+			u: A PUT
+			do u commit 1,2,3
+			lose u commit 0
+			lose u mark all
+			expect u ok
+			l: B LIST
+			run l`},
 		{Name: "H15", Rule: "same-write-id", Breaks: "I8", About: "as H3 in a versioned bucket: one PUT becomes two versions", Steps: `
 			n 4 versioned
 			v: A PUT
@@ -260,5 +283,15 @@ func holes() []Schedule {
 			r: C GET
 			run r
 			expect r ok = e`},
+		{Name: "H20", Rule: "bucket-revision", Breaks: "linearizable", About: "a node writes under a setting of the bucket that has been changed", Steps: `
+			n 4 buckets
+			c: A CREATE
+			learn A,B,0,1,2,3
+			f: A FREEZE
+			do f fence 0,1
+			expect f ok
+			u: B PUT
+			run u
+			expect u unknown`},
 	}
 }

@@ -16,6 +16,15 @@ func (w *World) deliver(i int32) {
 		w.lost(i)
 		return
 	}
+	if p.span != nil {
+		w.serveSpan(d, p)
+		w.await(d, i, everything)
+		return
+	}
+	if p.req.Kind == quorum.ReqAdopt {
+		w.learnBucket(d.node, w.record(int(p.req.Set), p.req.Config.Epoch).bucket) // in the order of the log
+		p = &w.packets[i]
+	}
 	if w.trace != nil {
 		w.note("drive %d <- %s from task %d: %s", d.id, requestName(p.req.Kind), w.tasks[p.task].name, describe(&p.req))
 	}
@@ -37,7 +46,12 @@ func (w *World) deliver(i int32) {
 	if w.trace != nil {
 		w.note("drive %d -> %s", d.id, replyText(&p.rep))
 	}
-	switch need := w.restsOn(key, p); {
+	w.await(d, i, w.restsOn(key, p))
+}
+
+// await sends an answer when what it rests on is durable.
+func (w *World) await(d *drive, i int32, need dirt) {
+	switch {
 	case w.scripted:
 		if d.hard.any() {
 			d.start()
@@ -46,10 +60,10 @@ func (w *World) deliver(i int32) {
 		w.reply(i)
 	case w.manual:
 		w.reply(i)
-	case d.hard.keys&need.keys|d.hard.sets&need.sets != 0:
+	case d.hard.keys&need.keys|d.hard.sets&need.sets != 0 || need.head && d.hard.head:
 		d.waiting = append(d.waiting, i)
 		w.sync(d)
-	case d.flown.keys&need.keys|d.flown.sets&need.sets != 0:
+	case d.flown.keys&need.keys|d.flown.sets&need.sets != 0 || need.head && d.flown.head:
 		d.flying = append(d.flying, i)
 	default:
 		w.reply(i)
@@ -63,7 +77,7 @@ func (w *World) restsOn(key int, p *packet) dirt {
 
 // stepDrive steps the drive's machine and books what it wrote.
 func (w *World) stepDrive(d *drive, key int, req *quorum.Request) quorum.Reply {
-	at := quorum.At{Set: &d.ram.sets[req.Set], Bucket: &d.ram.bucket, Drive: &d.ram.head}
+	at := quorum.At{Set: &d.ram.sets[req.Set], Bucket: &d.ram.bucket[max(req.Key.Bucket, 1)-1], Drive: &d.ram.head}
 	var none quorum.KeyState
 	if key >= 0 {
 		at.Key = &d.ram.keys[key]

@@ -30,6 +30,9 @@ func (w *World) settle() {
 		for s := range w.plan.sets {
 			w.q.push(event{at: w.now + 10*ms, kind: evConfig, who: int16(i), arg: int32(s)})
 		}
+		if w.plan.buckets {
+			w.q.push(event{at: w.now + 10*ms, kind: evBucket, who: int16(i), arg: int32(len(w.buckets) - 1)})
+		}
 	}
 	for i := range w.plan.drives {
 		if d := &w.drives[i]; !d.open && !d.gone {
@@ -51,7 +54,7 @@ func (w *World) settle() {
 		w.run(w.now + s)
 	}
 	for round := range 2 {
-		for k := range w.plan.keys {
+		for k := range min(w.plan.keys, mostKeys) {
 			w.lastRead(k, (round*3+k)%w.plan.nodes)
 		}
 	}
@@ -73,11 +76,15 @@ func (w *World) lastRead(key, at int) {
 		return
 	}
 	who := int16(maxClients - 1)
-	i := w.invoke(who, int16(at), &opPlan{kind: callGet, key: uint8(key)}, 0)
+	begin, list := w.invoke, key
+	if w.plan.buckets {
+		begin, list = w.invokeIn, 0
+	}
+	i := begin(who, int16(at), &opPlan{kind: callGet, key: uint8(key)}, 0)
 	for until := w.now + 2*s; w.clients[who].busy && w.now < until && w.broken == nil; {
 		w.run(w.now + 10*ms)
 	}
-	if k := &w.calls[key][i]; k.ret == never && !w.media && w.losses == 0 && !w.poisoned(key) {
+	if k := &w.calls[list][i]; k.ret == never && !w.media && w.losses == 0 && !w.poisoned(key) {
 		w.fail("I28", "key %d cannot be read at node %d though nothing fails any more", key, at)
 	}
 }
@@ -89,7 +96,7 @@ func (w *World) unlike() (how string) {
 	}
 	for k := range w.plan.keys {
 		rec := w.latest(int(w.setOf[k]))
-		if w.poisoned(k) {
+		if w.poisoned(k) || !w.exists(k) {
 			continue
 		}
 		var first *quorum.KeyState

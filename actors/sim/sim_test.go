@@ -23,6 +23,18 @@ func TestSeeds(t *testing.T) {
 		float64(stats.Seeds)/time.Since(start).Seconds(), runtime.GOMAXPROCS(0))
 }
 
+// TestBucketSeeds is the same for worlds whose bucket comes and goes, and is listed.
+func TestBucketSeeds(t *testing.T) {
+	b := Batch{Tuning: Standard(), First: BucketSeeds + 1, Count: 4000, Stop: 5}
+	if testing.Short() {
+		b.Count = 200
+	}
+	_, failures := b.Run(t.Context())
+	for i := range failures {
+		t.Errorf("%v\n\tgo run ./scripts/sim --replay %s", failures[i].Violation, failures[i].Cut.String())
+	}
+}
+
 // TestMutationsAreNoticed switches some rules off: the simulator is only as good as what it misses. The
 // command's --mutate does it for all, and longer.
 func TestMutationsAreNoticed(t *testing.T) {
@@ -31,7 +43,7 @@ func TestMutationsAreNoticed(t *testing.T) {
 			if r.Name != name {
 				continue
 			}
-			if m := Mutate(t.Context(), r, 2000, 0); !m.Noticed() {
+			if m := Mutate(t.Context(), r, 2000, 0); m.Found == nil {
 				t.Errorf("without %s %d seeds are clean", name, m.Seeds)
 			} else if v := NewWorld(Standard()).Run(m.Found.Cut); v != nil {
 				t.Errorf("%s: the seed found fails with the rule on as well: %v", name, v)

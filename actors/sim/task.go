@@ -47,6 +47,11 @@ type task struct {
 	epoch      uint64 // of that move
 	background bool
 	label      int16 // of a Schedule's operation
+	span       span  // in place of m: an operation over many sets
+	name3      uint8 // of its key, in a world with bucket life
+	within     bool  // it is part of the span of task parent
+	parent     int32
+	parentGen  uint32
 }
 
 func (w *World) resetTasks() {
@@ -79,7 +84,7 @@ func (w *World) endTask(i int32) {
 	if !t.alive {
 		return
 	}
-	t.alive, t.m = false, nil
+	t.alive, t.m, t.span = false, nil, nil
 	t.gen++
 	if t.background {
 		w.nodes[t.node].busy &^= 1 << t.key
@@ -115,7 +120,7 @@ func writeNumber(id object.WriteID) uint32 {
 
 // begin starts a client's operation on a node.
 func (w *World) begin(who, at int16, o *opPlan, k *call, value uint16) {
-	i := w.newTask(at, int(o.key), uint32(value))
+	i := w.newTask(at, int(o.key), uint32(value)) // with bucket life the key depends on the incarnation
 	t := &w.tasks[i]
 	t.client, t.turn = who, w.clients[who].turn
 	t.kind, t.head = o.kind, o.head
@@ -156,6 +161,14 @@ func (w *World) begin(who, at int16, o *opPlan, k *call, value uint16) {
 	if f := fate(w.seed, 0xf05e, uint64(value), uint64(o.at)); !w.calm && f.chance(w.plan.luck.die) {
 		t.fuse = int8(1 + f.n(3*w.plan.n))
 	}
+	t.name3 = o.key
+	if t.span = w.spanOf(o.kind, uint64(value)); t.span != nil {
+		t.span.begin(w, i)
+		if t = &w.tasks[i]; t.alive && t.burnt {
+			w.abandon(i)
+		}
+		return
+	}
 	w.launch(i)
 }
 
@@ -163,6 +176,10 @@ func (w *World) begin(who, at int16, o *opPlan, k *call, value uint16) {
 func (w *World) launch(i int32) {
 	t := &w.tasks[i]
 	n := &w.nodes[t.node]
+	if w.plan.buckets && !w.bucketBegins(t) {
+		w.endTask(i)
+		return
+	}
 	target := w.target(n, int(t.key))
 	switch t.kind {
 	case callGet:
@@ -249,7 +266,7 @@ func (w *World) dispatch(i int32, s *quorum.Send) {
 		}
 		j := w.alloc()
 		p := &w.packets[j]
-		p.req = s.Req
+		p.req, p.span = s.Req, nil
 		p.task, p.gen, p.id, p.deadline = i, gen, s.ID, w.now+callDeadline
 		t.sent++
 		p.nth = t.sent
@@ -270,6 +287,18 @@ func (w *World) answered(i int32, lost bool) {
 		n.seen[p.drive] = max(n.seen[p.drive], p.batch)
 	}
 	t := &w.tasks[p.task]
+	if p.span != nil {
+		if t.gen == p.gen && t.expects(p.id, int(p.member)) {
+			a := *p.span
+			a.outstanding = !lost
+			t.span.answer(w, p.task, &a)
+			if t = &w.tasks[w.packets[i].task]; t.alive && t.burnt {
+				w.abandon(w.packets[i].task)
+			}
+		}
+		w.free(i)
+		return
+	}
 	if t.gen == p.gen && t.expects(p.id, int(p.member)) {
 		ev := quorum.Event{Kind: quorum.EvLost, From: int(p.member), ID: p.id}
 		if !lost {
@@ -313,10 +342,19 @@ func (w *World) finished(i int32) (gone bool) {
 	if t.copies {
 		w.copied(t, r.Status == quorum.StatusOK)
 	}
+	if t.within {
+		if p := &w.tasks[t.parent]; p.alive && p.gen == t.parentGen {
+			p.span.resolved(w, t.parent, t.name3, r)
+		}
+		return false
+	}
 	if t.client < 0 {
 		return false
 	}
-	if r.Status == quorum.StatusStale && t.tries < 3 {
+	stale := r.Status == quorum.StatusStale || r.Status == quorum.StatusAbsent && !w.current(t.key)
+	if stale && t.tries < 3 {
+		w.learnBucket(t.node, len(w.buckets)-1)
+		t = &w.tasks[i]
 		t.tries++
 		t.told = false
 		t.asked = t.asked[:0]
@@ -344,6 +382,7 @@ func (w *World) finished(i int32) (gone bool) {
 		o.refused = true
 	case quorum.StatusAbsent:
 		o.refused = t.kind != callGet
+		o.failed = stale
 	case quorum.StatusFailed:
 		o.refused = true
 	case quorum.StatusUnknown:

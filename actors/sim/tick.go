@@ -22,8 +22,11 @@ func (w *World) tick(who int16) {
 		}
 	}
 	for k := range w.plan.keys {
-		w.tendKey(who, k)
+		if w.tended(n, k) {
+			w.tendKey(who, k)
+		}
 	}
+	w.liftSeal(who)
 }
 
 // tendKey looks at one key on each drive of the node that is a member of its set.
@@ -59,7 +62,7 @@ func (w *World) age(d *drive, key int) {
 	}
 	set := w.setOf[key]
 	req := quorum.Request{Kind: quorum.ReqForget, Key: keyOf(key), Version: quorum.Version{}}
-	req.Fence = quorum.Fence{Set: cluster.SetID(set), Epoch: d.ram.sets[set].Config.Epoch, Revision: d.ram.bucket.Revision}
+	req.Fence = quorum.Fence{Set: cluster.SetID(set), Epoch: d.ram.sets[set].Config.Epoch, Revision: d.ram.bucket[incarnationOf(key)-1].Revision}
 	w.stepDrive(d, key, &req)
 }
 

@@ -25,6 +25,7 @@ const (
 	evLost                         // packet arg will not be answered
 	evCopy                         // node who tries again to copy a key of set arg
 	evConfig                       // node who learns the newest record of set arg
+	evBucket                       // node who learns record arg of the bucket
 )
 
 // node is a process with its clock, its drives and its coordinators.
@@ -37,6 +38,7 @@ type node struct {
 	off, drift int64             // of the wall clock: microseconds; millionths
 	seen       [maxDrives]uint64 // newest batch of each drive that an answer told of (I15)
 	view       [maxSets]uint64   // epoch of each set that it knows
+	bucket     int               // index of the bucket's record that it knows
 	ceiling    object.Stamp      // durable: the clock stays below it
 	busy       uint16            // bit per key: background work is under way
 }
@@ -83,6 +85,8 @@ type World struct {
 	attempts  [maxKeys][]attempt
 	check     checker[register]
 	checkAll  checker[shelf]
+	checkIn   checker[space]
+	buckets   []bucketRecord
 	broken    *Violation
 	manual    bool  // Explore or a Schedule decides what happens next: messages go into the bag
 	scripted  bool  // ... a Schedule
@@ -239,6 +243,8 @@ func (w *World) onNode(e *event) {
 		if !void {
 			w.copyKey(int(e.arg))
 		}
+	case evBucket:
+		w.learnBucket(e.who, int(e.arg))
 	case evConfig:
 		if !void {
 			w.learn(e.who, int(e.arg), w.latest(int(e.arg)).cfg.Epoch)

@@ -29,7 +29,7 @@ type options struct {
 	workers            int
 	replay, only       string
 	stop               int
-	raw                bool
+	raw, buckets       bool
 	schedule           string
 	mutate             bool
 }
@@ -46,7 +46,11 @@ func main() {
 	flag.IntVar(&o.stop, "stop", 10, "stop after so many failures")
 	flag.BoolVar(&o.raw, "raw", false, "do not cut failures down")
 	flag.BoolVar(&o.mutate, "mutate", false, "switch each rule off in turn")
+	flag.BoolVar(&o.buckets, "buckets", false, "seeds of worlds whose bucket comes and goes, and is listed; they are written b1, b2 ..")
 	flag.Parse()
+	if o.buckets {
+		o.from += sim.BucketSeeds
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, &o)
 	stop()
@@ -127,7 +131,7 @@ func ruleNamed(name string) quorum.Rules {
 // mutate prints what each rule's absence breaks.
 func mutate(ctx context.Context, o *options) error {
 	missed := 0
-	fmt.Println("| rule off | found by seed | breaks |\n|---|---|---|")
+	fmt.Println("| rule off | found by seed | breaks | schedules |\n|---|---|---|---|")
 	for _, r := range quorum.RuleNames() {
 		if o.only != "" && o.only != r.Name || ctx.Err() != nil {
 			continue
