@@ -37,6 +37,7 @@ func faults() []fault {
 		{"full", (*nemesis).full},
 		{"error", (*nemesis).err},
 		{"hang", (*nemesis).hang},
+		{"halves", (*nemesis).halves},
 		{"slow", (*nemesis).slow},
 		{"absent", (*nemesis).absent},
 		{"clock", (*nemesis).clock},
@@ -170,6 +171,26 @@ func (n *nemesis) hang(ctx context.Context) (string, error) {
 		return what + ", then kill -9 and restart", n.restart()
 	}
 	return what, n.well(drives)
+}
+
+// halves lets one half of the drives hang, then the other, then the first again: what one half took alone
+// must not have been acknowledged, and what was acknowledged must be known to each half.
+func (n *nemesis) halves(ctx context.Context) (string, error) {
+	order := n.rng.Perm(len(n.at.drives))
+	half := [2][]int{order[:len(order)/2], order[len(order)/2:]}
+	what := fmt.Sprintf("halves hang in turn, drives %v first (of 0..%d)", half[0], len(order)-1)
+	for turn := range 2 + n.rng.IntN(3) {
+		for _, d := range half[turn%2] {
+			if err := n.p.order("drive", n.at.drives[d], "hang"); err != nil {
+				return what, err
+			}
+		}
+		if err := n.well(half[(turn+1)%2]); err != nil {
+			return what, err
+		}
+		n.rest(ctx, 50*time.Millisecond, 1500*time.Millisecond)
+	}
+	return what, n.well(order)
 }
 
 func (n *nemesis) slow(ctx context.Context) (string, error) {
