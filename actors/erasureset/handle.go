@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"holdfast/actors/drive"
 	"holdfast/actors/erasure"
@@ -266,7 +267,8 @@ type stream struct {
 	ahead  chan fetchedRow // capacity 1; nil: nothing is read ahead
 	behind job             // what is read ahead
 	again  []job           // taken back when the stream was paused, in order
-	shy    int64           // bytes to send in small pieces before rows are read whole, and ahead, again
+	pace   pace
+	shy    int64 // bytes to send in small pieces before rows are read whole, and ahead, again
 	err    error
 }
 
@@ -289,7 +291,9 @@ func (src *source) stream(ctx context.Context, r object.Range) *stream {
 
 func newStream(ctx context.Context, runs []run, owned bool) *stream {
 	ctx, cancel := context.WithCancel(ctx)
-	return &stream{ctx: ctx, cancel: cancel, runs: runs, all: runs, owned: owned}
+	st := &stream{ctx: ctx, cancel: cancel, runs: runs, all: runs, owned: owned}
+	st.pace.begin(&runs[0].src.s.brisk)
+	return st
 }
 
 // next cuts the next job off what was taken back, or off the runs.
@@ -348,6 +352,7 @@ func (st *stream) fill(wait patience) error {
 	if st.err != nil {
 		return st.err
 	}
+	st.pace.row(time.Now())
 	var got fetchedRow
 	if st.ahead != nil {
 		got = <-st.ahead
@@ -369,7 +374,7 @@ func (st *stream) fill(wait patience) error {
 	}
 	st.cur, st.at = got.row, got.job
 	st.closeBefore(got.job.src)
-	if st.shy > 0 {
+	if st.shy > 0 || st.pace.of.crowded() {
 		return nil
 	}
 	if j, ok := st.next(); ok {
@@ -415,6 +420,7 @@ func (st *stream) pause() {
 		st.again = slices.Insert(st.again, 0, st.at)
 	}
 	st.shy = shyBytes
+	st.pace.set(false)
 }
 
 // WriteTo sends what is left.
@@ -471,6 +477,7 @@ func (st *stream) Close() error {
 		return nil
 	}
 	st.cancel()
+	st.pace.end()
 	if st.ahead != nil {
 		if got := <-st.ahead; got.row != nil {
 			got.row.release()
