@@ -36,6 +36,7 @@ type Actor struct {
 	act     *actors.Actor
 	mail    *actors.Mailbox[message]
 	sat     *actors.Saturation
+	pulse   pulse
 	gate    gate
 	marks   markQueue
 	space   space
@@ -51,6 +52,7 @@ type Actor struct {
 	writers chan struct{} // holds a token per running write of shard data
 	closing chan struct{} // closed by Close, before anything is torn down
 	ended   chan struct{} // closed when the loop has returned
+	gone    chan struct{} // closed by Close, when all is torn down
 	once    sync.Once
 	closed  error // result of Close
 
@@ -157,6 +159,7 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 		writers: make(chan struct{}, o.Limits.Writers),
 		closing: make(chan struct{}),
 		ended:   make(chan struct{}),
+		gone:    make(chan struct{}),
 		pending: make(map[object.VersionRef]*pending),
 		sets:    make(map[cluster.SetID]ondisk.SetRow),
 		fences:  make(map[cluster.BucketID]ondisk.Fence),
@@ -165,6 +168,7 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 		staged:  staging{open: make(map[object.OID]*segment.Writer)},
 		peers:   make(map[cluster.DriveID]uint64),
 	}
+	a.pulse.begin()
 	a.marks.init(o.Limits.Marks)
 	a.holds.init()
 	a.reclaim.init(&a.space.hope)
@@ -220,6 +224,7 @@ func (a *Actor) start() {
 	a.act.Go("space", a.space.run)
 	a.act.Go("reclaimer", a.runReclaim)
 	go a.watch()
+	go a.feelPulse()
 }
 
 // watch ends with the actor; it turns a failed assertion of any goroutine into a failed drive, and a
@@ -251,6 +256,7 @@ func (a *Actor) Close() error {
 		a.mail.Shut()
 		a.act.Stop()
 		a.closed = a.shut()
+		close(a.gone)
 		a.m.close()
 	})
 	return a.closed
@@ -272,7 +278,11 @@ func (a *Actor) shut() error {
 	// Readers hold iterators, and closing the index below one is a crash: wait for all tokens.
 	for _, tokens := range []chan struct{}{a.readers, a.writers} {
 		for range cap(tokens) {
-			tokens <- struct{}{}
+			select {
+			case tokens <- struct{}{}:
+			case <-a.health.Failed():
+				return a.lock.Close()
+			}
 		}
 	}
 	closed := make(chan error, 1)
@@ -310,6 +320,8 @@ func (a *Actor) usable() error {
 		return a.wrap(ErrOffline)
 	case isClosed(a.ended): // a failed assertion, which is about to fail the drive
 		return a.wrap(ErrFailed)
+	case a.pulse.silent():
+		return a.wrap(fmt.Errorf("%w: %w", ErrOffline, errSilent))
 	}
 	return nil
 }
@@ -347,6 +359,8 @@ func (a *Actor) begin(ctx context.Context, tokens chan struct{}) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-a.pulse.lost(): // it may be back by now, which usable would say
+		return a.wrap(fmt.Errorf("%w: %w", ErrOffline, errSilent))
 	case <-a.health.Failed():
 		return a.usable()
 	case <-a.closing:

@@ -3,6 +3,7 @@ package drive
 import (
 	"context"
 	"errors"
+	"time"
 
 	"holdfast/actors"
 )
@@ -39,7 +40,7 @@ func (r *reply) deliver(*Actor) { r.done <- r.err }
 
 func (r *reply) refuse(err error) { r.done <- err }
 
-// put sends a message, whose answer then comes in any case, unless the disk hangs.
+// put sends a message, whose answer then comes in any case.
 func (a *Actor) put(m message) error {
 	if err := a.usable(); err != nil {
 		return err
@@ -52,12 +53,14 @@ func (a *Actor) put(m message) error {
 	}
 	if a.down.Load() { // it may have been put behind the last look into the mailbox
 		a.refuseMail(a.usable())
+	} else if a.pulse.silent() {
+		a.refuseMail(a.unanswered())
 	}
 	return nil
 }
 
-// do sends a message and waits for its answer. When it returns anything but an answer, the loop may
-// still be holding the message.
+// do sends a message and waits for its answer. When it returns anything but an answer, or one that
+// says that the drive is silent, the loop may still be holding the message.
 func (a *Actor) do(ctx context.Context, m message) (answered bool, err error) {
 	if err := a.put(m); err != nil {
 		return false, err
@@ -69,3 +72,24 @@ func (a *Actor) do(ctx context.Context, m message) (answered bool, err error) {
 		return false, ctx.Err()
 	}
 }
+
+// conclude is do for jobs that look up what they change: where the drive fell silent it returns only
+// when the loop cannot apply m any more, so that what is looked up next is not about to change.
+func (a *Actor) conclude(ctx context.Context, m message) error {
+	_, err := a.do(ctx, m)
+	if !errors.Is(err, errSilent) {
+		return err
+	}
+	for behind := err; errors.Is(behind, errSilent) || errors.Is(behind, ErrBusy); {
+		select {
+		case <-time.After(concludeEvery):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		_, behind = a.do(ctx, &collectMsg{reply: newReply()}) // messages are taken in order
+	}
+	return err
+}
+
+// concludeEvery is how often a job asks whether a silent drive is back.
+const concludeEvery = 100 * time.Millisecond

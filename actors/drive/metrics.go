@@ -67,7 +67,7 @@ func newMetrics(a *Actor) *metrics {
 		return 0
 	})
 	gauge("holdfast_drive_up", "1 while the drive is in service.", func() float64 {
-		if a.health.Err() != nil {
+		if a.health.Err() != nil || a.pulse.silent() {
 			return 0
 		}
 		return 1

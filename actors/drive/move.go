@@ -28,7 +28,7 @@ func (m mover) Locate(_ context.Context, oid object.OID) ([]ondisk.Extent, error
 // Move implements segment.Mover.
 func (m mover) Move(ctx context.Context, oid object.OID, from ondisk.Extent, w *segment.Writer) (bool, error) {
 	msg := &moveMsg{reply: newReply(), oid: oid, from: from, w: w}
-	if _, err := m.a.do(ctx, msg); err != nil {
+	if err := m.a.conclude(ctx, msg); err != nil {
 		return false, err
 	}
 	return msg.moved, nil

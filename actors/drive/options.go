@@ -50,6 +50,7 @@ type Limits struct {
 	Writers    int           // data writes at one time: 16
 	MarkDelay  time.Duration // longest time a mark waits for a batch to ride on: 20 ms
 	IdleSync   time.Duration // longest time written marks wait for a sync on an idle drive: 1 s
+	Hung       time.Duration // a drive that answers nothing for so long is out of service until it does: 5 s
 }
 
 // withDefaults fills the zero fields.
@@ -70,6 +71,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.IdleSync == 0 {
 		l.IdleSync = time.Second
+	}
+	if l.Hung == 0 {
+		l.Hung = 5 * time.Second
 	}
 	return l
 }

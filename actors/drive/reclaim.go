@@ -116,7 +116,7 @@ func (a *Actor) runReclaim() error {
 		case <-forget.C:
 			err = a.forgetSuperseded(ctx)
 		}
-		if err != nil && ctx.Err() == nil && a.health.Err() == nil {
+		if err != nil && ctx.Err() == nil && a.health.Err() == nil && !a.pulse.silent() {
 			a.m.error("reclaim")
 			a.log.Warn("giving space back", "err", err)
 		}
@@ -293,7 +293,7 @@ func (a *Actor) reclaimStep(ctx context.Context, step *reclaimMsg) error {
 // data waits for what the job gives back.
 func (a *Actor) pacedDo(ctx context.Context, m message) error {
 	for {
-		_, err := a.do(ctx, m)
+		err := a.conclude(ctx, m)
 		if err != nil && !errors.Is(err, ErrBusy) {
 			return err
 		}

@@ -80,6 +80,7 @@ func (a *Actor) awaitRoom(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-a.health.Failed():
 		case <-a.closing:
+		case <-a.pulse.lost():
 		}
 		idle.Stop()
 		break

@@ -66,7 +66,9 @@ func (s *shardWriter) Sync(ctx context.Context) error {
 	if err := s.a.usable(); err != nil {
 		return err
 	}
-	if err := s.w.Sync(ctx); err != nil {
+	ctx, why, stop := s.a.answering(ctx)
+	defer stop()
+	if err := why(s.w.Sync(ctx)); err != nil {
 		return s.a.dataError(err)
 	}
 	return nil

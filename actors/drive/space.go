@@ -2,6 +2,7 @@ package drive
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path"
 	"sync"
@@ -208,12 +209,13 @@ func (a *Actor) Health() Health {
 		Durable:  a.gate.durable.Load(),
 	}
 	h.Reclaiming = h.Full && a.space.hope.left() > 0
-	select {
-	case <-a.health.Failed():
+	switch {
+	case isClosed(a.health.Failed()):
 		h.State, h.Err = Failed, a.wrap(a.health.Err())
-	case <-a.closing:
+	case isClosed(a.closing):
 		h.State, h.Err = Absent, a.wrap(ErrOffline)
-	default:
+	case a.pulse.silent():
+		h.State, h.Err = Absent, a.wrap(fmt.Errorf("%w: %w", ErrOffline, errSilent))
 	}
 	return h
 }

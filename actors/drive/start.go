@@ -12,8 +12,8 @@ import (
 type CommitStarter interface {
 	// StartCommit is Commit without the wait. It copies what it needs of req and returns at once. If
 	// it says that the commit was started, to.Committed is called once with the answer, by any
-	// goroutine; the errors are Commit's, but no deadline is kept: a drive that hangs answers when it
-	// fails. Else nothing was done and to is not called: with an error that is the answer, without
+	// goroutine; the errors are Commit's, but no deadline is kept: a drive that hangs answers when that
+	// is noticed. Else nothing was done and to is not called: with an error that is the answer, without
 	// one the drive cannot say at once, and Commit is to be called.
 	StartCommit(req *Commit, to CommitReceiver, tag int) (started bool, err error)
 }
@@ -117,7 +117,12 @@ func (a *Actor) worked() bool {
 // ended. Whatever is put from then on is refused by its sender (put).
 func (a *Actor) refuseAll() {
 	a.down.Store(true)
-	err := a.usable()
+	a.refuseWaiting(a.usable())
+}
+
+// refuseWaiting answers everything that the loop holds or has not taken yet. What it holds may still
+// be applied.
+func (a *Actor) refuseWaiting(err error) {
 	a.holding.Lock()
 	for _, m := range a.held {
 		m.refuse(err)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"holdfast/actors/drive"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
@@ -38,13 +40,12 @@ func newLocalFixtureOf(t testing.TB, n int, capacity int64, change func(*drive.O
 			Cluster: cluster.ID{1}, Drive: drives[i].ID, Created: time.Unix(1_700_000_000, 0),
 			Capacity: capacity, SegmentSize: segment.SizeFor(capacity), Inline: 2048, SetSize: placement.SetSize(n),
 		}
-		path := filepath.Join(dir, fmt.Sprint(i))
-		if err := drive.Format(path, label); err != nil {
-			t.Fatal(err)
-		}
-		o := drive.Options{Path: path, Label: label, MemTable: 1 << 20}
+		o := drive.Options{Path: filepath.Join(dir, fmt.Sprint(i)), FS: vfs.Default, Label: label, MemTable: 1 << 20}
 		if change != nil {
 			change(&o)
+		}
+		if err := drive.FormatOn(o.FS, o.Path, label); err != nil {
+			t.Fatal(err)
 		}
 		a, err := drive.Open(ctx, o)
 		if err != nil {

@@ -148,22 +148,39 @@ func (r *reports) run(ctx context.Context) (quorum.ReadEffect, error) {
 	slow := r.timer
 	slow.Reset(r.s.opt.HedgeAfter)
 	defer slow.Stop()
+	var awaited quorum.Slots
 	for {
 		r.ask(ctx, eff.Ask)
+		awaited |= eff.Ask
 		if eff.Outcome != quorum.Waiting {
 			return eff, nil
 		}
 		select {
 		case slot := <-r.arrived:
+			if !awaited.Has(slot) {
+				eff = quorum.ReadEffect{} // given up
+				continue
+			}
+			awaited &^= quorum.Slot(slot)
 			eff = r.mach.Step(r.event(slot))
 		case <-slow.C:
-			eff = r.mach.Step(quorum.ReadEvent{Kind: quorum.ReadSlow})
-			r.s.metrics.hedges.Inc()
 			slow.Reset(r.s.opt.HedgeAfter)
+			eff = r.late(&awaited)
 		case <-ctx.Done():
 			return eff, fmt.Errorf("%w: %w", r.t.readQuorum(r.mach.Answered(), ""), ctx.Err())
 		}
 	}
+}
+
+// late is what follows from answers that take long.
+func (r *reports) late(awaited *quorum.Slots) quorum.ReadEffect {
+	for i := range (*awaited &^ r.t.online()).All() {
+		// A drive that hangs may never come back from its call. The next look sees to the next one.
+		*awaited &^= quorum.Slot(i)
+		return r.mach.Step(quorum.ReadEvent{Kind: quorum.ReadUnknown, Slot: i})
+	}
+	r.s.metrics.hedges.Inc()
+	return r.mach.Step(quorum.ReadEvent{Kind: quorum.ReadSlow})
 }
 
 // version finds the reported version, in any of the holders' reports.

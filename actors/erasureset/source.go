@@ -505,6 +505,7 @@ func (f *fetch) collect(ctx context.Context, out *rowData) error {
 			f.src.s.metrics.hedges.Inc()
 			f.late = f.launched &^ f.ok &^ f.bad
 			f.src.setSlow(f.late)
+			f.bad |= f.late &^ f.src.t.online() // one that hangs may never come back from its call
 			f.more()
 			slow.Reset(f.src.s.opt.HedgeAfter)
 		case <-ctx.Done():

@@ -22,6 +22,10 @@ const syncStraggler = time.Second
 // errTooFewLanes is returned when so many drives failed during a body that no quorum is left; failure says why.
 var errTooFewLanes = errors.New("too few drives are left")
 
+// lookEvery is how often a body looks whether a drive that keeps it waiting is still in service. One
+// that hangs in the system may never come back from its call.
+const lookEvery = 100 * time.Millisecond
+
 // errStalled is returned when a drive fell so far behind a body that it was left out of the write.
 var errStalled = errors.New("drive stalls")
 
@@ -159,33 +163,37 @@ func (st *staging) send(r *row) error {
 }
 
 // push waits for the lanes that are a row behind. Those that stay so for Options.StallLimit are
-// left out of the write, as long as the others make a quorum; the rest have FrameLimit.
+// left out of the write, as long as the others make a quorum; the rest have FrameLimit. One whose
+// drive went out of service is left out in any case.
 func (st *staging) push(r *row, full, alive quorum.Slots) {
-	stall := time.NewTimer(st.s.opt.StallLimit)
-	defer stall.Stop()
-	given := false
+	start := time.Now()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for i := range full.All() {
 		l := st.lanes[i]
-		if given && alive.Len() > st.t.shape.W {
+		for waiting := true; waiting; {
 			select {
 			case l.rows <- r:
+				waiting = false
+				continue
 			default:
-				alive = st.giveUp(l, r, alive)
 			}
-			continue
-		}
-		select {
-		case l.rows <- r:
-		case <-stall.C:
-			given = true
-			if alive.Len() > st.t.shape.W {
+			stalls := time.Since(start) >= st.s.opt.StallLimit && alive.Len() > st.t.shape.W
+			if stalls || st.isOut(i) {
 				alive = st.giveUp(l, r, alive)
-			} else {
-				l.rows <- r // a lane takes rows as long as it lives, each within FrameLimit
+				break
+			}
+			select {
+			case l.rows <- r:
+				waiting = false
+			case <-look.C:
 			}
 		}
 	}
 }
+
+// isOut says that a slot's drive is not in service.
+func (st *staging) isOut(slot int) bool { return st.t.drives[slot].Health().State != drive.Online }
 
 func (st *staging) giveUp(l *lane, r *row, alive quorum.Slots) quorum.Slots {
 	st.s.log.Warn("drive stalls and is left out of a write", "drive", st.t.set.Members[l.slot], "set", st.t.id)
@@ -310,7 +318,8 @@ func (st *staging) end(ok bool) {
 }
 
 // finish waits, after end, for the lanes and returns the slots whose shards are durable: all there
-// are or, some time after need of them, those that made it.
+// are or, some time after need of them, those that made it. Lanes whose drives are out of service are
+// not waited for.
 func (st *staging) finish(ctx context.Context, ok bool, need int) (quorum.Slots, error) {
 	started := quorum.Slots(0)
 	for i := range st.slots.All() {
@@ -321,6 +330,14 @@ func (st *staging) finish(ctx context.Context, ok bool, need int) (quorum.Slots,
 	var ended, staged quorum.Slots
 	var timer *time.Timer
 	var late <-chan time.Time
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	leave := func(i int) {
+		if !st.lanes[i].left.Swap(true) {
+			st.lanes[i] = nil // it cleans up behind itself
+			ended |= quorum.Slot(i)
+		}
+	}
 	for ended != started {
 		if ok && staged.Len() >= need && timer == nil && need < started.Len() {
 			timer = time.NewTimer(syncStraggler)
@@ -335,12 +352,15 @@ func (st *staging) finish(ctx context.Context, ok bool, need int) (quorum.Slots,
 			}
 		case <-late:
 			for i := range (started &^ ended).All() {
-				if !st.lanes[i].left.Swap(true) {
-					st.lanes[i] = nil // it cleans up behind itself
-					ended |= quorum.Slot(i)
-				}
+				leave(i)
 			}
 			late = nil // the others are just ending
+		case <-look.C:
+			for i := range (started &^ ended).All() {
+				if st.isOut(i) {
+					leave(i)
+				}
+			}
 		}
 	}
 	if ok && staged.Len() < need {

@@ -20,14 +20,18 @@ var _ vfs.File = (*file)(nil)
 
 // Read implements vfs.File.
 func (f *file) Read(p []byte) (int, error) {
+	i := f.g.h.watch.enter()
 	n, err := f.File.Read(p)
+	f.g.h.watch.leave(i)
 	f.counted(err)
 	return n, err
 }
 
 // ReadAt implements vfs.File.
 func (f *file) ReadAt(p []byte, off int64) (int, error) {
+	i := f.g.h.watch.enter()
 	n, err := f.File.ReadAt(p, off)
+	f.g.h.watch.leave(i)
 	f.counted(err)
 	return n, err
 }

@@ -54,7 +54,12 @@ func (g guard) change(op, name string, harmless func(error) bool, call func() er
 		}
 		return fmt.Errorf("%s %s: %w", op, name, err)
 	}
+	i := g.h.watch.enter()
 	err := call()
+	g.h.watch.leave(i)
+	if settles(op) {
+		g.h.watch.done.Add(1)
+	}
 	if err != nil && (harmless == nil || !harmless(err)) {
 		err = fmt.Errorf("%s %s: %w", op, name, err)
 		g.h.Fail(err)
@@ -141,7 +146,9 @@ func (f *guarded) open(op, name string, call func() (vfs.File, error)) (vfs.File
 
 // Open implements vfs.FS. It opens for reading: an error is the caller's, a missing file is normal.
 func (f *guarded) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	i := f.g.h.watch.enter()
 	inner, err := f.FS.Open(name, opts...)
+	f.g.h.watch.leave(i)
 	if err != nil {
 		if !absent(err) {
 			f.g.h.readErrors.Add(1)

@@ -20,6 +20,7 @@ type Health struct {
 	changing sync.RWMutex
 
 	readErrors atomic.Uint64
+	watch      watch
 }
 
 // NewHealth returns the health of a drive that works.

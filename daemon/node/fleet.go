@@ -173,6 +173,8 @@ func (f *fleet) look(ctx context.Context) {
 			if f.vacate(ctx, b, o) {
 				delete(held, o.path)
 			}
+		} else { // one that does not answer says so itself, and is named for as long as that lasts
+			f.setAbsent(o.path, h.Err)
 		}
 	}
 	for _, path := range f.paths {

@@ -1,0 +1,66 @@
+package drivetest
+
+import (
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+)
+
+// Hang is an errorfs.Injector that lets every call which reads or changes data wait while it is set,
+// as a device does that answers nothing any more. The zero value is off.
+type Hang struct {
+	mu      sync.Mutex
+	gate    chan struct{} // guarded by mu: closed when calls may go on; nil while off
+	pass    bool          // guarded by mu
+	waiting int           // guarded by mu
+}
+
+// Set switches it; switching it off lets the waiting calls go on.
+func (h *Hang) Set(on bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.gate != nil {
+		close(h.gate)
+		h.gate = nil
+	}
+	h.pass, h.waiting = false, 0
+	if on {
+		h.gate = make(chan struct{})
+	}
+}
+
+// Pass lets new calls through while those that wait go on waiting.
+func (h *Hang) Pass(on bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.pass = on
+}
+
+// Waiting is the number of calls that hang.
+func (h *Hang) Waiting() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.waiting
+}
+
+// String implements errorfs.Injector.
+func (*Hang) String() string { return "hang" }
+
+// MaybeError implements errorfs.Injector: it returns late, and never an error.
+func (h *Hang) MaybeError(op errorfs.Op) error {
+	if op.Kind == errorfs.OpLock || op.Kind == errorfs.OpGetDiskUsage {
+		return nil
+	}
+	h.mu.Lock()
+	gate := h.gate
+	if gate != nil && !h.pass {
+		h.waiting++
+	} else {
+		gate = nil
+	}
+	h.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+	return nil
+}
