@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"holdfast/actors/object"
 )
@@ -213,7 +214,7 @@ func TestUploadSurvivesDrivesThatTakeTurns(t *testing.T) {
 
 // TestReplacedWhileRead: what a handle reads stays until it is closed, if the drives that keep it do.
 func TestReplacedWhileRead(t *testing.T) {
-	f := newFixture(t, 4, nil)
+	f := newFixture(t, 4, func(o *Options) { o.HedgeAfter = time.Minute }) // or others are asked, too
 	data := pattern(1, 100_000)
 	f.mustPut("k", data)
 	h, err := f.Open(f.ctx(), &OpenRequest{Bucket: f.bucket, Key: "k"})
