@@ -217,6 +217,7 @@ func TestReplacedWhileRead(t *testing.T) {
 	f := newFixture(t, 4, func(o *Options) { o.HedgeAfter = time.Minute }) // or others are asked, too
 	data := pattern(1, 100_000)
 	f.mustPut("k", data)
+	f.marks.flush() // so that k drives are enough for Open
 	h, err := f.Open(f.ctx(), &OpenRequest{Bucket: f.bucket, Key: "k"})
 	if err != nil {
 		t.Fatal(err)
