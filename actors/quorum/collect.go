@@ -10,23 +10,28 @@ import (
 // attempts that are over. It does so only on the word of every member that all of them hold the same
 // and hold it stable and synced (I18, P3); a slot that moves, or a drive that is away, stops it.
 type Collect struct {
-	env    *Env
-	t      Target
-	state  collectState
-	c      calls
-	told   Slots
-	rows   []row
-	unsure bool // somebody holds something in doubt, or has not synced its mark
-	floor  object.Stamp
-	now    object.Stamp // lowest clock
-	done   bool
-	result Result
+	env      *Env
+	t        Target
+	state    collectState
+	c        calls
+	told     Slots
+	rows     []row
+	unsure   bool // somebody holds something in doubt, or has not synced its mark
+	floor    object.Stamp
+	promised object.Stamp
+	raised   object.Stamp // lowest GC floor of the members
+	passed   object.Stamp // lowest horizon
+	now      object.Stamp // lowest clock
+	due      Version      // to be collected when the floors are raised
+	done     bool
+	result   Result
 }
 
 type collectState uint8
 
 const (
 	collectAsking collectState = iota + 1
+	collectRaising
 	collectDropping
 	collectOver
 )
@@ -56,6 +61,13 @@ func (c *Collect) Step(_ time.Time, ev *Event) Effect {
 		if c.c.out == 0 {
 			c.judge()
 		}
+	case c.state == collectRaising && c.c.take(ev):
+		if ev.Kind == EvReply && ev.Reply.OK {
+			c.told |= Slot(ev.From)
+		}
+		if c.c.out == 0 {
+			c.drop()
+		}
 	case c.state == collectDropping && c.c.take(ev):
 		if ev.Kind == EvReply && ev.Reply.OK {
 			c.told |= Slot(ev.From)
@@ -78,23 +90,35 @@ func (c *Collect) answer(ev *Event) {
 	}
 	rep := ev.Reply
 	m := Slot(ev.From)
+	if c.told == 0 {
+		c.raised, c.passed = rep.Floor, rep.Horizon
+	}
+	c.raised, c.passed = min(c.raised, rep.Floor), min(c.passed, rep.Horizon)
 	c.told |= m
 	if c.now == 0 || rep.Now < c.now {
 		c.now = rep.Now
 	}
-	c.floor = max(c.floor, rep.Promise.TS, rep.Decision.Ballot.TS)
-	for i := range rep.Dead {
-		c.floor = max(c.floor, rep.Dead[i].Ref.TS, rep.Dead[i].Rev)
+	if !c.env.Rules.Off(NoRaiseFloor) {
+		c.floor = max(c.floor, rep.Promise.TS, rep.Decision.Ballot.TS)
+		for i := range rep.Dead {
+			if m := &rep.Dead[i]; m.binds(rep.Now) {
+				c.floor = max(c.floor, m.Rev)
+			}
+		}
 	}
+	c.promised = max(c.promised, rep.Promise.TS)
 	c.unsure = c.unsure || !rep.Complete
 	for i := range rep.Versions {
 		v := &rep.Versions[i]
 		c.unsure = c.unsure || !v.Stable || !v.Synced && !c.env.Rules.Off(NoCollectSynced)
-		c.floor = max(c.floor, v.Ballot.TS)
+		c.floor = max(c.floor, v.Ballot.TS, v.Rev)
 		known := false
 		for j := range c.rows {
 			if c.rows[j].Is(v.Ref, v.Rev) {
 				c.rows[j].holders |= m
+				if v.Ballot.Compare(c.rows[j].Ballot) > 0 {
+					c.rows[j].Ballot = v.Ballot
+				}
 				known = true
 			}
 		}
@@ -126,8 +150,8 @@ func (c *Collect) judge() {
 		// A tombstone alone; members that hold nothing have dropped it before, or take the floor only.
 		alone := len(c.rows) == 1 && at.Kind == Tombstone
 		if alone || at.Kind == Purged && !c.hasOlder(at) {
-			c.state = collectDropping
-			c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqCollect, Version: at.Version, Now: c.now})
+			c.due = at.Version
+			c.raise(len(c.rows) == 1)
 			return
 		}
 	}
@@ -139,6 +163,33 @@ func (c *Collect) judge() {
 	}
 	c.state = collectDropping
 	c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqForget, Floor: c.floor, Now: c.now})
+}
+
+// raise has every member refuse what comes late before any of them drops the row: one that was told of
+// the end and never of the version would take it as new. An unknown key is guarded by the set's floor,
+// one that goes on by the horizon.
+func (c *Collect) raise(unknown bool) {
+	switch {
+	case !unknown && c.passed < max(c.due.Rev, c.due.Ballot.TS, c.promised) && !c.env.Rules.Off(NoHorizon):
+		c.c.tell(c.t.Config.Members(), &c.t, &Request{Kind: ReqForget, Now: c.now})
+		c.finish(StatusUnavailable)
+	case unknown && c.raised < c.floor && !c.env.Rules.Off(NoFloorFirst):
+		c.state = collectRaising
+		c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqFloor, Floor: c.floor})
+	default:
+		c.told = c.t.Config.Members()
+		c.drop()
+	}
+}
+
+// drop ends the row everywhere.
+func (c *Collect) drop() {
+	if c.told != c.t.Config.Members() && !c.env.Rules.Off(NoCollectAll) {
+		c.finish(StatusUnavailable)
+		return
+	}
+	c.told, c.state = 0, collectDropping
+	c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqCollect, Version: c.due, Now: c.now})
 }
 
 // hasOlder says whether somebody holds another revision of a purged version.

@@ -341,6 +341,7 @@ func (d Drive) report(now object.Stamp, at At, req *Request) Answer {
 		r.Versions, r.Complete = rows, whole
 		r.Promise, r.Decision, r.Dead, r.Uploads, r.Hints = k.Promise, k.Decision, k.Dead, k.Uploads, k.Hints
 		r.Highest, r.Now = at.Drive.Highest, now
+		r.Floor, r.Horizon = at.Set.GCFloor, at.Drive.Horizon
 	})}
 	if req.Pin != (PinID{}) && !d.Rules.Off(NoPin) {
 		for i := range rows {

@@ -171,6 +171,10 @@ func (s *KeyState) bury(a Attempt, b Ballot) *DeadMark {
 	return &s.Dead[i]
 }
 
+// binds says that a mark is needed. That of an attempt far ahead of its time is not: it is refused for that
+// (I22), and over long before it is not. To raise a floor to it would shut a set for as long (H17).
+func (m *DeadMark) binds(now object.Stamp) bool { return m.Rev <= now+MaxAhead }
+
 // drop removes an unfinished revision.
 func (s *KeyState) drop(a Attempt) {
 	s.Versions = slices.DeleteFunc(s.Versions, func(v Version) bool { return v.Is(a.Ref, a.Rev) && !v.Stable })
@@ -208,7 +212,9 @@ func (d Drive) collect(now object.Stamp, at At, req *Request) Answer {
 		if !d.Rules.Off(NoRaiseFloor) {
 			floor = max(floor, k.Promise.TS, k.Decision.Ballot.TS)
 			for i := range k.Dead {
-				floor = max(floor, k.Dead[i].Ref.TS, k.Dead[i].Rev)
+				if m := &k.Dead[i]; m.binds(now) {
+					floor = max(floor, m.Rev)
+				}
 			}
 		}
 		set.GCFloor = max(set.GCFloor, floor)
@@ -242,7 +248,7 @@ func (d Drive) forget(now object.Stamp, at At, req *Request) Answer {
 		return ans // something has happened since
 	}
 	k.Promise, k.Decision = Ballot{}, Decision{}
-	k.Dead = slices.DeleteFunc(k.Dead, func(m DeadMark) bool { return max(m.Ref.TS, m.Rev) <= req.Floor })
+	k.Dead = slices.DeleteFunc(k.Dead, func(m DeadMark) bool { return m.Rev <= req.Floor || !m.binds(now) })
 	ans.Reply.OK, ans.Write = true, WriteSync
 	return ans
 }
@@ -275,7 +281,7 @@ func (d Drive) heal(at At, req *Request) Answer {
 		if held := k.find(a.Ref, a.Rev); held != nil && held.Stable {
 			continue
 		}
-		k.bury(a, Ballot{}).Proven = true
+		k.bury(a, req.Decision.Ballot).Proven = true
 	}
 	for i := range req.Versions {
 		row := req.Versions[i]

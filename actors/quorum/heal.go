@@ -64,7 +64,7 @@ func (h *Heal) Step(now time.Time, ev *Event) Effect {
 		h.token = ev.Reply.Token
 		h.state = healSettling
 		h.settle = NewUpdate(h.env, h.t, Intent{Kind: Settle, Write: h.write})
-		h.settle.sealed = h.newcomer()
+		h.settle.filling = h.newcomer()
 		h.settle.c.round = h.c.round
 		more = h.settled(now, &Event{Kind: EvBegin})
 	case h.state == healWriting && h.c.take(ev):
@@ -75,8 +75,6 @@ func (h *Heal) Step(now time.Time, ev *Event) Effect {
 	return Effect{Sends: append(h.c.sends, more...), Wake: h.wake, Done: h.done && !before, Over: h.state == healOver}
 }
 
-// newcomer says that the target is being filled: what it is given stands for the drive that leaves, so W
-// must have accepted it.
 func (h *Heal) newcomer() bool {
 	return h.t.Config.Phase != Settled && h.member == h.t.Config.Newcomer()
 }
@@ -122,6 +120,8 @@ func (h *Heal) copy(u *Update) {
 		}
 		req.Versions = append(req.Versions, v)
 	}
+	// A newcomer swears what the others have sworn: of k marks that proved something dead one may be that of
+	// the drive which leaves.
 	req.Dead = u.r.buried
 	if !newcomer || !off.Off(NoCopyFloors) {
 		req.Decision = u.r.newest()

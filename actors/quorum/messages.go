@@ -173,8 +173,9 @@ type Reply struct {
 	Held     Seat // of a kill: how the attempt was first accepted here
 	Chosen   bool // of a kill: the attempt is known to be stable, or was
 	Token    uint64
-	Floor    object.Stamp // the set's GC floor, of ReqAdopt
+	Floor    object.Stamp // the set's GC floor, of ReqAdopt and a report
 	Now      object.Stamp // the drive's clock, of a report
+	Horizon  object.Stamp // the drive's, of a report
 }
 
 // Decision is what a prepared operation found before it committed under Ballot: the newest chosen

@@ -17,9 +17,9 @@ type resolve struct {
 	write    object.WriteID // of the ballots
 	all      bool           // down to the oldest version, not only to the newest stable one
 	thorough bool           // bury what is passed over, mark what is chosen
-	sealed   bool           // what was found must stand: W accept it
-	// unique: the ballot's stamp will name a revision, so no other ballot may have the same one. Each
-	// member promises a stamp once; W promises of each would meet.
+	filling  bool           // a newcomer
+	// unique: the ballot's stamp will name a revision, or a version of another write id, so no other ballot
+	// may have the same one. Each member promises a stamp once; W promises of each would meet.
 	unique bool
 
 	c        *calls // the operation's
@@ -134,7 +134,7 @@ func (r *resolve) step(now time.Time, ev *Event) resolution {
 		return r.finished(now, ev)
 	case deciding:
 		if r.c.take(ev) {
-			return r.decided(now, ev)
+			return r.decided(ev)
 		}
 	}
 	return resolveGoing
@@ -239,7 +239,7 @@ func (r *resolve) judge(now time.Time) resolution {
 				continue
 			}
 			if !r.all {
-				return r.conclude(now)
+				return r.conclude()
 			}
 			continue
 		case r.env.Rules.Off(NoResolveFirst):
@@ -258,30 +258,27 @@ func (r *resolve) judge(now time.Time) resolution {
 		r.all = true
 		return r.retry(now)
 	}
-	return r.conclude(now)
+	return r.conclude()
 }
 
-// conclude ends the resolution. What a thorough one found dead is buried, and what a sealed one found
-// is made to stand, by a decision that W accept: whoever prepares later meets one of them.
-func (r *resolve) conclude(now time.Time) resolution {
-	off := r.env.Rules
-	seal := r.sealed && !r.clean() && !off.Off(NoSealedCopy)
-	if !r.thorough || !seal && len(r.buried) == 0 {
+// conclude ends the resolution. A thorough one buries what it found dead, by a decision under its ballot;
+// one that fills a newcomer also what somebody has sworn never to take and nobody holds who was heard.
+func (r *resolve) conclude() resolution {
+	if r.filling && !r.clean() && !r.env.Rules.Off(NoCopyMarks) {
+		r.buried = append(r.buried, r.marked()...)
+	}
+	if !r.thorough || len(r.buried) == 0 {
 		r.state = resolved
 		return resolveDone
-	}
-	if seal { // also what nobody holds whom we have heard, and somebody has sworn never to take
-		r.buryMarked()
 	}
 	r.state, r.accepted = deciding, 0
 	r.c.start(r.t.Config.Members(), r.t, &Request{Kind: ReqDecide, Ballot: r.ballot, Decision: r.newest(), Dead: r.buried})
 	return resolveGoing
 }
 
-// clean says that nothing is left that could be finished: all judges promised the ballot and nobody
-// holds anything but stable versions.
+// clean says that nobody can hold anything but stable versions: all judges have answered.
 func (r *resolve) clean() bool {
-	if r.promised != r.t.Config.Judges() || r.t.Config.Unheard(r.promised) != 0 {
+	if r.t.Config.Unheard(r.promised) != 0 {
 		return false
 	}
 	for i := range r.rows {
@@ -292,17 +289,19 @@ func (r *resolve) clean() bool {
 	return true
 }
 
-// buryMarked buries the attempts with a dead mark that no answer holds, unless something chosen has
-// taken their place: then they are over, and may have been chosen in their time.
-func (r *resolve) buryMarked() {
+// marked are the attempts with a dead mark that no answer holds, unless something chosen has taken their
+// place: then they are over, and may have been chosen in their time.
+func (r *resolve) marked() []Attempt {
+	var out []Attempt
 	for m := range r.granted.All() {
 		for _, d := range r.reports[m].dead {
 			held := slices.ContainsFunc(r.rows, func(x row) bool { return x.Is(d.Ref, d.Rev) })
-			if !held && !r.replaced(d.Attempt) && !slices.Contains(r.buried, d.Attempt) {
-				r.buried = append(r.buried, d.Attempt)
+			if !held && !r.replaced(d.Attempt) && !slices.Contains(out, d.Attempt) {
+				out = append(out, d.Attempt)
 			}
 		}
 	}
+	return out
 }
 
 // replaced says that a chosen revision makes an attempt useless.
@@ -317,22 +316,14 @@ func (r *resolve) replaced(a Attempt) bool {
 	return false
 }
 
-// decided counts who accepted the decision. Without W nothing is proved: what was to be buried stays.
-func (r *resolve) decided(now time.Time, ev *Event) resolution {
-	if ev.Kind == EvReply && ev.Reply.Refused == RefusedNot {
-		r.highest = max(r.highest, ev.Reply.Highest)
-		if ev.Reply.OK {
-			r.accepted |= Slot(ev.From)
-		}
+// decided counts who accepted the decision. With W of them what it buries is out of the way; who accepts
+// it alone does no harm: what k members had promised away is dead, whether the others know it or not.
+func (r *resolve) decided(ev *Event) resolution {
+	if ev.Kind == EvReply && ev.Reply.Refused == RefusedNot && ev.Reply.OK {
+		r.accepted |= Slot(ev.From)
 	}
-	switch {
-	case r.t.Config.Acks(r.accepted, r.env.Rules), r.env.Rules.Off(NoDecideRound):
-	case r.c.out != 0:
+	if r.c.out != 0 && !r.t.Config.Acks(r.accepted, r.env.Rules) {
 		return resolveGoing
-	case r.sealed:
-		return r.retry(now)
-	default:
-		r.buried = r.buried[:0]
 	}
 	for _, a := range r.buried {
 		r.read.versions = slices.DeleteFunc(r.read.versions, func(x tally) bool { return x.ref == a.Ref && x.rev == a.Rev })

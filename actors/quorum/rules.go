@@ -12,7 +12,6 @@ const (
 	NoGCFloor                           // accept: unknown keys refuse ballots at or below the set's floor (H6, I18)
 	NoHorizon                           // accept: ballots of attempts that are over are refused, on every key (I18)
 	NoClockBound                        // accept: stamps far ahead are refused (H17, I22)
-	NoClockCeiling                      // stamps never repeat over a restart (I22)
 	NoWriteQuorum                       // W accepts, not k (I2)
 	NoEvidence                          // k in-sync answers, not one (I4)
 	NoStableOrW                         // only what is stable or chosen is returned (H1, I3)
@@ -52,8 +51,8 @@ const (
 	NoStaleAhead                        // a node whose stamps are refused stops coordinating (I22)
 	NoUniqueRevision                    // a revision's ballot is promised by W: two with one stamp cannot be
 	NoBallotCount                       // W is counted under one ballot (I3, I10)
-	NoDecideRound                       // what a resolution buries takes W that accept its decision (I7)
-	NoSealedCopy                        // a newcomer is filled from a state that W decided (I16)
+	NoCopyMarks                         // a newcomer takes over dead marks (I7, I16)
+	NoFloorFirst                        // floors are raised everywhere before a tombstone goes anywhere (I18)
 	NoUploadStamp                       // an upload that was ended is not opened by a late message (I27)
 	NoFreshRead                         // a read knows the newest version that a decision tells of (I3)
 )
@@ -71,7 +70,7 @@ type RuleName struct {
 func RuleNames() []RuleName {
 	return []RuleName{
 		{NoDeadClause, "accept-dead"}, {NoPromiseClause, "accept-promise"}, {NoNewestClause, "accept-newest"},
-		{NoGCFloor, "gc-floor"}, {NoHorizon, "horizon"}, {NoClockBound, "clock-bound"}, {NoClockCeiling, "clock-ceiling"},
+		{NoGCFloor, "gc-floor"}, {NoHorizon, "horizon"}, {NoClockBound, "clock-bound"},
 		{NoWriteQuorum, "write-quorum"}, {NoEvidence, "evidence"}, {NoStableOrW, "stable-or-w"}, {NoSkipBound, "skip-bound"},
 		{NoKeepToStable, "keep-to-stable"}, {NoKillProof, "kill-proof"}, {NoMarkExclusion, "mark-exclusion"},
 		{NoSuperseded, "superseded"}, {NoSameWriteID, "same-write-id"}, {NoAttemptEpoch, "attempt-epoch"},
@@ -84,7 +83,7 @@ func RuleNames() []RuleName {
 		{NoResolveFirst, "resolve-first"}, {NoDecision, "decision"}, {NoRevisionCount, "revision-count"},
 		{NoBucketRevision, "bucket-revision"}, {NoSeal, "seal"}, {NoOneDecision, "one-decision"},
 		{NoListHorizon, "list-horizon"}, {NoListResolve, "list-resolve"}, {NoStaleAhead, "stale-ahead"},
-		{NoUniqueRevision, "unique-revision"}, {NoBallotCount, "ballot-count"}, {NoDecideRound, "decide-round"},
-		{NoSealedCopy, "sealed-copy"}, {NoUploadStamp, "upload-stamp"}, {NoFreshRead, "fresh-read"},
+		{NoUniqueRevision, "unique-revision"}, {NoBallotCount, "ballot-count"},
+		{NoCopyMarks, "copy-marks"}, {NoFloorFirst, "floor-first"}, {NoUploadStamp, "upload-stamp"}, {NoFreshRead, "fresh-read"},
 	}
 }

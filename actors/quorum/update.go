@@ -21,11 +21,11 @@ type Update struct {
 	v     Version
 	dec   Decision
 
+	filling  bool // Settle: of a newcomer
 	staged   Slots
 	highest  object.Stamp
 	accepted Slots // of an abort, or the opening of an upload
 	refused  Slots
-	sealed   bool // Settle: what is found must stand (Heal)
 	wonAt    time.Time
 	restamps int
 	began    time.Time
@@ -157,7 +157,9 @@ func (u *Update) writing(now time.Time, ev *Event) time.Time {
 	case ev.Kind == EvTick:
 		we.Kind = WriteTick
 	case ev.Kind == EvConfig:
-		u.t.Config = *ev.Config
+		if ev.Config.Epoch > u.t.Config.Epoch {
+			u.t.Config = *ev.Config
+		}
 		we = WriteEvent{Kind: WriteMoved, Config: ev.Config}
 	case !u.c.take(ev):
 		return time.Time{}
@@ -189,17 +191,20 @@ func (u *Update) killEvent(ev *Event) WriteEvent {
 	return we
 }
 
-// write carries out what the Write wants.
+// write carries out what the Write wants, among the members that it knows: the same numbers are other
+// drives in another epoch.
 func (u *Update) write(now time.Time, e WriteEffect) time.Time {
+	t := u.t
+	t.Config = u.w.SetConfig
 	if e.Offer != 0 {
-		u.c.start(e.Offer, &u.t, &Request{Kind: ReqCommit, Version: u.v, Ballot: u.v.Ballot, Decision: u.dec})
+		u.c.start(e.Offer, &t, &Request{Kind: ReqCommit, Version: u.v, Ballot: u.v.Ballot, Decision: u.dec})
 	}
 	attempt := u.v.Attempt()
 	if e.Kill != 0 {
-		u.c.start(e.Kill, &u.t, &Request{Kind: ReqKill, Attempt: attempt})
+		u.c.start(e.Kill, &t, &Request{Kind: ReqKill, Attempt: attempt})
 	}
-	u.c.tell(e.Drop, &u.t, &Request{Kind: ReqDrop, Attempt: attempt})
-	u.c.tell(e.Mark, &u.t, &Request{Kind: ReqMark, Version: u.v, Missed: e.Missed})
+	u.c.tell(e.Drop, &t, &Request{Kind: ReqDrop, Attempt: attempt})
+	u.c.tell(e.Mark, &t, &Request{Kind: ReqMark, Version: u.v, Missed: e.Missed})
 	if e.Ack {
 		u.result = Result{Status: StatusOK, Version: u.v}
 		u.done = true
@@ -260,8 +265,8 @@ func (u *Update) prepare(now time.Time) time.Time {
 	u.state = updateResolving
 	u.r = resolve{
 		env: u.env, t: &u.t, write: u.in.Write, highest: u.highest, c: &u.c, tries: u.r.tries,
-		all: u.in.Kind != Put && (u.in.Kind != Revise || u.in.At.Named), thorough: u.in.Kind == Settle, sealed: u.sealed,
-		unique: u.in.Kind == Revise || u.in.Kind == Purge,
+		all: u.in.Kind != Put && (u.in.Kind != Revise || u.in.At.Named), thorough: u.in.Kind == Settle, filling: u.filling,
+		unique: u.in.Kind == Revise || u.in.Kind == Purge || u.in.Kind == Complete,
 	}
 	return u.resolving(now, u.r.begin(now))
 }

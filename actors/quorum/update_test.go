@@ -105,7 +105,6 @@ func TestVersionsAndPurge(t *testing.T) {
 	w.want("purge an old one", w.update(Intent{Kind: Purge, At: object.IDOf(refs[0], false)}).Status, StatusOK)
 	w.reads(2)
 	w.now = w.now.Add(time.Hour)
-	w.env.Clock.(*Clock).Reserved(object.StampAt(w.now.Add(time.Hour)))
 	for range 8 { // attempts that old are over; then what was purged goes
 		w.run(NewCollect(w.env, w.target))
 		w.deliverForget()

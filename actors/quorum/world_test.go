@@ -32,9 +32,7 @@ type world struct {
 
 func newWorld(t *testing.T, n int, off Rules) *world {
 	w := &world{t: t, now: t0, off: off}
-	clock := ResumeClock(0)
-	clock.Reserved(object.StampAt(t0.Add(time.Hour)))
-	w.env = &Env{Rules: off, Clock: &clock, Limits: Limits{
+	w.env = &Env{Rules: off, Clock: &Clock{}, Limits: Limits{
 		Write:    WriteLimits{Straggler: 5 * time.Millisecond, Mark: 20 * time.Millisecond, Restamps: 3, Probe: true},
 		Interval: 20 * time.Millisecond, Life: time.Minute, Tries: 4,
 	}}

@@ -161,7 +161,7 @@ func (w *Write) Step(now time.Time, ev WriteEvent) WriteEffect {
 		w.chosen = w.chosen || ev.Chosen
 		return w.judgeKill(now)
 	case WriteMoved:
-		return w.move(ev.Config)
+		return w.move(now, ev.Config)
 	case WriteNotKilled:
 		w.killOut &^= Slot(ev.Slot)
 		return w.judgeKill(now)
@@ -269,9 +269,12 @@ func (w *Write) judgeKill(now time.Time) WriteEffect {
 
 // move ends the attempt in its own epoch: an accept that is still under way will be refused there,
 // and a commit is never sent again. What remains is to kill it afresh among the new members.
-func (w *Write) move(c *SetConfig) WriteEffect {
-	if w.acked || w.over || c.Epoch <= w.Epoch {
-		return WriteEffect{Over: w.over}
+func (w *Write) move(now time.Time, c *SetConfig) WriteEffect {
+	switch {
+	case w.over:
+		return WriteEffect{Over: true}
+	case w.acked, c.Epoch <= w.Epoch:
+		return w.judge(now) // only the marks are left, or it is no news
 	}
 	stale := w.failed[ReasonStale]
 	w.SetConfig, w.moved = *c, true

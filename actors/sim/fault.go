@@ -34,6 +34,7 @@ func (w *World) strike(i int32) {
 			w.cut[f.a] |= 1 << f.b
 		}
 	case faultJump:
+		w.look()
 		w.nodes[f.a].off += f.amount
 		return
 	case faultDrive:

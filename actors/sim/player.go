@@ -43,7 +43,7 @@ func (p *player) begin(name string, f []string) {
 	w.label = o.label
 	for i := range w.plan.nodes {
 		if w.nodes[i].up {
-			w.reserve(&w.nodes[i])
+			w.resume(&w.nodes[i])
 		}
 	}
 	for _, s := range scriptOps() {

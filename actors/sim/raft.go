@@ -138,35 +138,47 @@ func (w *World) adopt(d *drive, rec *record, member int) {
 	}
 }
 
-// startEnv gives a node the environment of its operations. Its clock begins above everything its
-// drives have seen (I22).
+// startEnv gives a node the environment of its operations.
 func (w *World) startEnv(who int16) {
 	n := &w.nodes[who]
 	n.clock = quorum.Clock{}
-	if !w.tuning.Rules.Off(quorum.NoClockCeiling) {
-		n.clock = quorum.ResumeClock(n.ceiling)
-	}
-	w.reserve(n)
-	n.env = quorum.Env{Rules: w.tuning.Rules, Clock: &n.clock, Limits: quorum.Limits{
+	n.env = quorum.Env{Rules: w.tuning.Rules, Clock: wallClock{w, who}, Limits: quorum.Limits{
 		Write:    quorum.WriteLimits{Straggler: 20 * time.Millisecond, Mark: 60 * time.Millisecond, Restamps: 3},
 		Interval: 20 * time.Millisecond, Life: time.Duration(attemptLife) * time.Microsecond, Tries: 3,
 	}}
 }
 
-// reserve raises the durable ceiling of a node's clock in time. A clock that was halted goes on once
-// the node's time agrees with that of the others.
-func (w *World) reserve(n *node) {
-	if n.clock.Halted() {
-		others := w.others(n)
-		if d := w.wall(n).Sub(others); d < -100*time.Millisecond || d > 100*time.Millisecond {
-			return
-		}
-		n.clock.Resume(object.StampAt(others))
-		n.ceiling = 0
+// wallClock stamps by the wall clock of a node, as it is. The time that an operation is given is that of
+// timers, which do not see it jump.
+type wallClock struct {
+	w   *World
+	who int16
+}
+
+func (c wallClock) Take(time.Time) (object.Stamp, bool) {
+	n := &c.w.nodes[c.who]
+	return n.clock.Take(c.w.wall(n))
+}
+
+func (c wallClock) Observe(s object.Stamp) { c.w.nodes[c.who].clock.Observe(s) }
+
+func (c wallClock) Halt() { c.w.nodes[c.who].clock.Halt() }
+
+// resume lets a clock that was halted go on once the node's time agrees with that of the others.
+func (w *World) resume(n *node) {
+	if !n.clock.Halted() {
+		return
 	}
-	if c, due := n.clock.Reserve(w.wall(n)); due {
-		n.ceiling = c
-		n.clock.Reserved(c)
+	others := w.others(n)
+	if d := w.wall(n).Sub(others); d >= -100*time.Millisecond && d <= 100*time.Millisecond {
+		n.clock.Resume(object.StampAt(others))
+	}
+}
+
+// look notes how far any clock has ever been.
+func (w *World) look() {
+	for i := range w.plan.nodes {
+		w.peak = max(w.peak, object.StampAt(w.wall(&w.nodes[i])))
 	}
 }
 

@@ -183,6 +183,7 @@ func (p *player) do(f []string, maybe bool) {
 	case "wait":
 		w.now += int64(p.number(arg(1))) * ms
 	case "clock":
+		w.look()
 		w.nodes[p.node(arg(1))].off += int64(p.number(arg(2))) * ms
 	case "begin":
 		p.move(quorum.Begun, p.number(arg(1)), int16(p.number(arg(2))))

@@ -35,11 +35,19 @@ func corrections() []Schedule {
 			run r
 			expect r ok = v # which is neither acknowledged nor can be`},
 		{Name: "P3", Rule: "collect-synced", Breaks: "linearizable", About: "a tombstone is collected, and elsewhere its mark goes with the power", Steps: `
-			n 4
+			n 4 keys 2
 			v: A PUT
 			run v
 			sync all
 			d: A DELETE
+			do d commit all
+			w: A PUT key b # whose end raises the floors
+			run w
+			e: A DELETE key b
+			run e
+			sync all
+			x: B COLLECT key b
+			run x
 			run d
 			c: B COLLECT
 			do c report all
@@ -114,7 +122,7 @@ func corrections() []Schedule {
 			x: A UPLOAD
 			run x
 			c: A COMPLETE x
-			do c prepare 0,1,2
+			do c prepare 0,1,2,3
 			a: B ABORT x
 			do a prepare 3,4,5
 			do c commit 0,1,2

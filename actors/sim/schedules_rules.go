@@ -21,7 +21,7 @@ func needs() []Schedule {
 			kill 1,2
 			r: B HEAD
 			run r`},
-		{Name: "sealed-copy", Rule: "sealed-copy", Breaks: "linearizable", About: "what was proved dead before a newcomer came is finished with its help", Steps: `
+		{Name: "copy-marks", Rule: "copy-marks", Breaks: "linearizable", About: "what was proved dead before a newcomer came is finished with its help", Steps: `
 			n 4
 			v: A PUT
 			run v
@@ -50,6 +50,51 @@ func needs() []Schedule {
 			? lose r prepare 1,4
 			run r
 			expect r ok = v`},
+		{Name: "fresh-read", Rule: "fresh-read", Breaks: "linearizable", About: "a read puts together an answer from before a write and one from behind a purge", Steps: `
+			n 4 versioned
+			v: A PUT
+			run v
+			r: C HEAD
+			do r report 0
+			u: B PUT
+			do u commit 0,2,3
+			lose u commit 1
+			run u
+			x: B PURGE v
+			run x
+			expect x ok
+			do r report 1
+			run r
+			expect r ok = u`},
+		{Name: "floor-first", Rule: "floor-first", Breaks: "I7", About: "a tombstone is collected, and comes late to one who was not told", Steps: `
+			n 4
+			d: A DELETE
+			do d commit 0,1,3
+			give d commit 2
+			run d not 2
+			expect d ok
+			sync all
+			c: B COLLECT
+			do c report all
+			? do c floor all
+			do c collect 0,1,3
+			lose c collect 2
+			send d commit 2
+			s: B SETTLE
+			run s`},
+		{Name: "upload-stamp", Rule: "upload-stamp", Breaks: "linearizable", About: "the messages that opened an upload come again behind its end", Steps: `
+			n 4
+			x: A UPLOAD
+			twice x upload 0,1
+			do x upload all
+			expect x ok
+			a: B ABORT x
+			run a
+			expect a ok
+			send x upload 0,1
+			c: B COMPLETE x
+			run c
+			expect c refused`},
 		{Name: "copy-floors", Rule: "copy-floors", Breaks: "I8", About: "a newcomer swears that it never saw what was collected before it came", Steps: `
 			n 2
 			u: A PUT

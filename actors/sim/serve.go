@@ -90,6 +90,11 @@ func (w *World) stepDrive(d *drive, key int, req *quorum.Request) quorum.Reply {
 	if ahead && (req.Kind == quorum.ReqPrepare && ans.Reply.OK || hasRow(at.Key, &req.Version)) {
 		w.fail("I22", "drive %d key %d: takes %v, which lies far ahead of its time", d.id, key, req.Ballot)
 	}
+	if ans.Reply.Ahead {
+		if w.look(); w.peak <= now+quorum.MaxAhead {
+			w.fail("I22", "drive %d key %d: refuses %v as ahead, and no clock ever was", d.id, key, req.Ballot)
+		}
+	}
 	if ans.Write != quorum.WriteNone {
 		c := dirt{sets: 1 << req.Set, head: true}
 		if key >= 0 {

@@ -15,6 +15,7 @@ func (w *World) settle() {
 	}
 	w.calm = true
 	w.note("faults are over")
+	w.look()
 	w.cut = [maxNodes]uint32{}
 	for i := range w.plan.drives {
 		if d := &w.drives[i]; d.lying {

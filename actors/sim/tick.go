@@ -14,7 +14,7 @@ import (
 func (w *World) tick(who int16) {
 	n := &w.nodes[who]
 	w.q.push(event{at: w.now + tickEvery, kind: evTick, who: who, life: n.life})
-	w.reserve(n)
+	w.resume(n)
 	w.advance(who)
 	for i := range w.plan.drives {
 		if d := &w.drives[i]; d.node == who && d.open && d.old.any() {

@@ -39,7 +39,6 @@ type node struct {
 	seen       [maxDrives]uint64 // newest batch of each drive that an answer told of (I15)
 	view       [maxSets]uint64   // epoch of each set that it knows
 	bucket     int               // index of the bucket's record that it knows
-	ceiling    object.Stamp      // durable: the clock stays below it
 	busy       uint16            // bit per key: background work is under way
 }
 
@@ -65,8 +64,9 @@ type World struct {
 	step      int64 // events so far: the time of histories, so that no two moments are equal
 	calm      bool  // faults are over
 	losses    int
-	restarted bool // a drive was closed or left a set: pins do not survive that
-	media     bool // a disk has lost or forgotten what it had said was durable
+	peak      object.Stamp // highest time that any clock has ever shown
+	restarted bool         // a drive was closed or left a set: pins do not survive that
+	media     bool         // a disk has lost or forgotten what it had said was durable
 	writes    uint32
 	q         queue
 	nodes     [maxNodes]node
@@ -141,7 +141,7 @@ func (w *World) Run(c Cut) (v *Violation) {
 // reset builds the world of the plan.
 func (w *World) reset() {
 	p := &w.plan
-	w.seed, w.now, w.step, w.calm, w.media, w.losses, w.restarted, w.broken = p.Seed, 0, 0, false, false, 0, false, nil
+	w.seed, w.now, w.peak, w.step, w.calm, w.media, w.losses, w.restarted, w.broken = p.Seed, 0, 0, 0, false, false, 0, false, nil
 	w.q.reset()
 	w.packets, w.spare = w.packets[:0], w.spare[:0]
 	w.resetTasks()
