@@ -22,7 +22,8 @@ type Collect struct {
 	raised   object.Stamp // lowest GC floor of the members
 	passed   object.Stamp // lowest horizon
 	now      object.Stamp // lowest clock
-	due      Version      // to be collected when the floors are raised
+	rounds   int
+	due      Version // to be collected when the floors are raised
 	done     bool
 	result   Result
 }
@@ -52,8 +53,7 @@ func (c *Collect) Step(_ time.Time, ev *Event) Effect {
 			c.finish(StatusUnavailable)
 			break
 		}
-		c.state = collectAsking
-		c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqReport, All: true})
+		c.ask()
 	case ev.Kind == EvConfig:
 		c.finish(StatusStale)
 	case c.state == collectAsking && c.c.take(ev):
@@ -66,7 +66,7 @@ func (c *Collect) Step(_ time.Time, ev *Event) Effect {
 			c.told |= Slot(ev.From)
 		}
 		if c.c.out == 0 {
-			c.drop()
+			c.risen()
 		}
 	case c.state == collectDropping && c.c.take(ev):
 		if ev.Kind == EvReply && ev.Reply.OK {
@@ -81,6 +81,13 @@ func (c *Collect) Step(_ time.Time, ev *Event) Effect {
 		}
 	}
 	return Effect{Sends: c.c.sends, Done: c.done && !before, Over: c.state == collectOver}
+}
+
+// ask asks all members what they hold.
+func (c *Collect) ask() {
+	c.told, c.rows, c.unsure, c.floor, c.promised, c.now = 0, c.rows[:0], false, 0, 0, 0
+	c.state = collectAsking
+	c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqReport, All: true})
 }
 
 // answer notes what one member holds and remembers.
@@ -165,9 +172,9 @@ func (c *Collect) judge() {
 	c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqForget, Floor: c.floor, Now: c.now})
 }
 
-// raise has every member refuse what comes late before any of them drops the row: one that was told of
-// the end and never of the version would take it as new. An unknown key is guarded by the set's floor,
-// one that goes on by the horizon.
+// raise has every member refuse what comes late before it is asked what it holds, and any of them drops
+// the row: one that was told of the end and never of the version would take it as new. An unknown key is
+// guarded by the set's floor, one that goes on by the horizon.
 func (c *Collect) raise(unknown bool) {
 	switch {
 	case !unknown && c.passed < max(c.due.Rev, c.due.Ballot.TS, c.promised) && !c.env.Rules.Off(NoHorizon):
@@ -177,19 +184,18 @@ func (c *Collect) raise(unknown bool) {
 		c.state = collectRaising
 		c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqFloor, Floor: c.floor})
 	default:
-		c.told = c.t.Config.Members()
-		c.drop()
+		c.state = collectDropping
+		c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqCollect, Version: c.due, Now: c.now})
 	}
 }
 
-// drop ends the row everywhere.
-func (c *Collect) drop() {
-	if c.told != c.t.Config.Members() && !c.env.Rules.Off(NoCollectAll) {
+// risen asks afresh, now that nothing late can come between the answers and the end.
+func (c *Collect) risen() {
+	if c.rounds++; c.rounds > 2 || c.told != c.t.Config.Members() && !c.env.Rules.Off(NoCollectAll) {
 		c.finish(StatusUnavailable)
 		return
 	}
-	c.told, c.state = 0, collectDropping
-	c.c.start(c.t.Config.Members(), &c.t, &Request{Kind: ReqCollect, Version: c.due, Now: c.now})
+	c.ask()
 }
 
 // hasOlder says whether somebody holds another revision of a purged version.

@@ -77,6 +77,7 @@ func needs() []Schedule {
 			c: B COLLECT
 			do c report all
 			? do c floor all
+			? do c report all
 			do c collect 0,1,3
 			lose c collect 2
 			send d commit 2
