@@ -296,3 +296,61 @@ func TestAcceptsOfTwoEpochsDoNotAddUp(t *testing.T) {
 		}
 	}
 }
+
+// Accepts of a plain write and of a resolution that finishes it do not add up.
+func TestWIsCountedUnderOneBallot(t *testing.T) {
+	for _, off := range []Rules{0, NoBallotCount} {
+		w := newWorld(t, 4, off)
+		u := w.version(w.at(time.Millisecond), 1)
+		w.commit(0b0001, &u)
+		b := Ballot{TS: w.at(2 * time.Millisecond), Write: w.id()}
+		w.send(0b0110, Request{Kind: ReqPrepare, Ballot: b})
+		if got := w.send(0b0010, Request{Kind: ReqCommit, Version: u, Ballot: b}); got != 0b0010 {
+			t.Fatalf("finished on %b", got)
+		}
+		want := Slots(0b0001)
+		if off != 0 {
+			want = 0b0011
+		}
+		if got := w.commit(0b0111, &u); got != want {
+			t.Errorf("without %d: the plain commit is accepted by %b, want %b", off, got, want)
+		}
+		r := w.ask(1, &Request{Kind: ReqKill, Fence: w.target.fence(), Attempt: u.Attempt()})
+		if r.Kill != KillHeld || r.Held.Ballot != b || r.Chosen {
+			t.Errorf("without %d: asked for a mark it says %d, %+v", off, r.Kill, r.Held)
+		}
+	}
+}
+
+func TestARepeatedPrepareKnowsItsPlace(t *testing.T) {
+	w := newWorld(t, 4, 0)
+	b := Ballot{TS: w.at(time.Millisecond), Write: w.id()}
+	p := Request{Kind: ReqPrepare, Ballot: b}
+	if w.send(0b0001, p) == 0 || w.send(0b0001, p) == 0 {
+		t.Fatal("no promise")
+	}
+	u := w.version(w.at(2*time.Millisecond), 1)
+	w.commit(0b0001, &u)
+	if w.send(0b0001, p) != 0 {
+		t.Error("what came above the ballot is reported as a state below it")
+	}
+	if w.send(0b0001, Request{Kind: ReqDecide, Ballot: b, Decision: Decision{Ballot: b}, Dead: []Attempt{u.Attempt()}}) == 0 {
+		t.Error("the decision is refused")
+	}
+	if len(w.drives[0].key.Versions) != 1 {
+		t.Error("a decision buries what is above its ballot")
+	}
+}
+
+func TestANewcomerMaySleepThroughItsFlip(t *testing.T) {
+	w := newWorld(t, 4, 0)
+	w.drives = append(w.drives, &drv{})
+	w.reconfigure(func(c *SetConfig) { c.Phase, c.Moving = Begun, 1 })
+	w.target.Config.Epoch += 2 // flipped, done
+	w.drives[1], w.drives = w.drives[4], w.drives[:4]
+	w.drives = append(w.drives, &drv{})
+	w.reconfigure(func(c *SetConfig) { c.Phase, c.Moving = Begun, 2 })
+	if w.drives[1].set.State != SlotInSync || w.drives[4].set.State != SlotRebuilding {
+		t.Errorf("states %d, %d", w.drives[1].set.State, w.drives[4].set.State)
+	}
+}

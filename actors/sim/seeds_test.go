@@ -21,6 +21,17 @@ func TestFoundSeeds(t *testing.T) {
 		{"alarm left set", "2744/27dfffff/f62b/1a"},
 		{"key that a joint phase cannot resolve", "1170/fffffe0f/07/1e"},
 		{"null version above a named one", "9368/fff2e4fdff7f/d6/1f"},
+		{"W over two ballots", "2121135/be3dfffd0f/79/3b"},
+		{"a read of two moments", "2139656/900ab9ff7f/fa0f/3b"},
+		{"an upload opened late", "2003665/c7ffffffffffff03/7f/3d"},
+		{"an upload given back under another completion", "2094720/0cdfffff0f/fdff/3f"},
+		{"accepted, lost and unheard", "2013145/abff3f/9effff/3b"},
+		{"a repeated prepare", "3087791/020a/9d07/2d"},
+		{"a number of another epoch", "3127446/3a4effffffff0f/1f03/2a"},
+		{"slept through the flip", "3021901/f7ff03/dd0b/37"},
+		{"a tombstone that came late", "3031105/eaffffff3f/feff01/3b"},
+		{"a dead mark a year ahead", "3009480"},
+		{"a revision of an older version", "918611/3efff7ffff/0e/3e"},
 	} {
 		cut, err := ParseCut(c.cut)
 		if err != nil {
