@@ -99,7 +99,6 @@ func (l *listing) again(w *World, i int32) {
 
 // goOn does what the lister's state asks for.
 func (l *listing) goOn(w *World, i int32) {
-	t := &w.tasks[i]
 	switch state, _ := l.State(); state {
 	case quorum.ListUnavailable:
 		w.endSpan(i, outcome{failed: true})
@@ -110,7 +109,7 @@ func (l *listing) goOn(w *World, i int32) {
 		open := slices.Clone(l.Unclear())
 		l.waiting = len(open)
 		for _, name := range open {
-			if t = &w.tasks[i]; t.alive && t.span == l {
+			if t := &w.tasks[i]; t.alive && t.span == l {
 				w.within(i, nameNumber(name), func(n *node, target quorum.Target) machine {
 					return quorum.NewGet(&n.env, target, writeID(settles+w.writes), true)
 				})
