@@ -31,7 +31,7 @@ func TestWrongServersAreFound(t *testing.T) {
 		says  string // "" if nothing is to be found
 	}{
 		"correct":                {stub.Wrong{}, ""},
-		"loses a write in 200":   {stub.Wrong{Lose: 200}, "NOT LINEARIZABLE"},
+		"loses a write in eight": {stub.Wrong{Lose: 8}, "NOT LINEARIZABLE"},
 		"keeps what is deleted":  {stub.Wrong{Keep: true}, "NOT LINEARIZABLE"},
 		"hides a key from lists": {stub.Wrong{Hide: true}, "NOT LINEARIZABLE"},
 		"judges before it acts":  {stub.Wrong{Race: true}, "NOT LINEARIZABLE"},
