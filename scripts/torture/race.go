@@ -26,7 +26,7 @@ func race(ctx context.Context, bucket, prefix string, rounds, writers int, eps [
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		key := fmt.Sprintf("%srace/%06d", prefix, round)
+		key := fmt.Sprintf("%s%06d", prefix, round)
 		winner, err := oneRace(bucket, key, s3light.Header{Name: "if-none-match", Value: "*"}, conns, lib)
 		if err == nil {
 			_, err = oneRace(bucket, key, s3light.Header{Name: "if-match", Value: `"` + winner + `"`}, conns, lib)

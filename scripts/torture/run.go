@@ -111,7 +111,7 @@ func oneRun(ctx context.Context, o *options, seed uint64, dir string) (err error
 	}
 	if o.race > 0 {
 		start := time.Now()
-		if err := race(ctx, o.bucket, r.rec.prefix, o.race, o.writers, r.eps, r.lib); err != nil {
+		if err := race(ctx, o.bucket, "race-"+r.rec.prefix, o.race, o.writers, r.eps, r.lib); err != nil {
 			return fmt.Errorf("%w: %w", errWrong, err)
 		}
 		fmt.Printf("%d rounds of %d writers over %d endpoints, If-None-Match and If-Match: one winner in each, %v\n",
