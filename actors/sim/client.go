@@ -203,11 +203,11 @@ func (w *World) returned(who int16, turn uint32, o outcome) {
 		if w.Unknown++; k.kind == callList {
 			k.kind = 0
 		}
-	case o.failed:
+	case o.failed, o.denied: // while a setting changes, nodes differ over it
 		w.Failed++
 		k.kind = 0 // it never happened
 	default:
-		k.ret, k.refused, k.gone, k.denied = w.step, o.refused, o.gone, o.denied
+		k.ret, k.refused, k.gone = w.step, o.refused, o.gone
 		if k.kind == callList && !k.gone {
 			k.kind = 0 // its pages stand in the history themselves
 		}

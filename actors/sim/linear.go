@@ -47,7 +47,6 @@ type call struct {
 	upload      uint8  // the upload's number among those of the key
 	name        uint8  // in a world with bucket life
 	gone        bool   // there was no bucket
-	denied      bool   // it was frozen
 	completes   bool   // it was a completion, whatever became of it
 	maybe       bool   // another completion of the upload was left unfinished: nobody may know what became of it
 	list        shelf  // that was listed
@@ -63,7 +62,7 @@ func (c *call) reads() bool {
 }
 
 // changesNothing says that the call's answer shows that it did not.
-func (c *call) changesNothing() bool { return c.reads() || c.refused || c.gone || c.denied }
+func (c *call) changesNothing() bool { return c.reads() || c.refused || c.gone }
 
 // register is the state of a key without versions: the sequential specification. An object starts with its value as tag.
 type register struct {
@@ -121,7 +120,7 @@ func (s register) decide(c *call) (after register, ok bool) {
 	}
 	s.open &^= 1 << c.upload
 	if c.kind == callComplete {
-		s.value, s.tag = c.want, c.want
+		s.value, s.tag = c.want, max(c.want, c.tag)
 	}
 	return s, true
 }

@@ -17,6 +17,7 @@ type opPlan struct {
 	client int16
 	key    uint8
 	head   bool // a GET reads no shards
+	one    bool // of a list: drives name one key at a time
 	inline bool // the body rides in the commit; else it is staged first
 	off    bool // taken out by a Cut
 }

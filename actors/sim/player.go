@@ -66,7 +66,7 @@ func (p *player) call(o *scripted, at int16, kind callKind, staged bool, what st
 	o.client = int16(o.label)
 	k := call{kind: kind, name: o.key, invoke: w.step, ret: never, client: o.client, deadline: never}
 	var of *call
-	if what != "" {
+	if what != "" && kind != callList {
 		t := p.op(what)
 		of = &w.calls[t.key][t.call]
 	} else if kind == callPurge || kind == callComplete || kind == callAbort || kind == callPutIfMatch || kind == callDeleteIfMatch {
@@ -87,8 +87,11 @@ func (p *player) call(o *scripted, at int16, kind callKind, staged bool, what st
 	}
 	if of != nil {
 		k.want, k.upload, k.ref, k.completes = of.value, of.upload, of.ref, kind == callComplete
+		if k.completes {
+			k.tag = o.value // each of its own parts
+		}
 	}
-	plan := opPlan{kind: kind, client: o.client, key: o.key, inline: !staged, head: p.head}
+	plan := opPlan{kind: kind, client: o.client, key: o.key, inline: !staged, head: p.head, one: kind == callList && what == "one"}
 	if w.plan.buckets {
 		o.key = 0 // there is one history
 	}

@@ -38,7 +38,7 @@ import (
 //	wait 500                     time passes, in milliseconds
 //	begin 1 4                    the control plane gives slot 1 to drive 4; then flip, done or cancel
 //	learn A,1,4                  these nodes learn the newest record of the set, and of the bucket
-//	expect u ok                  or refused, unknown, failed, gone, frozen, open; with "= v", what was read
+//	expect u ok                  or refused, unknown, failed, gone, open; with "= v", what was read
 //	must u ok                    the same, and I28 is broken if it is not so
 type Schedule struct {
 	Name   string
@@ -348,8 +348,6 @@ func (p *player) outcome(f []string) (wrong string) {
 		got = "unknown"
 	case k.gone:
 		got = "gone"
-	case k.denied:
-		got = "frozen"
 	case k.refused:
 		got = "refused"
 	}
@@ -369,4 +367,4 @@ func (p *player) outcome(f []string) (wrong string) {
 }
 
 // Schedules are all that were written down.
-func Schedules() []Schedule { return slices.Concat(holes(), corrections(), needs()) }
+func Schedules() []Schedule { return slices.Concat(plain(), holes(), corrections(), needs()) }

@@ -3,6 +3,8 @@ package sim
 import (
 	"errors"
 	"testing"
+
+	"holdfast/actors/quorum"
 )
 
 // TestSchedules plays what is written down by hand: nothing breaks with all rules on, and what the
@@ -29,6 +31,19 @@ func TestSchedules(t *testing.T) {
 				t.Errorf("without %s this breaks: %v; want %s", s.Rule, v, s.Breaks)
 			}
 		})
+	}
+}
+
+// TestEveryRuleHasASchedule keeps the table whole: seeds come and go with the drawing of plans.
+func TestEveryRuleHasASchedule(t *testing.T) {
+	has := map[string]bool{}
+	for _, s := range Schedules() {
+		has[s.Rule] = true
+	}
+	for _, r := range quorum.RuleNames() {
+		if !has[r.Name] {
+			t.Errorf("no schedule shows the need of %s", r.Name)
+		}
 	}
 }
 

@@ -120,6 +120,30 @@ func needs() []Schedule {
 			s: C GET
 			run s
 			expect s ok = nothing`},
+		{Name: "begin-wait", Rule: "begin-wait", Breaks: "I8", About: "as copy-floors: the mover tells a newcomer the floor before k old members have told it", Steps: `
+			n 2
+			u: A PUT
+			send u commit 0,1
+			r: C GET
+			run r
+			expect r ok = u
+			d: B DELETE
+			run d
+			sync all
+			c: B COLLECT
+			run c
+			begin 0 2
+			learn B,0,1,2
+			m: B MOVE
+			run m
+			learn B,0,1,2
+			run m
+			learn B,0,1,2
+			learn A
+			run u
+			s: C GET
+			run s
+			expect s ok = nothing`},
 		{Name: "copy-tombstones", Rule: "copy-tombstones", Breaks: "linearizable", About: "a newcomer without the tombstone, and a member that missed it", Steps: `
 			n 4
 			v: A PUT
@@ -186,6 +210,29 @@ func needs() []Schedule {
 			start 0,1
 			kill 2,3
 			g: C GET
+			run g`},
+		{Name: "two-completions", Rule: "unique-revision", Breaks: "linearizable", About: "two completions of one upload, of different parts, under one stamp", Steps: `
+			n 4
+			x: A UPLOAD
+			run x
+			c: A COMPLETE x
+			clock B -1
+			d: B COMPLETE x
+			do c prepare 0,1
+			do d prepare 2,3
+			? do c commit 0,1
+			? do d commit 2,3
+			run c
+			run d
+			r: C GET
+			do r report 0,1
+			run r
+			kill 0,1
+			s: C HEAD
+			run s
+			start 0,1
+			kill 2,3
+			g: C HEAD
 			run g`},
 		{Name: "in-sync", Rule: "in-sync", Breaks: "linearizable", About: "a newcomer knows of nothing, and that is taken for evidence", Steps: `
 			n 2 versioned

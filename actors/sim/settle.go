@@ -85,6 +85,9 @@ func (w *World) lastRead(key, at int) {
 	for until := w.now + 2*s; w.clients[who].busy && w.now < until && w.broken == nil; {
 		w.run(w.now + 10*ms)
 	}
+	if b := w.lastBucket(); w.plan.buckets && b.live() {
+		key = keyOfName(uint8(key), b.incarnation)
+	}
 	if k := &w.calls[list][i]; k.ret == never && !w.media && w.losses == 0 && !w.poisoned(key) {
 		w.fail("I28", "key %d cannot be read at node %d though nothing fails any more", key, at)
 	}

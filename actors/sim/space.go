@@ -55,15 +55,9 @@ func (s space) apply(c *call) (after space, ok bool) {
 		if c.refused {
 			return s, *v != 0
 		}
-		if c.denied {
-			return s, s.frozen
-		}
 		writes = writes && *v == 0
 		*v = c.value
 	case callPut, callDelete:
-		if c.denied {
-			return s, s.frozen
-		}
 		*v = c.value
 	}
 	if c.kind == callFreeze {
@@ -120,10 +114,13 @@ func (w *World) invokeIn(who, at int16, o *opPlan, value uint16) int32 {
 }
 
 // spanOf makes the driver of an operation over many sets; nil if it is of one key.
-func (w *World) spanOf(kind callKind, salt uint64) span {
+func (w *World) spanOf(o *opPlan, salt uint64) span {
 	f := fate(w.seed, 0x11e7, salt, 0)
-	switch kind {
+	switch o.kind {
 	case callList:
+		if o.one {
+			return &listing{limit: names, some: 1}
+		}
 		return &listing{limit: 1 + f.n(names), some: 1 + f.n(names)}
 	case callCreate:
 		return &creation{}

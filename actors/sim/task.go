@@ -142,7 +142,7 @@ func (w *World) begin(who, at int16, o *opPlan, k *call, value uint16) {
 		in.Kind, in.What, in.Staged = quorum.Open, 0, false
 	case callComplete, callAbort:
 		in.Upload, in.Body, in.Meta, in.Staged = writeID(uint32(k.want)), uint64(k.want), uint64(k.want), false
-		in.Kind = quorum.Complete
+		in.Kind, in.Meta = quorum.Complete, max(in.Meta, uint64(k.tag))
 		if o.kind == callAbort {
 			in.Kind = quorum.Abort
 		}
@@ -162,7 +162,7 @@ func (w *World) begin(who, at int16, o *opPlan, k *call, value uint16) {
 		t.fuse = int8(1 + f.n(3*w.plan.n))
 	}
 	t.name3 = o.key
-	if t.span = w.spanOf(o.kind, uint64(value)); t.span != nil {
+	if t.span = w.spanOf(o, uint64(value)); t.span != nil {
 		t.span.begin(w, i)
 		if t = &w.tasks[i]; t.alive && t.burnt {
 			w.abandon(i)
