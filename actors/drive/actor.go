@@ -39,6 +39,7 @@ type Actor struct {
 	pulse   pulse
 	gate    gate
 	marks   markQueue
+	recent  recent
 	space   space
 	reclaim reclaimer
 	holds   holds
@@ -170,6 +171,7 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 	}
 	a.pulse.begin()
 	a.marks.init(o.Limits.Marks)
+	a.recent.init()
 	a.holds.init()
 	a.reclaim.init(&a.space.hope)
 	if err := a.space.init(a); err != nil {
@@ -178,6 +180,7 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 	// A batch above half a memtable takes a detour through a table of its own.
 	a.o.Limits.BatchBytes = min(a.o.Limits.BatchBytes, int(a.space.memTable/2))
 	opts := indexOptions(guardfs.Parking(o.FS, h), o, a.space.memTable, h)
+	opts.EventListener.FlushEnd = a.recent.flush
 	if a.db, err = pebble.Open(path.Join(o.Path, indexDir), opts); err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}

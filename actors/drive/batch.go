@@ -21,6 +21,7 @@ type batch struct {
 	num  uint64
 	pb   *pebble.Batch
 	iter *pebble.Iterator // made when first needed, reads the state before the batch
+	flat *pebble.Iterator // the same for names that are not recent: reads tables alone
 	buf  []byte           // scratch for one key
 	val  []byte           // scratch for one value
 	err  error            // an error of the index: the batch must not be committed
@@ -31,6 +32,7 @@ type batch struct {
 	usage    map[cluster.BucketID]*ondisk.Usage
 	moved    map[object.OID]ondisk.Manifest
 	late     []lateRow // D and P rows, see setLate
+	names    []uint64  // hashes of the names whose M rows the batch changes
 	garbage  bool      // G rows were written
 	durable  []func()  // run once the batch is durable; only messages, which are synced, add to it
 }
@@ -59,6 +61,7 @@ type rowHead struct {
 const maxHeads = 64
 
 func (a *Actor) newBatch() *batch {
+	a.recent.begin()
 	return &batch{a: a, num: a.batchNo + 1, pb: a.db.NewBatch()}
 }
 
@@ -70,9 +73,11 @@ func (b *batch) close() {
 }
 
 func (b *batch) closeIter() {
-	if b.iter != nil {
-		b.fail(b.iter.Close())
-		b.iter = nil
+	for _, it := range []**pebble.Iterator{&b.iter, &b.flat} {
+		if *it != nil {
+			b.fail((*it).Close())
+			*it = nil
+		}
 	}
 }
 
@@ -85,16 +90,26 @@ func (b *batch) fail(err error) {
 
 // iterator returns the batch's reader of the state before it. Blooms of the last level are asked
 // too: the usual lookup is that of a key which does not exist yet.
-func (b *batch) iterator() *pebble.Iterator {
-	if b.iter == nil {
-		it, err := b.a.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
+func (b *batch) iterator() *pebble.Iterator { return b.open(&b.iter, false) }
+
+// iteratorOf is iterator for the M rows of one name, whose prefix is given, and for no others.
+func (b *batch) iteratorOf(prefix []byte) *pebble.Iterator {
+	if b.a.recent.has(prefix) {
+		return b.iterator()
+	}
+	return b.open(&b.flat, true)
+}
+
+func (b *batch) open(it **pebble.Iterator, flushed bool) *pebble.Iterator {
+	if *it == nil {
+		made, err := b.a.db.NewIter(&pebble.IterOptions{UseL6Filters: true, OnlyReadGuaranteedDurable: flushed})
 		if err != nil {
 			b.fail(fmt.Errorf("iterator: %w", err))
 			return nil
 		}
-		b.iter = it
+		*it = made
 	}
-	return b.iter
+	return *it
 }
 
 // rows returns the version rows of the key whose prefix (ondisk.AppendVersionPrefix) is given.
@@ -103,7 +118,7 @@ func (b *batch) rows(prefix []byte) *keyRows {
 		return k
 	}
 	k := b.note(prefix)
-	it := b.iterator()
+	it := b.iteratorOf(prefix)
 	if it == nil {
 		return k
 	}
@@ -184,10 +199,23 @@ func (k *keyRows) remove(ref object.VersionRef) {
 func (k *keyRows) isGone(ref object.VersionRef) bool { return slices.Contains(k.gone, ref) }
 
 // set writes one row.
-func (b *batch) set(key, value []byte) { b.fail(b.pb.Set(key, value, nil)) }
+func (b *batch) set(key, value []byte) {
+	b.touch(key)
+	b.fail(b.pb.Set(key, value, nil))
+}
 
 // delete removes one row, which need not exist.
-func (b *batch) delete(key []byte) { b.fail(b.pb.Delete(key, nil)) }
+func (b *batch) delete(key []byte) {
+	b.touch(key)
+	b.fail(b.pb.Delete(key, nil))
+}
+
+// touch notes that the batch changes an M row. Whoever deletes M rows by a range calls it for each.
+func (b *batch) touch(key []byte) {
+	if ondisk.KindOf(key) == ondisk.RowVersion {
+		b.names = append(b.names, b.a.recent.hash(key[:ondisk.Split(key)]))
+	}
+}
 
 // lateRow is one change of a D or P row.
 type lateRow struct {

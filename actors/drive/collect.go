@@ -82,6 +82,9 @@ func (m *collectMsg) apply(b *batch) error {
 			}
 		}
 		if run.n >= rangeRun {
+			for _, t := range m.tombs[i : i+run.n] {
+				b.touch(t.prefix)
+			}
 			b.fail(b.pb.DeleteRange(m.tombs[i].prefix, run.end, nil))
 		} else {
 			for _, key := range run.rows {

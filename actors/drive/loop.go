@@ -170,6 +170,7 @@ func (b *batch) commit(sync bool) error {
 	if err := a.db.Apply(b.pb, how); err != nil {
 		return err
 	}
+	a.recent.add(b.names, uint64(b.pb.SeqNum()))
 	if sync {
 		a.gate.advance(b.num)
 		a.m.synced(time.Since(start), size)

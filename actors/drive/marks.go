@@ -165,7 +165,7 @@ func (b *batch) supersede(m *Mark) (newest bool) {
 	if !known {
 		rows = b.note(prefix)
 	}
-	it := b.iterator()
+	it := b.iteratorOf(prefix)
 	if it == nil {
 		return false
 	}

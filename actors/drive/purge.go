@@ -137,7 +137,7 @@ func (m *purgeMsg) apply(b *batch) error {
 func (b *batch) purgeKey(key object.Key) {
 	prefix := ondisk.AppendVersionPrefix(nil, key)
 	rows := b.rows(prefix)
-	it := b.iterator()
+	it := b.iteratorOf(prefix)
 	if it == nil {
 		return
 	}
