@@ -72,17 +72,17 @@ func Accept(v *KeyView, o Offer) Verdict {
 		// A resolution brought it here, behind whose ballot the plain one is promised away. To count the
 		// two together would let W come about behind a decision that had found less.
 		return Verdict{Highest: v.keyHighest()}
-	case o.Ballot != o.Ref && v.isBarred(o.Ballot) && (v.Other || !v.Holds) && !off.Off(NoPromiseClause):
+	case o.Ballot != o.Ref && v.isBarred(o.Ballot) && (v.Other || !v.Holds && !v.Superseded) && !off.Off(NoPromiseClause):
 		// A resolution that finishes what is held does so under a ballot: one that was promised away
 		// since must not add to what a later resolution has counted (P5).
-		return Verdict{Highest: v.keyHighest()}
+		return Verdict{Unsure: v.lapsed(o), Highest: v.keyHighest()}
 	case v.Holds, v.Superseded && !off.Off(NoSuperseded):
 		return Verdict{Accepted: true, Repeat: true, Highest: v.Highest}
 	case v.isOld(o) && !off.Off(NoNewestClause),
 		v.isBarred(o.Ballot) && !off.Off(NoPromiseClause),
 		v.Newest == object.VersionRef{} && o.Ballot.TS <= v.GCFloor && !off.Off(NoGCFloor),
 		o.Ballot.TS <= v.Horizon && !off.Off(NoHorizon):
-		return Verdict{Unsure: v.Obsolete && o.Rev <= v.Since, Highest: v.keyHighest()}
+		return Verdict{Unsure: v.lapsed(o), Highest: v.keyHighest()}
 	case v.isAhead(o.Ballot):
 		return Verdict{Ahead: true, Highest: v.keyHighest()}
 	}
@@ -120,6 +120,9 @@ func (v *KeyView) isOld(o Offer) bool {
 // isBarred says that the key is promised to a higher ballot. Of two ballots with one stamp, which
 // two nodes may choose, the first bars the other: k promises each must not both lead to W accepts.
 func (v *KeyView) isBarred(b Ballot) bool { return b != v.Promise && b.TS <= v.Promise.TS }
+
+// lapsed says that the drive may have accepted the offer in a former life and reclaimed it since.
+func (v *KeyView) lapsed(o Offer) bool { return v.Obsolete && o.Rev <= v.Since }
 
 func (v *KeyView) isAhead(b Ballot) bool {
 	return v.Now != 0 && b.TS > max(v.Now, v.Highest)+MaxAhead && !v.Rules.Off(NoClockBound)
