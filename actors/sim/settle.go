@@ -121,6 +121,19 @@ func (w *World) unlike() (how string) {
 // poisoned says that a key holds stamps of a time to come: of a node whose clock was far ahead and
 // whose drives believed it. They can only be waited for.
 func (w *World) poisoned(key int) bool {
+	if !w.plan.buckets {
+		return w.awaits(key)
+	}
+	for k := range maxKeys { // the names of several incarnations lie there
+		if w.awaits(k) {
+			return true
+		}
+	}
+	return false
+}
+
+// awaits says the same of one place.
+func (w *World) awaits(key int) bool {
 	now := object.StampAt(w.wall(&w.nodes[0])) + 2*quorum.MaxAhead
 	for m := range w.plan.drives {
 		st := &w.drives[m].ram.keys[key]
