@@ -112,6 +112,16 @@ func (d *disk) finish() {
 	d.next, d.flown = dirt{}, dirt{}
 }
 
+// repent ends the lying: what was told to be durable becomes so. A sync under way is not over by that.
+func (d *disk) repent() {
+	d.lying = false
+	if d.owed.any() {
+		d.safe.take(&d.flight, d.owed)
+		d.safe.batch = d.told
+	}
+	d.owed = dirt{}
+}
+
 // confirmMarks tells the living state which of its stable marks were in the image that was synced (P3).
 func confirmMarks(now, synced *quorum.KeyState) {
 	for i := range synced.Versions {

@@ -53,6 +53,26 @@ func TestLyingDiskForgetsAndItsBatchNumberShowsIt(t *testing.T) {
 	}
 }
 
+func TestTheEndOfALieEndsNoSync(t *testing.T) {
+	var d disk
+	d.reset()
+	put(&d, 0, 1)
+	d.start()
+	d.lying = true
+	d.repent()
+	if d.safe.batch != 0 {
+		t.Errorf("batch %d is durable before its sync has ended", d.safe.batch)
+	}
+	d.lying = true
+	d.finish()
+	put(&d, 0, 2)
+	d.start()
+	d.repent()
+	if d.safe.batch != d.told || holds(&d.safe, 0) == 0 {
+		t.Errorf("batch %d, told %d, %d versions", d.safe.batch, d.told, holds(&d.safe, 0))
+	}
+}
+
 func TestMarkIsSyncedOnlyByTheSyncThatCarriedIt(t *testing.T) {
 	var d disk
 	d.reset()

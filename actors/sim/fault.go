@@ -73,10 +73,7 @@ func (w *World) mend(i int32) {
 	case faultWipe:
 		w.replaceLost()
 	case faultLie:
-		d := &w.drives[f.a]
-		d.lying = false
-		d.safe.take(&d.flight, d.owed)
-		d.owed = dirt{}
+		w.drives[f.a].repent()
 	case faultRevert:
 		d := &w.drives[f.a]
 		if d.gone {

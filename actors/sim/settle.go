@@ -19,9 +19,7 @@ func (w *World) settle() {
 	w.cut = [maxNodes]uint32{}
 	for i := range w.plan.drives {
 		if d := &w.drives[i]; d.lying {
-			d.lying = false
-			d.safe.take(&d.flight, d.owed)
-			d.owed = dirt{}
+			d.repent()
 		}
 	}
 	for i := range w.plan.nodes {
