@@ -102,6 +102,12 @@ func (a *Actor) workOn(msgs []message) {
 	a.holding.Lock()
 	a.held = msgs
 	a.holding.Unlock()
+	// Whoever answers for the loop may have looked before this was there, and looks only once.
+	if a.down.Load() {
+		a.refuseWaiting(a.usable())
+	} else if a.pulse.silent() {
+		a.refuseWaiting(a.unanswered())
+	}
 }
 
 // worked says whether the loop may answer what it holds.
