@@ -302,7 +302,7 @@ func (d Drive) heal(at At, req *Request) Answer {
 		}
 	}
 	k.supersede()
-	k.decide(Ballot{}, req.Decision)
+	k.decide(req.Decision.Ballot, req.Decision) // who knows a decision takes nothing below it: it would count as overruled
 	k.Token = 0
 	ans.Reply.OK, ans.Write = true, WriteSync
 	return ans

@@ -32,6 +32,7 @@ func TestFoundSeeds(t *testing.T) {
 		{"a tombstone that came late", "3031105/eaffffff3f/feff01/3b"},
 		{"a dead mark a year ahead", "3009480"},
 		{"a revision of an older version", "918611/3efff7ffff/0e/3e"},
+		{"a decision told to a newcomer that promised nothing", "b736/6ccf7f/8307/3f"},
 	} {
 		cut, err := ParseCut(c.cut)
 		if err != nil {
