@@ -3,7 +3,9 @@ package erasureset
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"holdfast/actors/drive"
 	"holdfast/actors/drive/drivetest"
 	"holdfast/actors/object"
+	"holdfast/actors/slab"
 )
 
 // TestHungDriveWithoutASpare: of four drives one is away and one hangs, so that no write can have its
@@ -119,5 +122,64 @@ type hanging struct{ hang *drivetest.Hang }
 
 func (h *hanging) Read([]byte) (int, error) {
 	h.hang.Set(true)
+	return 0, io.EOF
+}
+
+// TestHungDriveKeepsOnlyItsOwnFrames: a drive hangs while as many bodies come in as there is room for.
+// It keeps the frames that it was writing; all bodies go on with the others.
+func TestHungDriveKeepsOnlyItsOwnFrames(t *testing.T) {
+	const size, bodies, budget = 8 << 20, 10, 42 << 20
+	hangs := map[string]*drivetest.Hang{}
+	f := newLocalFixtureOf(t, 4, 1<<30, func(o *drive.Options) {
+		hang := &drivetest.Hang{}
+		hangs[o.Path] = hang
+		o.FS = errorfs.Wrap(vfs.NewMem(), hang)
+		if err := o.FS.MkdirAll(o.Path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		o.Limits.Hung = time.Second
+	})
+	f.slabs.Close()
+	f.slabs = slab.New(slab.Config{Budget: budget})
+	f.opt.Slabs = f.slabs
+	f.restart()
+	sick := f.opt.Drives(f.topo.Drives[1].ID).(*drive.Actor)
+	hang := hangs[sick.Path()]
+	data := pattern(1, size)
+	hung, done := make(chan struct{}), make(chan struct{})
+	var puts sync.WaitGroup
+	for i := range bodies {
+		body := io.MultiReader(bytes.NewReader(data[:size/4]), later{hung}, bytes.NewReader(data[size/4:]))
+		puts.Go(func() {
+			if _, err := f.Put(f.ctx(), &PutRequest{Bucket: f.bucket, Key: fmt.Sprint(i), Body: body, Size: size}); err != nil {
+				t.Errorf("put %d: %v", i, err)
+			}
+		})
+	}
+	go func() { puts.Wait(); close(done) }()
+	await.True(t, "bodies take all room", func() bool { return f.slabs.Stats().Buffers >= 4*(bodies-1) })
+	hang.Set(true)
+	close(hung)
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Errorf("bodies wait for room: %+v", f.slabs.Stats())
+	}
+	if st := f.slabs.Stats(); st.Buffers > bodies {
+		t.Errorf("the drive that hangs keeps %d frames of %d bodies", st.Buffers, bodies)
+	}
+	hang.Set(false)
+	<-done
+	await.True(t, "the drive gives back what it kept", func() bool { return f.slabs.Stats().Buffers == 0 })
+	for i := range bodies {
+		f.mustGet(fmt.Sprint(i), data)
+	}
+}
+
+// later is an empty body that comes when its channel is closed.
+type later struct{ ch chan struct{} }
+
+func (a later) Read([]byte) (int, error) {
+	<-a.ch
 	return 0, io.EOF
 }

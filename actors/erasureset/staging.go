@@ -57,18 +57,25 @@ type lane struct {
 	left    atomic.Bool       // set by whoever comes first: the lane at its end, or finish giving up on it
 }
 
-// row is the frames of one row, shared by the lanes and the hasher.
+// row is the frames of one row, shared by the lanes and the hasher. Each frame has uses of its own: a
+// drive that hangs keeps what is written to it, and not the frames of all others as well.
 type row struct {
 	bufs []*slab.Buf
 	len  int
-	refs atomic.Int32
+	refs [maxSlots]atomic.Int32 // of each frame: its lane, and the reader or hasher, who uses all
 }
 
+// release ends the reader's or the hasher's use.
 func (r *row) release() {
-	if r.refs.Add(-1) == 0 {
-		for _, b := range r.bufs {
-			b.Release()
-		}
+	for i := range r.bufs {
+		r.written(i)
+	}
+}
+
+// written ends a lane's use.
+func (r *row) written(slot int) {
+	if r.refs[slot].Add(-1) == 0 {
+		r.bufs[slot].Release()
 	}
 }
 
@@ -113,7 +120,9 @@ func (st *staging) read(ctx context.Context, body io.Reader, i int) (*row, error
 	if err := acquire(ctx, r.bufs, n); err != nil {
 		return nil, fmt.Errorf("stage: %w", err)
 	}
-	r.refs.Store(1)
+	for j := range r.bufs {
+		r.refs[j].Store(1)
+	}
 	frames := make([][]byte, st.geo.N)
 	for j := range frames {
 		frames[j] = r.bufs[j].Data()[:n]
@@ -149,7 +158,7 @@ func (st *staging) send(r *row) error {
 	}
 	var full quorum.Slots
 	for i := range alive.All() {
-		r.refs.Add(1)
+		r.refs[i].Add(1)
 		select {
 		case st.lanes[i].rows <- r:
 		default:
@@ -198,9 +207,22 @@ func (st *staging) isOut(slot int) bool { return st.t.drives[slot].Health().Stat
 func (st *staging) giveUp(l *lane, r *row, alive quorum.Slots) quorum.Slots {
 	st.s.log.Warn("drive stalls and is left out of a write", "drive", st.t.set.Members[l.slot], "set", st.t.id)
 	l.broken.Store(true)
-	l.stalled.Store(true)
-	r.release()
+	r.written(l.slot)
+	l.abandon()
 	return alive &^ quorum.Slot(l.slot)
+}
+
+// abandon takes back what waits for a lane whose drive may never return from its call. The shard is
+// lost.
+func (l *lane) abandon() {
+	l.stalled.Store(true)
+	select {
+	case r, ok := <-l.rows:
+		if ok {
+			r.written(l.slot)
+		}
+	default:
+	}
 }
 
 // hasher computes the digests of rows in their own order, beside the lanes: of several in a
@@ -272,7 +294,7 @@ func (l *lane) run(ctx context.Context) {
 				l.broken.Store(true)
 			}
 		}
-		r.release()
+		r.written(l.slot)
 	}
 	if err == nil && l.stalled.Load() {
 		err = errStalled
@@ -333,7 +355,8 @@ func (st *staging) finish(ctx context.Context, ok bool, need int) (quorum.Slots,
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	leave := func(i int) {
-		if !st.lanes[i].left.Swap(true) {
+		if l := st.lanes[i]; !l.left.Swap(true) {
+			l.abandon()
 			st.lanes[i] = nil // it cleans up behind itself
 			ended |= quorum.Slot(i)
 		}
