@@ -153,7 +153,15 @@ type checker[S spec[S]] struct {
 	used  int
 }
 
-// linearizable sorts and judges the calls of one key.
+// maxStates bounds a search: a few histories with many unanswered calls have more orders than memory
+// has room for. Nearly all need a few hundred.
+const maxStates = 1 << 18
+
+// undecided says that the last search was given up: it found no order among maxStates states.
+func (c *checker[S]) undecided() bool { return c.used > maxStates }
+
+// linearizable sorts and judges the calls of one key. A history that is given up counts as right here;
+// whoever asks looks at undecided.
 func (c *checker[S]) linearizable(calls []call) bool {
 	c.calls = c.calls[:0]
 	for i := range calls {
@@ -167,7 +175,7 @@ func (c *checker[S]) linearizable(calls []call) bool {
 	slices.SortStableFunc(c.calls, func(a, b call) int { return cmp.Compare(a.invoke, b.invoke) })
 	c.clear()
 	var empty S
-	return c.search(0, empty)
+	return c.search(0, empty) || c.undecided()
 }
 
 func (c *checker[S]) search(done uint64, s S) bool {
@@ -219,15 +227,18 @@ func (c *checker[S]) search(done uint64, s S) bool {
 }
 
 func (c *checker[S]) clear() {
-	if c.table == nil || c.now == 1<<32-1 {
+	if c.table == nil || c.now == 1<<32-1 || len(c.table) > 1<<16 {
 		c.table, c.gen, c.now = make([]memoKey[S], 1024), make([]uint32, 1024), 0
 	}
 	c.now++
 	c.used = 0
 }
 
-// visit notes a state and reports whether it is new.
+// visit notes a state and reports whether it is new. When there are too many none is.
 func (c *checker[S]) visit(k memoKey[S]) bool {
+	if c.undecided() {
+		return false
+	}
 	if 2*c.used >= len(c.table) {
 		old, gen := c.table, c.gen
 		c.table, c.gen, c.used = make([]memoKey[S], 2*len(old)), make([]uint32, 2*len(old)), 0

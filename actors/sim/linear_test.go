@@ -41,6 +41,22 @@ func TestCheckerJudgesHistories(t *testing.T) {
 	}
 }
 
+// TestAHistoryOfTooManyOrdersIsGivenUp: it is said to be undecided, and the next one is judged.
+func TestAHistoryOfTooManyOrdersIsGivenUp(t *testing.T) {
+	var k checker[register]
+	var calls []call
+	for i := range uint16(20) {
+		calls = append(calls, call{kind: callPut, value: i + 1, invoke: 1, ret: never})
+	}
+	calls = append(calls, call{kind: callGet, value: 99, invoke: 2, ret: 3})
+	if !k.linearizable(calls) || !k.undecided() {
+		t.Error("a history with a million orders is decided")
+	}
+	if k.linearizable([]call{{kind: callGet, value: 99, invoke: 2, ret: 3}}) || k.undecided() {
+		t.Error("the history behind it is not")
+	}
+}
+
 // TestCheckerAgreesWithBruteForce compares the search with trying all orders of small histories.
 func TestCheckerAgreesWithBruteForce(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))

@@ -270,17 +270,26 @@ func (w *World) judge() {
 			return
 		}
 		if w.plan.buckets {
-			if k == 0 && !w.checkIn.linearizable(w.calls[0]) {
+			if k > 0 {
+				continue
+			}
+			if !w.checkIn.linearizable(w.calls[0]) {
 				w.fail("linearizable", "bucket: %d calls have no order that the specification allows", len(w.calls[0]))
+			}
+			if w.checkIn.undecided() {
+				w.Undecided++
 			}
 			continue
 		}
 		excuse(w.calls[k])
-		ok := false
+		var ok, undecided bool
 		if w.plan.versioned {
-			ok = w.checkAll.linearizable(w.calls[k])
+			ok, undecided = w.checkAll.linearizable(w.calls[k]), w.checkAll.undecided()
 		} else {
-			ok = w.check.linearizable(w.calls[k])
+			ok, undecided = w.check.linearizable(w.calls[k]), w.check.undecided()
+		}
+		if undecided {
+			w.Undecided++
 		}
 		if !ok {
 			w.fail("linearizable", "key %d: %d calls have no order that the specification allows", k, len(w.calls[k]))

@@ -29,6 +29,7 @@ type Failure struct {
 // Stats counts what a number of runs did.
 type Stats struct {
 	Seeds, Events, Calls, Unknown, Failed uint64
+	Undecided                             uint64 // histories whose search was given up
 }
 
 func (a *Stats) add(b *Stats) {
@@ -37,6 +38,7 @@ func (a *Stats) add(b *Stats) {
 	a.Calls += b.Calls
 	a.Unknown += b.Unknown
 	a.Failed += b.Failed
+	a.Undecided += b.Undecided
 }
 
 // Batch is a range of seeds to run.

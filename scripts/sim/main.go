@@ -84,7 +84,7 @@ func run(ctx context.Context, o *options) error {
 
 func progress(s sim.Stats, d time.Duration) {
 	rate := float64(s.Seeds) / d.Seconds()
-	fmt.Printf("%9d seeds  %7.0f/s  %d events, %d calls, %d of them unknown, %d failed\n", s.Seeds, rate, s.Events, s.Calls, s.Unknown, s.Failed)
+	fmt.Printf("%9d seeds  %7.0f/s  %d events, %d calls, %d of them unknown, %d failed, %d histories undecided\n", s.Seeds, rate, s.Events, s.Calls, s.Unknown, s.Failed, s.Undecided)
 }
 
 // replay runs one seed and prints what happens in it.
