@@ -8,6 +8,18 @@ import (
 	"time"
 )
 
+// busy is how many connections have a request under way.
+func (s *connSet) busy() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.all {
+		if c.waits.Load() == connBusy {
+			n++
+		}
+	}
+	return n
+}
+
 // TestCrowdOfSilentConnectionsKeepsNobodyOut: connections that ask for nothing take all places, and
 // still probes and requests are answered, and work under way goes on.
 func TestCrowdOfSilentConnectionsKeepsNobodyOut(t *testing.T) {
@@ -59,6 +71,8 @@ func TestRestingConnectionsYieldToNewOnes(t *testing.T) {
 		if rep := c.receive("GET"); rep.status != 200 {
 			t.Fatalf("connection %d: %d %v", i, rep.status, rep.err)
 		}
+		// The client has its answer a moment before the server rests.
+		eventually(t, "the connection rests", func() bool { return r.srv.conns.busy() == 0 })
 		all = append(all, c)
 	}
 	if _, err := all[0].br.ReadByte(); err != io.EOF {
