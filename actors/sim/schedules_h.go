@@ -1,7 +1,13 @@
 package sim
 
+import "slices"
+
 // holes are H1..H20, the counter-examples to the first draft of the protocol.
 func holes() []Schedule {
+	return slices.Concat(holesFromH1(), holesFromH5(), holesFromH9(), holesFromH13(), holesFromH17())
+}
+
+func holesFromH1() []Schedule {
 	return []Schedule{
 		{Name: "H1", Rule: "stable-or-w", Breaks: "I3", About: "what k drives hold is returned, and another read does not see it", Steps: `
 			n 4
@@ -64,6 +70,11 @@ func holes() []Schedule {
 			r: B GET
 			run r
 			must r ok = v`},
+	}
+}
+
+func holesFromH5() []Schedule {
+	return []Schedule{
 		{Name: "H5", Rule: "watermark", Breaks: "linearizable", About: "two drives come back empty and the other two blink: 404", Steps: `
 			n 4
 			v: A PUT
@@ -126,6 +137,11 @@ func holes() []Schedule {
 			run p
 			r: C GET
 			run r`},
+	}
+}
+
+func holesFromH9() []Schedule {
+	return []Schedule{
 		{Name: "H9", Rule: "resolve-first", Breaks: "linearizable", About: "If-None-Match meets half of an acknowledged version", Steps: `
 			n 6
 			v: A PUT
@@ -183,6 +199,11 @@ func holes() []Schedule {
 			do u commit all
 			run u
 			expect u gone`},
+	}
+}
+
+func holesFromH13() []Schedule {
+	return []Schedule{
 		{Name: "H13", Rule: "done-wait", Breaks: "linearizable", About: "a move ends while k old members still answer for the epoch before its flip", Steps: `
 			n 4
 			v: A PUT
@@ -239,6 +260,11 @@ func holes() []Schedule {
 			do g fetch 0,1
 			run g
 			expect g ok = v`},
+	}
+}
+
+func holesFromH17() []Schedule {
+	return []Schedule{
 		{Name: "H17", Rule: "clock-bound", Breaks: "I22", About: "a clock is a year ahead", Steps: `
 			n 4
 			v: A PUT

@@ -1,7 +1,13 @@
 package sim
 
+import "slices"
+
 // corrections are P1..P7: what the check of the protocol on paper found to be wrong.
 func corrections() []Schedule {
+	return slices.Concat(correctionsFromP1(), correctionsFromP4(), correctionsFromP7())
+}
+
+func correctionsFromP1() []Schedule {
 	return []Schedule{
 		{Name: "P1", Rule: "superseded", Breaks: "I7", About: "reclaimed is taken for never held: a version that was read is proved dead", Steps: `
 			n 4
@@ -56,6 +62,11 @@ func corrections() []Schedule {
 			r: C GET
 			run r
 			expect r ok = nothing`},
+	}
+}
+
+func correctionsFromP4() []Schedule {
+	return []Schedule{
 		{Name: "P4", Rule: "raise-floor", Breaks: "linearizable", About: "a collection forgets promises: two If-None-Match win", Steps: `
 			n 4
 			v: A PUT
@@ -117,6 +128,11 @@ func corrections() []Schedule {
 			r: C GET
 			run r
 			expect r ok = u`},
+	}
+}
+
+func correctionsFromP7() []Schedule {
+	return []Schedule{
 		{Name: "P7", Rule: "decision", Breaks: "linearizable", About: "behind an abort, the remains of a completion are finished", Steps: `
 			n 6
 			x: A UPLOAD

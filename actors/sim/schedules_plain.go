@@ -1,8 +1,14 @@
 package sim
 
+import "slices"
+
 // plain are schedules of the rules that everything rests on, and whose absence seeds notice soon; the last
 // one they never reached.
 func plain() []Schedule {
+	return slices.Concat(plainFromWriteQuorum(), plainFromJointAcks(), plainFromBallotCount(), plainFromBallotEpoch())
+}
+
+func plainFromWriteQuorum() []Schedule {
 	return []Schedule{
 		{Name: "write-quorum", Rule: "write-quorum", Breaks: "I2", About: "an acknowledgement at k accepts", Steps: `
 			n 4
@@ -57,6 +63,11 @@ func plain() []Schedule {
 			r: C GET
 			run r
 			expect r ok = u`},
+	}
+}
+
+func plainFromJointAcks() []Schedule {
+	return []Schedule{
 		{Name: "joint-acks", Rule: "joint-acks", Breaks: "I2", About: "W of the old members alone acknowledge while a slot moves", Steps: `
 			n 4
 			begin 1 4
@@ -118,6 +129,11 @@ func plain() []Schedule {
 			r: C GET
 			run r
 			expect r ok = v`},
+	}
+}
+
+func plainFromBallotCount() []Schedule {
+	return []Schedule{
 		{Name: "ballot-count", Rule: "ballot-count", Breaks: "I3", About: "accepts under two ballots are added up", Steps: `
 			n 4
 			v: A PUT
@@ -162,6 +178,11 @@ func plain() []Schedule {
 			r: C GET
 			run r
 			expect r ok = x`},
+	}
+}
+
+func plainFromBallotEpoch() []Schedule {
+	return []Schedule{
 		{Name: "ballot-epoch", Rule: "ballot-epoch", Breaks: "linearizable", About: "a reader finishes what it found under a ballot from before a move, and counts whom the move has left behind", Steps: `
 			n 4
 			v: A PUT

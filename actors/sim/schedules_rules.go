@@ -1,8 +1,14 @@
 package sim
 
+import "slices"
+
 // needs are schedules of rules that neither the H nor the P show, and of which random seeds find the need
 // seldom or never: most want late messages, a move and a crash at once.
 func needs() []Schedule {
+	return slices.Concat(needsFromAttemptEpoch(), needsFromFloorFirst(), needsFromBeginWait(), needsFromStaleAhead(), needsFromInSync())
+}
+
+func needsFromAttemptEpoch() []Schedule {
 	return []Schedule{
 		{Name: "attempt-epoch", Rule: "attempt-epoch", Breaks: "linearizable", About: "commits held back over a whole move are counted by one who never heard of it", Steps: `
 			n 4
@@ -66,6 +72,11 @@ func needs() []Schedule {
 			do r report 1
 			run r
 			expect r ok = u`},
+	}
+}
+
+func needsFromFloorFirst() []Schedule {
+	return []Schedule{
 		{Name: "floor-first", Rule: "floor-first", Breaks: "I7", About: "a tombstone is collected, and comes late to one who was not told", Steps: `
 			n 4
 			d: A DELETE
@@ -120,6 +131,11 @@ func needs() []Schedule {
 			s: C GET
 			run s
 			expect s ok = nothing`},
+	}
+}
+
+func needsFromBeginWait() []Schedule {
+	return []Schedule{
 		{Name: "begin-wait", Rule: "begin-wait", Breaks: "I8", About: "as copy-floors: the mover tells a newcomer the floor before k old members have told it", Steps: `
 			n 2
 			u: A PUT
@@ -178,6 +194,11 @@ func needs() []Schedule {
 			r: B HEAD
 			run r
 			expect r ok = nothing`},
+	}
+}
+
+func needsFromStaleAhead() []Schedule {
+	return []Schedule{
 		{Name: "stale-ahead", Rule: "stale-ahead", Breaks: "I28", About: "a node whose clock was a year ahead goes on with what it had stamped, when its clock is right again", Steps: `
 			n 4
 			clock A 31536000000
@@ -234,6 +255,11 @@ func needs() []Schedule {
 			kill 2,3
 			g: C HEAD
 			run g`},
+	}
+}
+
+func needsFromInSync() []Schedule {
+	return []Schedule{
 		{Name: "in-sync", Rule: "in-sync", Breaks: "linearizable", About: "a newcomer knows of nothing, and that is taken for evidence", Steps: `
 			n 2 versioned
 			v: A PUT

@@ -71,10 +71,7 @@ func TestSizesAndPackageComments(t *testing.T) {
 				continue
 			}
 			limit := funcCap
-			switch {
-			case isTable(fn):
-				limit = fileCap
-			case test:
+			if test {
 				limit = tableCap
 			}
 			if n := lines(fn.Pos(), fn.End()); n > limit {
@@ -93,19 +90,6 @@ func TestSizesAndPackageComments(t *testing.T) {
 			t.Errorf("%s: no package comment", dir)
 		}
 	}
-}
-
-// isTable says that a function does nothing but return a list that is written out.
-func isTable(fn *ast.FuncDecl) bool {
-	if fn.Body == nil || len(fn.Body.List) != 1 {
-		return false
-	}
-	ret, ok := fn.Body.List[0].(*ast.ReturnStmt)
-	if !ok || len(ret.Results) != 1 {
-		return false
-	}
-	_, ok = ret.Results[0].(*ast.CompositeLit)
-	return ok
 }
 
 // TestNothingOfOneMachine keeps paths of a workplace and addresses of registries out of the repository.
