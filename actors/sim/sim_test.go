@@ -19,6 +19,9 @@ func TestSeeds(t *testing.T) {
 	for i := range failures {
 		t.Errorf("seed %d: %v\n\tgo run ./scripts/sim --replay %s", failures[i].Seed, failures[i].Violation, failures[i].Cut.String())
 	}
+	if stats.Undecided > 0 {
+		t.Errorf("%d histories were too long to judge", stats.Undecided)
+	}
 	t.Logf("%d seeds, %d events, %.0f seeds/s on %d processors", stats.Seeds, stats.Events,
 		float64(stats.Seeds)/time.Since(start).Seconds(), runtime.GOMAXPROCS(0))
 }
@@ -29,7 +32,10 @@ func TestBucketSeeds(t *testing.T) {
 	if testing.Short() {
 		b.Count = 200
 	}
-	_, failures := b.Run(t.Context())
+	stats, failures := b.Run(t.Context())
+	if stats.Undecided > 0 {
+		t.Errorf("%d histories were too long to judge", stats.Undecided)
+	}
 	for i := range failures {
 		t.Errorf("%v\n\tgo run ./scripts/sim --replay %s", failures[i].Violation, failures[i].Cut.String())
 	}

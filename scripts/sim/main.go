@@ -79,6 +79,9 @@ func run(ctx context.Context, o *options) error {
 	if len(failures) > 0 {
 		return fmt.Errorf("%d seeds failed", len(failures))
 	}
+	if stats.Undecided > 0 {
+		return fmt.Errorf("no seed failed, but %d histories were too long to judge", stats.Undecided)
+	}
 	return ctx.Err()
 }
 
