@@ -50,6 +50,11 @@ func newStore(t testing.TB, change ...func(*erasureset.Options)) *erasureset.Sto
 	if err != nil {
 		t.Fatal(err)
 	}
+	for id, m := range mems {
+		if err := drive.Adopt(t.Context(), m, id, topo.Sets); err != nil {
+			t.Fatal(err)
+		}
+	}
 	slabs := slab.New(slab.Config{Budget: 128 << 20, Wait: 2 * time.Second})
 	o := erasureset.Options{
 		Drives:   func(id cluster.DriveID) drive.Drive { return mems[id] },

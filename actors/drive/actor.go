@@ -16,6 +16,7 @@ import (
 	"holdfast/actors/guardfs"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
 	"holdfast/actors/segment"
 	"holdfast/raftfsm/cluster"
 )
@@ -24,27 +25,29 @@ import (
 // mailbox and are written by one loop in group commits; reads and shard data run in the callers'
 // goroutines, bounded by the actor's own limits.
 type Actor struct {
+	Legacy
 	id    cluster.DriveID
 	path  string
 	label ondisk.Label // guarded by mu once the drive runs
 	o     Options
 	log   *slog.Logger
 
-	db      *pebble.DB
-	lock    *dirLock
-	health  *guardfs.Health
-	act     *actors.Actor
-	mail    *actors.Mailbox[message]
-	sat     *actors.Saturation
-	pulse   pulse
-	gate    gate
-	marks   markQueue
-	recent  recent
-	space   space
-	reclaim reclaimer
-	holds   holds
-	commits commitPool
-	m       *metrics
+	db       *pebble.DB
+	lock     *dirLock
+	health   *guardfs.Health
+	act      *actors.Actor
+	mail     *actors.Mailbox[message]
+	sat      *actors.Saturation
+	pulse    pulse
+	gate     gate
+	marks    markQueue
+	recent   recent
+	space    space
+	reclaim  reclaimer
+	holds    holds
+	steps    stepPool
+	legacies legacyPool
+	m        *metrics
 
 	store  *segment.Store
 	staged staging
@@ -61,17 +64,31 @@ type Actor struct {
 	holding sync.Mutex
 	held    []message // guarded by holding: the batch under way, whose callers wait
 
-	clocks  atomic.Uint64 // highest stamp seen
-	batchNo uint64        // owned by loop: number of the last batch
-	garbage uint64        // owned by loop: number of the last G row
+	machine  quorum.Drive
+	clocks   atomic.Uint64 // highest stamp seen
+	horizon  atomic.Uint64 // quorum.DriveState's, for readers
+	since    atomic.Uint64
+	marked   atomic.Uint64 // last batch with marks
+	vanished vanished
+	drops    atomic.Uint64 // of vanished: how many there were
 
-	mu      sync.RWMutex
-	pending map[object.VersionRef]*pending    // guarded by mu: accepted, not known stable
-	sets    map[cluster.SetID]ondisk.SetRow   // guarded by mu
-	fences  map[cluster.BucketID]ondisk.Fence // guarded by mu
-	states  map[object.Key]ondisk.KeyState    // guarded by mu: V rows
-	purged  map[cluster.BucketID]bool         // guarded by mu: removed buckets without rows
-	peers   map[cluster.DriveID]uint64        // guarded by mu: batches of others acknowledged to clients
+	state   quorum.DriveState     // owned by loop
+	past    superseded            // owned by loop
+	live    map[object.Key]uint64 // owned by loop: heal tokens
+	tokens  uint64                // owned by loop: the last token given
+	cells   []*cell               // owned by loop: for use again
+	batchNo uint64                // owned by loop: number of the last batch
+	garbage uint64                // owned by loop: number of the last G row
+	reads   readPool
+	pins    pins
+
+	mu         sync.RWMutex
+	pending    map[revision]*pending              // guarded by mu: accepted, not known stable
+	completing map[object.WriteID]int             // guarded by mu: uploads that pending versions complete
+	sets       map[cluster.SetID]*quorum.SetState // guarded by mu
+	fences     map[cluster.BucketID]ondisk.Fence  // guarded by mu
+	purged     map[cluster.BucketID]bool          // guarded by mu: removed buckets without rows
+	peers      map[cluster.DriveID]uint64         // guarded by mu: batches of others acknowledged to clients
 }
 
 var (
@@ -80,22 +97,18 @@ var (
 	_ Watermarker  = (*Actor)(nil)
 )
 
-// pending is one accepted version that is not known stable: a P row in memory.
+// pending is one accepted revision that is not known stable: a P row in memory.
 type pending struct {
 	ondisk.Pending
 	set   cluster.SetID
 	since time.Time // when it was accepted, or the time of its stamp after a restart
-	fresh bool      // the key had no other rows when it was accepted, so none can be superseded
-	old   *oldRow   // owned by loop: the only other row of the key, stable, until a newer one came
-	kind  ondisk.VersionKind
-	size  int64
-	data  data // where the version's data lies
-}
 
-// data is the reference of a version and what it leads to.
-type data struct {
-	ondisk.Ref
-	parts bool // the manifest lists parts
+	// Owned by the loop.
+	version quorum.Version
+	row     row
+	known   knowledge
+	old     *oldVersion // if known is knowsTwo
+	gone    bool        // its row goes with the present batch
 }
 
 // Open takes a formatted drive into service. It returns when the index is replayed and the loop
@@ -152,23 +165,27 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 	}
 	a := &Actor{
 		id: label.Drive, path: o.Path, label: label, o: o, lock: lock, health: h,
-		log:     o.Log.With("drive", label.Drive.String(), "path", o.Path),
-		act:     actors.New("drive " + o.Path),
-		mail:    actors.NewMailbox[message](o.Limits.Mailbox),
-		sat:     actors.NewSaturation(time.Now()),
-		readers: make(chan struct{}, o.Limits.Readers),
-		writers: make(chan struct{}, o.Limits.Writers),
-		closing: make(chan struct{}),
-		ended:   make(chan struct{}),
-		gone:    make(chan struct{}),
-		pending: make(map[object.VersionRef]*pending),
-		sets:    make(map[cluster.SetID]ondisk.SetRow),
-		fences:  make(map[cluster.BucketID]ondisk.Fence),
-		states:  make(map[object.Key]ondisk.KeyState),
-		purged:  make(map[cluster.BucketID]bool),
-		staged:  staging{open: make(map[object.OID]*segment.Writer)},
-		peers:   make(map[cluster.DriveID]uint64),
+		log:        o.Log.With("drive", label.Drive.String(), "path", o.Path),
+		act:        actors.New("drive " + o.Path),
+		mail:       actors.NewMailbox[message](o.Limits.Mailbox),
+		sat:        actors.NewSaturation(time.Now()),
+		readers:    make(chan struct{}, o.Limits.Readers),
+		writers:    make(chan struct{}, o.Limits.Writers),
+		closing:    make(chan struct{}),
+		ended:      make(chan struct{}),
+		gone:       make(chan struct{}),
+		pending:    make(map[revision]*pending),
+		completing: make(map[object.WriteID]int),
+		sets:       make(map[cluster.SetID]*quorum.SetState),
+		fences:     make(map[cluster.BucketID]ondisk.Fence),
+		live:       make(map[object.Key]uint64),
+		tokens:     uint64(time.Now().UnixNano()), // above all of an earlier life
+		machine:    quorum.Drive{Life: AttemptLife},
+		purged:     make(map[cluster.BucketID]bool),
+		staged:     staging{open: make(map[object.OID]*segment.Writer)},
+		peers:      make(map[cluster.DriveID]uint64),
 	}
+	a.Legacy = NewLegacy(a)
 	a.pulse.begin()
 	a.marks.init(o.Limits.Marks)
 	a.recent.init()

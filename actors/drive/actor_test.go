@@ -30,7 +30,7 @@ func TestCommitReportReopen(t *testing.T) {
 	}
 	for range 2 {
 		rep := r.report("a")
-		if len(rep.Versions) != 2 || rep.Versions[0].Stable || string(rep.Inline) != "second" || rep.Slot != 2 {
+		if len(rep.Versions) != 2 || rep.Versions[0].Stable || string(rep.Inline) != "second" || rep.Slot != 1 {
 			t.Fatalf("report %+v", rep)
 		}
 		if v := rep.Versions[1].Version; v.TS != a.Ref.TS || v.Write != a.Ref.Write {

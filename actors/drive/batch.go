@@ -2,7 +2,6 @@ package drive
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -10,6 +9,7 @@ import (
 
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
 )
 
@@ -26,7 +26,7 @@ type batch struct {
 	val  []byte           // scratch for one value
 	err  error            // an error of the index: the batch must not be committed
 
-	keys     map[string]*keyRows          // by the prefix of the name's M rows
+	keys     map[string]*cell             // by the prefix of the name's M rows
 	uploads  map[string]*uploadRows       // by the key of the upload's row
 	segments map[uint32]ondisk.SegmentRow // S rows to write
 	usage    map[cluster.BucketID]*ondisk.Usage
@@ -35,30 +35,16 @@ type batch struct {
 	names    []uint64  // hashes of the names whose M rows the batch changes
 	garbage  bool      // G rows were written
 	durable  []func()  // run once the batch is durable; only messages, which are synced, add to it
-}
 
-// keyRows is what the key's version rows will be after the batch so far.
-type keyRows struct {
-	heads []rowHead           // newest first, at most maxHeads
-	gone  []object.VersionRef // rows of the index that this batch deletes
-	sole  *oldRow             // the only row, if there is one and the batch has not changed it
+	aged     bool               // the horizon rose
+	time     object.Stamp       // of the batch, 0 until it is asked for
+	name     []byte             // scratch for one prefix
+	req      quorum.Request     // scratch for one mark
+	member   quorum.SetState    // the set of the present step
+	bucket   quorum.BucketState // its bucket
+	opening  []ondisk.Upload    // rows that the present step brought for uploads
+	deferred *[][]byte          // rows that a collection deletes together
 }
-
-// oldRow is what reclaiming a version takes to know of its row.
-type oldRow struct {
-	rowHead
-	row ondisk.VersionView // refers to no memory of the index
-}
-
-// rowHead is one version row without what it says.
-type rowHead struct {
-	ref object.VersionRef
-	rev object.Stamp
-}
-
-// maxHeads bounds how many rows of a key with many versions are looked at for a decision, which
-// needs the newest alone.
-const maxHeads = 64
 
 func (a *Actor) newBatch() *batch {
 	a.recent.begin()
@@ -67,6 +53,9 @@ func (a *Actor) newBatch() *batch {
 
 func (b *batch) close() {
 	b.closeIter()
+	for _, c := range b.keys {
+		b.spare(c)
+	}
 	if err := b.pb.Close(); err != nil {
 		b.fail(err)
 	}
@@ -111,92 +100,6 @@ func (b *batch) open(it **pebble.Iterator, flushed bool) *pebble.Iterator {
 	}
 	return *it
 }
-
-// rows returns the version rows of the key whose prefix (ondisk.AppendVersionPrefix) is given.
-func (b *batch) rows(prefix []byte) *keyRows {
-	if k := b.keys[string(prefix)]; k != nil {
-		return k
-	}
-	k := b.note(prefix)
-	it := b.iteratorOf(prefix)
-	if it == nil {
-		return k
-	}
-	for ok := it.SeekPrefixGE(prefix); ok && len(k.heads) < maxHeads; ok = it.Next() {
-		_, _, ref, rev, err := ondisk.SplitVersionKey(it.Key())
-		if err != nil {
-			b.fail(err)
-			return k
-		}
-		k.heads = append(k.heads, rowHead{ref, rev})
-		if len(k.heads) > 1 {
-			k.sole = nil
-		} else if k.sole, err = soleRow(k.heads[0], it.Value()); err != nil {
-			b.fail(err)
-			return k
-		}
-	}
-	b.fail(it.Error())
-	return k
-}
-
-// soleRow keeps what matters of a row.
-func soleRow(head rowHead, value []byte) (*oldRow, error) {
-	_, _, shared, err := ondisk.SplitVersionValue(value)
-	if err != nil {
-		return nil, err
-	}
-	v, err := ondisk.ViewVersion(shared)
-	if err != nil {
-		return nil, err
-	}
-	return &oldRow{head, ondisk.VersionView{Kind: v.Kind, Size: v.Size, Refs: v.Refs, Ref: v.Ref, Parts: v.Parts}}, nil
-}
-
-// note begins the account of a key that the batch has not met, without rows.
-func (b *batch) note(prefix []byte) *keyRows {
-	if b.keys == nil {
-		b.keys = make(map[string]*keyRows)
-	}
-	k := &keyRows{}
-	b.keys[string(prefix)] = k
-	return k
-}
-
-// newest is the newest version of the key, zero if it has none.
-func (k *keyRows) newest() object.VersionRef {
-	if len(k.heads) == 0 {
-		return object.VersionRef{}
-	}
-	return k.heads[0].ref
-}
-
-func (k *keyRows) holds(ref object.VersionRef, rev object.Stamp) bool {
-	return slices.Contains(k.heads, rowHead{ref, rev})
-}
-
-func (k *keyRows) has(ref object.VersionRef) bool {
-	return slices.ContainsFunc(k.heads, func(h rowHead) bool { return h.ref == ref })
-}
-
-// add notes a row that the batch writes.
-func (k *keyRows) add(h rowHead) {
-	i, _ := slices.BinarySearchFunc(k.heads, h, func(a, b rowHead) int {
-		if c := b.ref.Compare(a.ref); c != 0 {
-			return c
-		}
-		return cmp.Compare(b.rev, a.rev)
-	})
-	k.heads, k.sole = slices.Insert(k.heads, i, h), nil
-}
-
-// remove notes that the batch deletes all rows of a version.
-func (k *keyRows) remove(ref object.VersionRef) {
-	k.gone, k.sole = append(k.gone, ref), nil
-	k.heads = slices.DeleteFunc(k.heads, func(h rowHead) bool { return h.ref == ref })
-}
-
-func (k *keyRows) isGone(ref object.VersionRef) bool { return slices.Contains(k.gone, ref) }
 
 // set writes one row.
 func (b *batch) set(key, value []byte) {
@@ -258,12 +161,6 @@ func (b *batch) addLate() {
 	}
 }
 
-// setVersion writes an M row from the shared part that the coordinator sent.
-func (b *batch) setVersion(key []byte, slot uint8, shared []byte) {
-	b.val = ondisk.AppendVersionValue(b.val[:0], b.num, slot, shared)
-	b.set(key, b.val)
-}
-
 // count adds to a bucket's usage; the sums of the batch are written as one merge per bucket.
 func (b *batch) count(bucket cluster.BucketID) *ondisk.Usage {
 	u := b.usage[bucket]
@@ -290,7 +187,7 @@ func (b *batch) setMarks() {
 	}
 	a := b.a
 	a.mu.RLock()
-	marks := ondisk.Marks{Highest: object.Stamp(a.clocks.Load()), Batch: b.num, Peers: a.peers}
+	marks := ondisk.Marks{Highest: a.state.Highest, Horizon: a.state.Horizon, Batch: b.num, Peers: a.peers}
 	b.val = ondisk.AppendMarks(b.val[:0], &marks)
 	a.mu.RUnlock()
 	b.set(ondisk.AppendMarksKey(b.buf[:0]), b.val)

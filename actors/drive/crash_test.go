@@ -15,6 +15,7 @@ import (
 	"holdfast/actors/drive"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
 	"holdfast/actors/segment"
 )
 
@@ -24,10 +25,11 @@ type model struct {
 	uploads map[string]int    // open uploads by key: number of parts
 	control uint64
 	fence   uint64
+	promise object.Stamp // given for the key "promised"
 }
 
 func (m *model) clone() *model {
-	c := &model{keys: map[string]string{}, uploads: map[string]int{}, control: m.control, fence: m.fence}
+	c := &model{keys: map[string]string{}, uploads: map[string]int{}, control: m.control, fence: m.fence, promise: m.promise}
 	for k, v := range m.keys {
 		c.keys[k] = v
 	}
@@ -81,6 +83,7 @@ func crashScript() []step {
 			return err
 		}, func(m *model) { m.keys[name] = "" })
 	}
+	protocolSteps(add)
 	put("inline", "one", false)
 	put("inline", "two", false)
 	mark("inline")
@@ -118,6 +121,39 @@ func crashScript() []step {
 	put("inline", "three", false)
 	add("remove bucket", func(r *rig) error { return r.a.Fence(context.Background(), testBucket+2, 1, false, true) }, nil)
 	return steps
+}
+
+// protocolSteps are what only the protocol's own requests do.
+func protocolSteps(add func(string, func(*rig) error, func(*model))) {
+	add("adopt", func(r *rig) error { return adopt(context.Background(), r.a) }, nil)
+	add("promise", func(r *rig) error {
+		req := promiseOf(quorum.ReqPrepare)
+		var reply drive.Reply
+		if err := r.a.Do(context.Background(), req, &reply); err != nil || reply.OK {
+			return err
+		}
+		return errors.New("no promise")
+	}, func(m *model) { m.promise = promiseOf(quorum.ReqPrepare).Ballot.TS })
+}
+
+// promiseOf asks for a promise, or which was given.
+func promiseOf(kind quorum.RequestKind) *drive.Request {
+	req := &drive.Request{Request: quorum.Request{Kind: kind, Key: key("promised")}}
+	req.Set, req.Epoch, req.Revision = testSet, 1, 1
+	req.Ballot = quorum.Ballot{TS: 1 << 40, Write: object.WriteID{1}}
+	return req
+}
+
+// checkPromise: a promise that was answered still binds.
+func checkPromise(ctx context.Context, a *drive.Actor, was, will object.Stamp) error {
+	var reply drive.Reply
+	if err := a.Do(ctx, promiseOf(quorum.ReqReport), &reply); err != nil {
+		return err
+	}
+	if got := reply.Promise.TS; got != was && got != will {
+		return fmt.Errorf("promised %d, not %d or %d", got, was, will)
+	}
+	return nil
 }
 
 // putMany commits enough to rotate the log and flush.
@@ -161,7 +197,7 @@ func uploadSteps(add func(string, func(*rig) error, func(*model))) {
 				p := ondisk.UploadPart{Part: ondisk.Part{
 					Number: uint16(i + 1), Size: 1 << 19, Stored: 1 << 19, ETag: "0123456789abcdef0123456789abcdef", Write: object.NewWriteID(),
 					Ref: ondisk.Ref{Set: testSet, OID: object.NewOID(ts), Length: 1 << 19, Inline: i == 1},
-				}, TS: ts, Slot: 2, N: 4, K: 2, Unit: 256 << 10, Frame: 256 << 10}
+				}, TS: ts, Slot: 1, N: 4, K: 2, Unit: 256 << 10, Frame: 256 << 10}
 				parts = append(parts, p.Part)
 				if i == 1 {
 					return r.a.PutPart(context.Background(), at(name), up.ID, &p, []byte("tail"))
@@ -256,10 +292,16 @@ func checkCrash(fs vfs.FS, acked, coming *model) error {
 		return err
 	}
 	defer a.Close()
+	if err := adopt(ctx, a); err != nil {
+		return err
+	}
 	for name := range coming.keys {
 		if err := checkKey(ctx, a, name, acked.keys[name], coming.keys[name]); err != nil {
 			return fmt.Errorf("key %s: %w", name, err)
 		}
+	}
+	if err := checkPromise(ctx, a, acked.promise, coming.promise); err != nil {
+		return err
 	}
 	list, err := a.ListUploads(ctx, testBucket, "", "", object.WriteID{}, 100)
 	if err != nil {

@@ -2,7 +2,8 @@
 //
 // A drive keeps, for the slots of the erasure sets it is a member of, version rows, shards and
 // open uploads. It decides nothing about a set: coordinators (actors/erasureset, driven by
-// actors/quorum) ask several drives and draw the conclusions. What a drive does promise is that an
+// actors/quorum) ask several drives and draw the conclusions, and what one drive does with a request
+// is quorum.Drive's to say. What a drive does promise is that an
 // answer is given only after everything it says is durable, and that a reader never sees a row that
 // a crash could still take back.
 //
@@ -29,40 +30,23 @@ type Drive interface {
 	// Health is cheap, never blocks, and may be a moment old.
 	Health() Health
 
-	Committer
+	Doer
 	Stager
 	Reporter
 	Scanner
 	Uploads
-	Fencer
+	Committer
 }
 
-// Fencer learns bucket revisions, so that data messages sent under an older one are refused.
-type Fencer interface {
-	// Fence records the newest revision of a bucket. It passes the same mailbox as commits: once it
-	// has returned, no commit of an older revision is accepted, and none at all while sealed.
-	// removed forgets the bucket and gives back whatever rows it still has, in the background.
-	Fence(ctx context.Context, bucket cluster.BucketID, revision uint64, sealed, removed bool) error
-}
-
-// Committer changes version rows.
+// Committer are the calls of the first coordinator (Legacy).
 type Committer interface {
-	// Commit durably accepts one version, or refuses it because a newer stamp, a promise or a dead
-	// mark forbids it. A refusal is an answer, not an error. Errors: ErrFailed, ErrFull, ErrBusy,
-	// ErrOffline, ctx's.
 	Commit(ctx context.Context, req *Commit) (CommitReply, error)
-	// Mark tells that versions are stable, which lets the drive reclaim what they supersede.
-	// It returns when the marks are queued: they become durable with a later batch, within 1 s.
-	Mark(marks []Mark) error
-	// Collect drops tombstones that every member holds stable and synced, and raises the GC floor of
-	// their sets. A tombstone that is not held, or not the newest version any more, is passed over.
-	// Durable when it returns, and so are all marks queued before; with no tombstones it is a mere
-	// barrier for marks.
 	Collect(ctx context.Context, tombs []Tomb) error
-	// Drop removes an unfinished version that a resolver has proved dead, leaving a dead mark, which
-	// it also leaves where the version is not held. ErrHeld: the version is held stable, or was
-	// accepted and has been superseded since. Durable when it returns.
 	Drop(ctx context.Context, key object.Key, set cluster.SetID, ref object.VersionRef) error
+	Report(ctx context.Context, req *ReportRequest) (Report, error)
+	PutUpload(ctx context.Context, at Target, up *ondisk.Upload) error
+	DropUpload(ctx context.Context, at Target, upload object.WriteID) error
+	Fence(ctx context.Context, bucket cluster.BucketID, revision uint64, sealed, removed bool) error
 }
 
 // Stager takes shard data ahead of any decision.
@@ -94,110 +78,18 @@ type ShardWriter interface {
 	Abort()
 }
 
-// Commit is one version offered to one drive.
-type Commit struct {
-	Set       cluster.SetID
-	Epoch     uint64
-	BucketRev uint64 // cluster.Bucket.Revision the sender acted under
-	Key       object.Key
-	Ref       object.VersionRef
-	Rev       object.Stamp
-	Slot      uint8
-	// Row is the shared part of the version row (ondisk.AppendVersion), the same on every drive.
-	Row []byte
-	// Kind, Size and OID repeat what Row says, so that the drive need not decode it.
-	Kind ondisk.VersionKind
-	Size int64
-	OID  object.OID // zero: no data
-	// Inline is the shard when it is small enough to lie in the index; nil otherwise.
-	Inline []byte
-	// Staged says that the shard was staged on this drive under OID.
-	Staged bool
-	// Parts is the part table of a multipart object; the upload's rows and unnamed parts go in the same batch.
-	Parts  []ondisk.Part
-	Upload object.WriteID // upload completed by this commit; zero: none
-	// Versioned keeps older versions when this one becomes stable.
-	Versioned bool
-}
-
-// CommitReply answers a Commit.
-type CommitReply struct {
-	Accepted bool
-	Highest  object.Stamp // highest stamp the drive knows for the key (refused) or at all (accepted)
-	Batch    uint64       // durable batch that holds the row
-}
-
-// Mark says that a version is stable.
-type Mark struct {
-	Key       object.Key
-	Set       cluster.SetID
-	Ref       object.VersionRef
-	Missed    uint16 // bit i: slot i did not take it; the drive keeps an H row for them
-	Versioned bool
-}
-
-// Tomb names a tombstone to drop.
-type Tomb struct {
-	Key object.Key
-	Set cluster.SetID
-	Ref object.VersionRef
-}
-
-// Reporter answers what a drive knows of a key and hands out shards.
+// Reporter hands out shards and says what there is to do.
 type Reporter interface {
-	// Report lists the key's versions from the newest down to the newest stable one.
-	Report(ctx context.Context, req *ReportRequest) (Report, error)
 	// OpenShard finds the shard of an object or part, inline or not, for reading and pins its space until Close.
 	// Errors: ErrNoShard, ErrDamaged, and as Commit.
 	OpenShard(ctx context.Context, oid object.OID) (ShardReader, error)
-	// Pending lists versions accepted at least age ago that are not known stable, oldest first.
+	// Pending lists revisions accepted at least age ago that are not known stable, oldest first.
 	Pending(ctx context.Context, age time.Duration, limit int) ([]ondisk.Pending, error)
+	// Debts lists stable revisions that some slot misses, in the order of set, slot and age: what is to
+	// be healed. from is nil or the next of the last call, which is nil at the end.
+	Debts(ctx context.Context, from []byte, limit int) (list []ondisk.Pending, next []byte, err error)
 	// Parts returns the part table of a multipart object.
 	Parts(ctx context.Context, oid object.OID) ([]ondisk.Part, error)
-}
-
-// ReportRequest asks for a key.
-type ReportRequest struct {
-	Set   cluster.SetID
-	Epoch uint64
-	Key   object.Key
-	// WithShard returns and pins the newest reported version's inline shard or a reader for it, so a
-	// GET needs one call. A shard that is missing or damaged leaves both nil: the row is evidence all
-	// the same. A multipart object has neither, but is held.
-	WithShard bool
-}
-
-// Report is a drive's evidence about a key. A drive that cannot vouch for its answer (not in sync,
-// damaged row) returns an error instead: it is "unknown", never "absent".
-type Report struct {
-	Slot     uint8
-	Versions []Reported // newest first; the last is stable unless none is
-	// Inline is the shard of Versions[0] if asked for and inline, checksum verified.
-	Inline []byte
-	// Shard is a pinned reader for Versions[0]'s data if asked for and not inline. The caller closes it.
-	Shard ShardReader
-	// Hold keeps the part table and all parts of Versions[0], a multipart object, if its shard was
-	// asked for. The caller closes it; nil if they are gone.
-	Hold io.Closer
-}
-
-// Release closes what is open of a report.
-func (r *Report) Release() {
-	if r.Shard != nil {
-		_ = r.Shard.Close() // nothing was written through it
-		r.Shard = nil
-	}
-	if r.Hold != nil {
-		_ = r.Hold.Close()
-		r.Hold = nil
-	}
-}
-
-// Reported is one version in a report.
-type Reported struct {
-	Version ondisk.Version
-	Row     []byte // shared part of the row as stored, for handing on unchanged
-	Stable  bool
 }
 
 // ShardReader reads one pinned shard.
@@ -246,6 +138,8 @@ type ScanRequest struct {
 type ScanReply struct {
 	Entries   []Entry
 	Truncated bool
+	// Silent are the sets, of those asked for, that the drive cannot vouch for: not in sync.
+	Silent []cluster.SetID
 }
 
 // Entry is the newest version of one key as one drive sees it, or a common prefix.
@@ -261,16 +155,14 @@ type Entry struct {
 	Row      []byte // shared part of the version row for sets in Full
 }
 
-// Uploads keeps open multipart uploads.
+// Uploads keeps the data of open multipart uploads, which ReqUpload opens.
 type Uploads interface {
-	// PutUpload durably records an upload.
-	PutUpload(ctx context.Context, at Target, up *ondisk.Upload) error
 	// PutPart durably records a part whose shard was staged (or inline, if small).
 	PutPart(ctx context.Context, at Target, upload object.WriteID, part *ondisk.UploadPart, inline []byte) error
 	// GetUpload returns an upload and all its part rows, in order of part number then (TS, Write) descending.
+	// An upload that a version completes which is not settled is ErrNoUpload, and not listed: it comes
+	// back if that version is dropped.
 	GetUpload(ctx context.Context, key object.Key, upload object.WriteID) (*ondisk.Upload, []ondisk.UploadPart, error)
-	// DropUpload removes an upload and gives its parts back.
-	DropUpload(ctx context.Context, at Target, upload object.WriteID) error
 	// ListUploads walks open uploads of a bucket in (key, upload id) order.
 	ListUploads(ctx context.Context, bucket cluster.BucketID, prefix, startKey string, startAfter object.WriteID, limit int) ([]UploadEntry, error)
 }

@@ -45,6 +45,7 @@ type Inspection struct {
 	Usage       map[cluster.BucketID]ondisk.Usage
 	Segments    []SegmentReport
 	Versions    []VersionReport // of the key asked for, newest first within a bucket
+	States      []StateReport   // of the key asked for: what the drive remembers beside them
 	Uploads     []UploadReport  // of the key asked for
 	Damage      []string        // everything found wrong, at most maxDamage of them
 	Damaged     int             // how many there were
@@ -67,9 +68,16 @@ type SegmentReport struct {
 type VersionReport struct {
 	Key     object.Key
 	Version ondisk.Version
+	Own     ondisk.VersionOwn // how this drive came to it
 	Stable  bool
 	Parts   []ondisk.Part
 	Shards  []ShardReport // one, or one for each part
+}
+
+// StateReport is what the drive remembers of a key beside its versions.
+type StateReport struct {
+	Key   object.Key
+	State ondisk.KeyState
 }
 
 // UploadReport is one open upload of a key.
@@ -101,7 +109,7 @@ func Inspect(ctx context.Context, dir string, q InspectQuery) (*Inspection, erro
 		Path: dir, Rows: map[ondisk.RowKind]RowCount{},
 		Fences: map[cluster.BucketID]ondisk.Fence{}, Usage: map[cluster.BucketID]ondisk.Usage{},
 		ControlRows: map[string][]byte{},
-	}, pending: map[object.VersionRef]bool{}, damagedFrames: map[object.OID]string{}, live: map[uint32][]span{}}
+	}, pending: map[revision]bool{}, damagedFrames: map[object.OID]string{}, live: map[uint32][]span{}}
 	if err := in.run(); err != nil {
 		return &in.Inspection, fmt.Errorf("inspect %s: %w", dir, err)
 	}
@@ -115,7 +123,7 @@ type inspector struct {
 	dir     string
 	fs      vfs.FS
 	db      *pebble.DB
-	pending map[object.VersionRef]bool
+	pending map[revision]bool
 	wanted  []uint32 // segments that the key's shards lie in
 
 	damagedFrames map[object.OID]string
@@ -208,6 +216,9 @@ func (in *inspector) row(key, value []byte) error {
 		return err
 	}
 	kind := ondisk.KindOf(key)
+	if ondisk.IsKeyStateKey(key) {
+		kind = ondisk.RowKeyState
+	}
 	c := in.Rows[kind]
 	c.Rows++
 	c.Bytes += int64(len(key) + len(value))
@@ -222,11 +233,7 @@ func (in *inspector) row(key, value []byte) error {
 func (in *inspector) decode(kind ondisk.RowKind, key, value []byte) error {
 	switch kind {
 	case ondisk.RowVersion:
-		k, err := ondisk.ParseVersionKey(key)
-		if err == nil {
-			_, err = ondisk.DecodeVersion(k.Ref, k.Rev, value)
-		}
-		return err
+		return decodeVersion(key, value)
 	case ondisk.RowInline:
 		_, err := ondisk.DecodeInline(value)
 		return err
@@ -234,7 +241,10 @@ func (in *inspector) decode(kind ondisk.RowKind, key, value []byte) error {
 		return in.manifestRow(key, value)
 	case ondisk.RowPending:
 		p, err := ondisk.DecodePending(value)
-		in.pending[p.Ref] = true
+		in.pending[revision{p.Ref, p.Rev}] = true
+		return err
+	case ondisk.RowHint:
+		_, err := ondisk.DecodePending(value)
 		return err
 	case ondisk.RowMarks:
 		var err error
@@ -286,6 +296,19 @@ func (in *inspector) decode(kind ondisk.RowKind, key, value []byte) error {
 	return nil
 }
 
+// decodeVersion checks a version's row, its drive's own part too.
+func decodeVersion(key, value []byte) error {
+	k, err := ondisk.ParseVersionKey(key)
+	if err != nil {
+		return err
+	}
+	if _, err := ondisk.DecodeVersion(k.Ref, k.Rev, value); err != nil {
+		return err
+	}
+	_, err = ondisk.DecodeVersionOwn(&ondisk.VersionOwn{}, value)
+	return err
+}
+
 // manifestRow takes the next X row; they come in the order of oid and chunk.
 func (in *inspector) manifestRow(key, value []byte) error {
 	oid, chunk, err := ondisk.ParseManifestKey(key)
@@ -314,6 +337,12 @@ func (in *inspector) matters(segment uint32, off int64) bool {
 // key reads all that the drive has of the name asked for.
 func (in *inspector) key() {
 	err := eachRow(in.db, ondisk.RowVersion, func(key, value []byte) error {
+		if k, err := ondisk.ParseKeyStateKey(key); err == nil {
+			if state, err := ondisk.DecodeKeyState(value); err == nil && in.asked(k) {
+				in.States = append(in.States, StateReport{Key: k, State: state})
+			}
+			return nil
+		}
 		k, err := ondisk.ParseVersionKey(key)
 		if err != nil || !in.asked(k.Key) {
 			return nil // counted as damage before
@@ -322,7 +351,9 @@ func (in *inspector) key() {
 		if err != nil {
 			return nil
 		}
-		in.Versions = append(in.Versions, in.version(k.Key, v))
+		r := in.version(k.Key, v)
+		_, _ = ondisk.DecodeVersionOwn(&r.Own, value) // counted as damage before
+		in.Versions = append(in.Versions, r)
 		return in.ctx.Err()
 	})
 	if err != nil {
@@ -356,7 +387,7 @@ func (in *inspector) asked(k object.Key) bool {
 }
 
 func (in *inspector) version(key object.Key, v ondisk.Version) VersionReport {
-	r := VersionReport{Key: key, Version: v, Stable: !in.pending[object.VersionRef{TS: v.TS, Write: v.Write}]}
+	r := VersionReport{Key: key, Version: v, Stable: !in.pending[revision{object.VersionRef{TS: v.TS, Write: v.Write}, v.Rev}]}
 	for _, ref := range v.Refs {
 		if v.Parts == 0 {
 			r.Shards = append(r.Shards, in.shard(ref))

@@ -14,6 +14,7 @@ import (
 
 	"holdfast/actors/drive"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
 )
 
 func TestInspectTellsWhatIsThereAndWritesNothing(t *testing.T) {
@@ -25,6 +26,13 @@ func TestInspectTellsWhatIsThereAndWritesNothing(t *testing.T) {
 	r.mark(big)
 	r.commit(r.version("small", "inline payload"))
 	r.putParts("parts", 3, 5000)
+	prepare := promiseOf(quorum.ReqPrepare)
+	prepare.Key = key("small")
+	prepare.Ballot.TS = r.stamp()
+	var reply drive.Reply
+	if err := r.a.Do(context.Background(), prepare, &reply); err != nil || !reply.OK {
+		t.Fatalf("%+v, %v", reply, err)
+	}
 	if err := r.a.StoreControl(context.Background(), ondisk.ControlMeta{Index: 7}, map[string][]byte{"x": nil}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +62,9 @@ func TestInspectTellsWhatIsThereAndWritesNothing(t *testing.T) {
 	in, err = drive.Inspect(ctx, dir, drive.InspectQuery{Key: "small"})
 	if err != nil || in.Versions[0].Stable || in.Versions[0].Shards[0].Size != int64(len("inline payload")) {
 		t.Fatalf("%+v, %v", in, err)
+	}
+	if own := in.Versions[0].Own; !own.Data || own.Epoch != 1 || len(own.Seats) != 1 || len(in.States) != 1 || in.States[0].State.Promise != prepare.Ballot {
+		t.Fatalf("%+v, %+v", own, in.States)
 	}
 	if after := tree(t, dir); after != before {
 		t.Fatalf("inspection changed the drive:\n%s\nwas\n%s", after, before)

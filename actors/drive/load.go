@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
 )
 
 // load fills the actor's memory from the index: everything that is looked up for each change and
@@ -20,7 +21,8 @@ func (a *Actor) load() error {
 		if err != nil {
 			return fmt.Errorf("watermark row: %w", err)
 		}
-		a.clocks.Store(uint64(max(marks.Highest, marks.ClockCeiling)))
+		a.state = quorum.DriveState{Highest: max(marks.Highest, marks.ClockCeiling), Horizon: marks.Horizon}
+		a.state.Restarted()
 		a.batchNo = marks.Batch
 		for id, n := range marks.Peers {
 			a.peers[id] = n
@@ -28,6 +30,9 @@ func (a *Actor) load() error {
 	case !errors.Is(err, pebble.ErrNotFound):
 		return fmt.Errorf("watermark row: %w", err)
 	}
+	a.clocks.Store(uint64(a.state.Highest))
+	a.horizon.Store(uint64(a.state.Horizon))
+	a.since.Store(uint64(a.state.Since))
 	a.gate.advance(a.batchNo)
 	for _, l := range []struct {
 		kind ondisk.RowKind
@@ -36,7 +41,6 @@ func (a *Actor) load() error {
 		{ondisk.RowPending, a.loadPending},
 		{ondisk.RowSet, a.loadSet},
 		{ondisk.RowFence, a.loadFence},
-		{ondisk.RowKeyState, a.loadKeyState},
 		{ondisk.RowGarbage, a.loadGarbage},
 	} {
 		if err := a.each(l.kind, l.add); err != nil {
@@ -91,16 +95,13 @@ func (a *Actor) loadPending(key, value []byte) error {
 		return fmt.Errorf("version row of pending %s: %w", row.Ref.Write, err)
 	}
 	defer closer.Close()
-	_, _, shared, err := ondisk.SplitVersionValue(version)
-	if err != nil {
+	var c cell
+	if err := c.readRow(a, vkey, version, need{}); err != nil {
 		return err
 	}
-	v, err := ondisk.ViewVersion(shared)
-	if err != nil {
-		return err
-	}
-	p.kind, p.size, p.data = v.Kind, v.Size, data{Ref: v.Ref, parts: v.Parts > 0}
-	a.pending[row.Ref] = p
+	p.version, p.row = c.state.Versions[0], c.rows[0]
+	p.version.Stable = false
+	a.unsettled(p)
 	return nil
 }
 
@@ -109,7 +110,8 @@ func (a *Actor) loadSet(key, value []byte) error {
 	if err != nil {
 		return err
 	}
-	a.sets[id], err = ondisk.DecodeSetRow(value)
+	row, err := ondisk.DecodeSetRow(value)
+	a.sets[id] = setOf(id, &row)
 	return err
 }
 
@@ -119,15 +121,6 @@ func (a *Actor) loadFence(key, value []byte) error {
 		return err
 	}
 	a.fences[bucket], err = ondisk.DecodeFence(value)
-	return err
-}
-
-func (a *Actor) loadKeyState(key, value []byte) error {
-	name, err := ondisk.ParseKeyStateKey(key)
-	if err != nil {
-		return err
-	}
-	a.states[name], err = ondisk.DecodeKeyState(value)
 	return err
 }
 

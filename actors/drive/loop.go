@@ -148,7 +148,7 @@ func goesFirst(m message) bool {
 // commit writes the batch and, if sync, waits until it and all before it are durable.
 func (b *batch) commit(sync bool) error {
 	a := b.a
-	if b.pb.Empty() && len(b.late) == 0 {
+	if b.pb.Empty() && len(b.late) == 0 && !b.aged {
 		if !sync || a.gate.durable.Load() == a.batchNo {
 			return nil
 		}

@@ -86,7 +86,7 @@ func (a *Actor) conclude(ctx context.Context, m message) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		_, behind = a.do(ctx, &collectMsg{reply: newReply()}) // messages are taken in order
+		_, behind = a.do(ctx, &flushMsg{newReply()}) // messages are taken in order
 	}
 	return err
 }

@@ -43,7 +43,17 @@ func (o *Offline) Commit(context.Context, *Commit) (CommitReply, error) {
 	return CommitReply{}, o.err()
 }
 
-// Mark implements Committer.
+// Do implements Doer.
+func (o *Offline) Do(context.Context, *Request, *Reply) error { return o.err() }
+
+// DoAll implements Doer.
+func (o *Offline) DoAll(_ context.Context, calls []Call) {
+	for i := range calls {
+		calls[i].Err = o.err()
+	}
+}
+
+// Mark implements Doer.
 func (o *Offline) Mark([]Mark) error { return o.err() }
 
 // Collect implements Committer.
@@ -66,6 +76,11 @@ func (o *Offline) OpenShard(context.Context, object.OID) (ShardReader, error) { 
 // Pending implements Reporter.
 func (o *Offline) Pending(context.Context, time.Duration, int) ([]ondisk.Pending, error) {
 	return nil, o.err()
+}
+
+// Debts implements Reporter.
+func (o *Offline) Debts(context.Context, []byte, int) ([]ondisk.Pending, []byte, error) {
+	return nil, nil, o.err()
 }
 
 // Parts implements Reporter.

@@ -53,6 +53,11 @@ func (a *Actor) purge(ctx context.Context, bucket cluster.BucketID) error {
 // purgeable looks up to reclaimStep keys and uploads of a bucket.
 func (a *Actor) purgeable(m *purgeMsg) error {
 	err := a.firstRows(ondisk.RowVersion, m.bucket, func(it *pebble.Iterator) error {
+		if ondisk.IsKeyStateKey(it.Key()) {
+			key, err := ondisk.ParseKeyStateKey(it.Key())
+			m.keys = append(m.keys, key)
+			return err
+		}
 		k, err := ondisk.ParseVersionKey(it.Key())
 		m.keys = append(m.keys, k.Key)
 		return err
@@ -112,8 +117,6 @@ func (m *purgeMsg) apply(b *batch) error {
 		return b.err
 	}
 	a := b.a
-	prefix := bucketPrefix(ondisk.RowKeyState, m.bucket)
-	b.fail(b.pb.DeleteRange(prefix, ondisk.AppendPrefixEnd(nil, prefix), nil))
 	b.delete(ondisk.AppendUsageKey(b.buf[:0], m.bucket))
 	delete(b.usage, m.bucket)
 	b.fail(a.each(ondisk.RowHint, func(key, value []byte) error {
@@ -123,58 +126,30 @@ func (m *purgeMsg) apply(b *batch) error {
 		}
 		return err
 	}))
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for key := range a.states {
-		if key.Bucket == m.bucket {
-			delete(a.states, key)
-		}
-	}
 	return b.err
 }
 
-// purgeKey removes all versions of a key and gives their data back.
+// purgeKey removes all rows of a key and gives their data back.
 func (b *batch) purgeKey(key object.Key) {
-	prefix := ondisk.AppendVersionPrefix(nil, key)
-	rows := b.rows(prefix)
-	it := b.iteratorOf(prefix)
-	if it == nil {
+	c := b.cell(key, ondisk.AppendVersionPrefix(nil, key), need{all: true})
+	if b.err != nil {
 		return
 	}
 	given := make(map[object.OID]bool) // versions may share data
-	for ok := it.SeekPrefixGE(prefix); ok && b.err == nil; ok = it.Next() {
-		_, _, ref, _, err := ondisk.SplitVersionKey(it.Key())
-		if err != nil {
-			b.fail(err)
-			return
+	for i := range c.state.Versions {
+		v, r := &c.state.Versions[i], &c.rows[i]
+		b.buf = ondisk.AppendVersionSuffix(append(b.buf[:0], c.prefix...), v.Ref, v.Rev)
+		b.delete(b.buf)
+		if p := b.a.unstable(revision{v.Ref, v.Rev}); p != nil {
+			b.endPending(p)
+			b.a.settle(p)
 		}
-		if rows.isGone(ref) {
-			continue
-		}
-		_, _, shared, err := ondisk.SplitVersionValue(it.Value())
-		if err != nil {
-			b.fail(err)
-			return
-		}
-		row, err := ondisk.ViewVersion(shared)
-		if err != nil {
-			b.fail(err)
-			return
-		}
-		b.delete(it.Key())
-		if p := b.a.unstable(ref); p != nil {
-			b.dropPending(ref, p)
-		}
-		if row.Refs > 0 && !given[row.OID()] {
-			given[row.OID()] = true
-			b.discard(row.Ref, row.Parts > 0)
+		if !given[r.data.OID] {
+			given[r.data.OID] = true
+			b.discard(r.data, r.parts)
 		}
 	}
-	b.fail(it.Error())
-	for _, h := range rows.heads {
-		if !rows.isGone(h.ref) {
-			rows.gone = append(rows.gone, h.ref)
-		}
-	}
-	rows.heads = nil
+	b.delete(c.prefix)
+	c.reset(key, c.prefix)
+	c.whole = true
 }

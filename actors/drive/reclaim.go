@@ -21,9 +21,6 @@ const (
 	reclaimExtents = 4096
 	// reclaimPause is the least time between two messages: it bounds the rate of the job.
 	reclaimPause = 2 * time.Millisecond
-	// supersededLife is longer than any attempt may live (P1): after it nobody asks any more.
-	supersededLife = 5 * time.Minute
-	forgetEvery    = time.Minute
 	// hurriedTrims is how many steps a hurried reclaimer trims before it looks how full the drive is.
 	hurriedTrims = 4
 	compactEvery = time.Second
@@ -86,8 +83,6 @@ func (a *Actor) runReclaim() error {
 	age := time.NewTicker(ageEvery)
 	defer age.Stop()
 	var seen trimmer
-	forget := time.NewTicker(forgetEvery)
-	defer forget.Stop()
 	compact := time.NewTicker(compactEvery)
 	defer compact.Stop()
 	a.reclaim.wakeUp() // what an earlier life left
@@ -113,8 +108,6 @@ func (a *Actor) runReclaim() error {
 			if err = a.purgeBuckets(ctx); err == nil {
 				_, err = a.store.Compact(ctx, mover{a})
 			}
-		case <-forget.C:
-			err = a.forgetSuperseded(ctx)
 		}
 		if err != nil && ctx.Err() == nil && a.health.Err() == nil && !a.pulse.silent() {
 			a.m.error("reclaim")
@@ -373,50 +366,4 @@ func (m *reclaimMsg) apply(b *batch) error {
 func (b *batch) deleteManifest(oid object.OID) {
 	prefix := ondisk.AppendManifestPrefix(nil, oid)
 	b.fail(b.pb.DeleteRange(prefix, ondisk.AppendPrefixEnd(nil, prefix), nil))
-}
-
-// forgetSuperseded drops what nobody can ask for any more from V rows.
-func (a *Actor) forgetSuperseded(ctx context.Context) error {
-	limit := object.StampAt(a.o.Clock().Add(-supersededLife))
-	m := &forgetMsg{reply: newReply(), limit: limit}
-	a.mu.RLock()
-	for key, state := range a.states {
-		for _, s := range state.Superseded {
-			if s.TS < limit && len(m.keys) < maxCollect {
-				m.keys = append(m.keys, key)
-				break
-			}
-		}
-	}
-	a.mu.RUnlock()
-	if len(m.keys) == 0 {
-		return nil
-	}
-	return a.pacedDo(ctx, m)
-}
-
-// forgetMsg drops superseded attempts older than limit.
-type forgetMsg struct {
-	reply
-	limit object.Stamp
-	keys  []object.Key
-}
-
-func (*forgetMsg) isMsg()        {}
-func (m *forgetMsg) weight() int { return 128 * len(m.keys) }
-
-// apply implements message.
-func (m *forgetMsg) apply(b *batch) error {
-	for _, key := range m.keys {
-		state := b.a.keyState(key)
-		var keep []ondisk.Attempt
-		for _, s := range state.Superseded {
-			if s.TS >= m.limit {
-				keep = append(keep, s)
-			}
-		}
-		state.Superseded = keep
-		b.setKeyState(key, state)
-	}
-	return nil
 }

@@ -6,31 +6,57 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
 )
 
 // reportTries is how often a report starts anew because the version it was about to hand out was
 // superseded and reclaimed meanwhile.
 const reportTries = 4
 
-// Report implements Reporter.
-func (a *Actor) Report(ctx context.Context, req *ReportRequest) (Report, error) {
+// readPool holds the cells of readers.
+type readPool struct{ sync.Pool }
+
+func (p *readPool) get() *cell {
+	if c, ok := p.Get().(*cell); ok {
+		return c
+	}
+	return &cell{}
+}
+
+func (p *readPool) put(c *cell) {
+	if cap(c.state.Versions) <= 64 && cap(c.shared) <= 64<<10 {
+		c.key = object.Key{} // lets go of the name
+		p.Put(c)
+	}
+}
+
+// report answers what only looks at a key, in its caller's goroutine.
+func (a *Actor) report(ctx context.Context, req *Request, reply *Reply) error {
+	if req.Synced {
+		if err := a.FlushMarks(ctx); err != nil {
+			return err
+		}
+	}
 	if err := a.begin(ctx, a.readers); err != nil {
-		return Report{}, err
+		return err
 	}
 	defer a.end(a.readers)
-	if err := a.vouch(req.Set, req.Epoch); err != nil {
-		return Report{}, err
-	}
+	c := a.reads.get()
+	defer a.reads.put(c)
 	for try := 1; ; try++ {
-		r, shard, err := a.report(ctx, req)
+		shard, err := a.reportOnce(ctx, c, req, reply)
+		if errors.Is(err, errMoved) && ctx.Err() == nil {
+			continue
+		}
 		if err != nil {
-			return Report{}, a.wrap(fmt.Errorf("report %q: %w", req.Key.Name, err))
+			return a.wrap(fmt.Errorf("report %q: %w", req.Key.Name, err))
 		}
 		if errors.Is(shard, ErrNoShard) && try < reportTries {
 			continue // superseded and reclaimed meanwhile, if it is not missing
@@ -38,82 +64,117 @@ func (a *Actor) Report(ctx context.Context, req *ReportRequest) (Report, error) 
 		if shard != nil {
 			// The row is evidence all the same; whoever asks goes to other drives for the shard.
 			a.m.error("shard")
-			a.log.Warn("shard cannot be read", "oid", r.Versions[0].Version.Refs[0].OID.String(), "err", shard)
+			a.log.Warn("shard cannot be read", "oid", c.rows[0].data.OID.String(), "err", shard)
 		}
-		return r, nil
+		break
 	}
+	if req.Synced && a.marked.Load() > a.gate.durable.Load() {
+		if err := a.FlushMarks(ctx); err != nil {
+			return err
+		}
+	}
+	for i := range reply.Versions {
+		reply.Versions[i].Synced = req.Synced && reply.Versions[i].Stable
+	}
+	return nil
 }
 
-// report reads one key once. shard says why there is none although one was asked for.
-func (a *Actor) report(ctx context.Context, req *ReportRequest) (r Report, shard, err error) {
+// errMoved says that versions were taken away while a report looked at them.
+var errMoved = errors.New("versions were dropped meanwhile")
+
+// reportOnce reads one key once. shard says why there is none although one was asked for.
+func (a *Actor) reportOnce(ctx context.Context, c *cell, req *Request, reply *Reply) (shard, err error) {
+	drops := a.drops.Load() // before the view of the index is taken
 	it, err := a.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
 	if err != nil {
-		return r, nil, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
-	var batch uint64
-	prefix := ondisk.AppendVersionPrefix(make([]byte, 0, len(req.Key.Name)+16), req.Key)
-	for ok := it.SeekPrefixGE(prefix); ok; ok = it.Next() {
-		_, _, ref, rev, err := ondisk.SplitVersionKey(it.Key())
-		if err != nil {
-			return r, nil, damaged(err)
-		}
-		if n := len(r.Versions); n > 0 && r.Versions[n-1].Version.TS == ref.TS && r.Versions[n-1].Version.Write == ref.Write {
-			continue // an older revision of the same version
-		}
-		row := slices.Clone(it.Value())
-		v := Reported{Stable: a.unstable(ref) == nil}
-		if v.Version, err = ondisk.DecodeVersion(ref, rev, row); err != nil {
-			return r, nil, damaged(err)
-		}
-		if _, _, v.Row, err = ondisk.SplitVersionValue(row); err != nil {
-			return r, nil, damaged(err)
-		}
-		batch = max(batch, v.Version.Batch)
-		r.Versions = append(r.Versions, v)
-		if v.Stable {
-			break
+	c.prefix = ondisk.AppendVersionPrefix(c.prefix[:0], req.Key)
+	c.reset(req.Key, c.prefix)
+	n := needOf(&req.Request)
+	n.rows = req.WithRows
+	if err := c.load(a, it, n); err != nil {
+		return nil, damaged(err)
+	}
+	if givesUploads(&req.Request) {
+		if err := a.openUploads(c); err != nil {
+			return nil, damaged(err)
 		}
 	}
-	if err := it.Error(); err != nil {
-		return r, nil, err
+	if a.drops.Load() != drops {
+		return nil, errMoved // one of them may have looked stable
 	}
-	if r.Slot = a.set(req.Set).Slot; len(r.Versions) > 0 {
-		r.Slot = r.Versions[0].Version.Slot
+	a.look(c, req, reply)
+	if err := a.gate.pass(ctx, c.batch, a.health.Failed()); err != nil {
+		return nil, err
 	}
-	if err := a.gate.pass(ctx, batch, a.health.Failed()); err != nil {
-		return r, nil, err
+	if !req.WithShard || len(reply.Versions) == 0 || !reply.Versions[0].Data {
+		return nil, nil
 	}
-	if !req.WithShard || len(r.Versions) == 0 {
-		return r, nil, nil
-	}
-	switch v := &r.Versions[0].Version; {
-	case len(v.Refs) == 0:
-	case v.Parts > 0:
-		r.Hold, shard = a.hold(v.Refs[0].OID)
-	case v.Refs[0].Inline:
-		// From the same state of the index: nothing can have been reclaimed between.
-		r.Inline, shard = readInline(it, v.Refs[0].OID)
-		a.m.readBytes.index.Add(float64(len(r.Inline)))
-	default:
-		r.Shard, shard = a.openShard(v.Refs[0].OID)
-	}
-	return r, shard, nil
+	return a.addShard(c, it, req, reply), nil
 }
 
-// readInline reads and verifies a D row.
-func readInline(it *pebble.Iterator, oid object.OID) ([]byte, error) {
+// look lets the protocol answer from a reader's cell, which nothing else sees.
+func (a *Actor) look(c *cell, req *Request, reply *Reply) {
+	q := req.Request
+	q.Pin = quorum.PinID{} // pins are kept beside
+	bucket := quorum.BucketState(a.fence(req.Key.Bucket))
+	state := quorum.DriveState{
+		Highest: object.Stamp(a.clocks.Load()), Horizon: object.Stamp(a.horizon.Load()), Since: object.Stamp(a.since.Load()),
+	}
+	ans := a.machine.Step(object.StampAt(a.o.Clock()), quorum.At{Key: &c.state, Set: a.set(req.Set), Bucket: &bucket, Drive: &state}, &q)
+	reply.CopyFrom(&ans.Reply)
+	if !c.whole && !req.All && !req.At.Named {
+		reply.Complete = false
+	}
+	if !req.WithRows {
+		return
+	}
+	for i := range reply.Versions {
+		v := &reply.Versions[i]
+		j := c.index(v.Ref, v.Rev)
+		reply.addRow(c.rows[j].shared, c.rows[j].slot)
+	}
+}
+
+// addShard adds the newest reported version's shard, and says why if it cannot.
+func (a *Actor) addShard(c *cell, it *pebble.Iterator, req *Request, reply *Reply) (err error) {
+	v := &reply.Versions[0]
+	r := &c.rows[c.index(v.Ref, v.Rev)]
+	switch {
+	case r.data.OID.IsZero():
+	case r.parts:
+		reply.Hold, err = a.hold(r.data.OID)
+	case r.data.Inline:
+		// From the same state of the index: nothing can have been reclaimed between.
+		n := len(reply.bytes)
+		if reply.bytes, err = readInline(it, reply.bytes, r.data.OID); err == nil {
+			reply.Inline = reply.bytes[n:len(reply.bytes):len(reply.bytes)]
+		}
+		a.m.readBytes.index.Add(float64(len(reply.Inline)))
+	default:
+		reply.Shard, err = a.openShard(r.data.OID)
+	}
+	if err == nil && reply.Shard != nil && req.Pin != (quorum.PinID{}) {
+		reply.Shard = a.pins.add(req.Pin, v.Ref, reply.Shard)
+	}
+	return err
+}
+
+// readInline reads and verifies a D row and appends its payload to dst.
+func readInline(it *pebble.Iterator, dst []byte, oid object.OID) ([]byte, error) {
 	if !it.SeekPrefixGE(ondisk.AppendInlineKey(make([]byte, 0, 32), oid)) {
 		if err := it.Error(); err != nil {
-			return nil, err
+			return dst, err
 		}
-		return nil, ErrNoShard
+		return dst, ErrNoShard
 	}
 	payload, err := ondisk.DecodeInline(it.Value())
 	if err != nil {
-		return nil, damaged(err)
+		return dst, damaged(err)
 	}
-	return slices.Clone(payload), nil
+	return append(dst, payload...), nil
 }
 
 // damaged marks rot found on the drive: what it says is unknown, never absent.
@@ -146,6 +207,33 @@ func (a *Actor) Pending(ctx context.Context, age time.Duration, limit int) ([]on
 		out = append(out, p.Pending)
 	}
 	return out, ctx.Err()
+}
+
+// Debts implements Reporter: it reads H rows.
+func (a *Actor) Debts(ctx context.Context, from []byte, limit int) (list []ondisk.Pending, next []byte, err error) {
+	if err := a.begin(ctx, a.readers); err != nil {
+		return nil, nil, err
+	}
+	defer a.end(a.readers)
+	if from == nil {
+		from = []byte{byte(ondisk.RowHint)}
+	}
+	it, err := a.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: ondisk.AppendKindAfter(nil, ondisk.RowHint)})
+	if err != nil {
+		return nil, nil, a.wrap(err)
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.First(); ok; ok = it.Next() {
+		if len(list) == limit {
+			return list, slices.Clone(it.Key()), nil
+		}
+		p, err := ondisk.DecodePending(it.Value())
+		if err != nil {
+			return nil, nil, a.wrap(damaged(err))
+		}
+		list = append(list, p)
+	}
+	return list, nil, a.wrap(it.Error())
 }
 
 // Parts implements Reporter.

@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,7 +10,9 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
 )
 
@@ -26,7 +29,7 @@ func (a *Actor) Scan(ctx context.Context, req *ScanRequest) (ScanReply, error) {
 		return ScanReply{}, err
 	}
 	defer a.end(a.readers)
-	s := scan{a: a, req: req, limit: req.Limit}
+	s := scan{a: a, req: req, limit: req.Limit, drops: a.drops.Load()}
 	if s.limit <= 0 || s.limit > maxScan {
 		s.limit = maxScan
 	}
@@ -39,7 +42,20 @@ func (a *Actor) Scan(ctx context.Context, req *ScanRequest) (ScanReply, error) {
 	if err := a.gate.pass(ctx, s.batch, a.health.Failed()); err != nil {
 		return ScanReply{}, err
 	}
+	s.reply.Silent = a.silent(req)
 	return s.reply, nil
+}
+
+// silent are the sets asked for that the drive cannot vouch for.
+func (a *Actor) silent(req *ScanRequest) (out []cluster.SetID) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	for id, s := range a.sets {
+		if s.State != quorum.SlotInSync && (hasSet(req.Full, id) || hasSet(req.Witness, id)) {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // scan is one walk over version rows.
@@ -50,6 +66,8 @@ type scan struct {
 	it    *pebble.Iterator
 	reply ScanReply
 	batch uint64 // highest batch of a row that was used
+	drops uint64 // Actor.drops when it began
+	own   ondisk.VersionOwn
 	name  []byte // scratch
 	seek  []byte // scratch
 	rows  []byte // arena of the rows in the reply
@@ -70,6 +88,18 @@ func (s *scan) run(ctx context.Context) (err error) {
 				return err
 			}
 		}
+		if ondisk.IsKeyStateKey(s.it.Key()) {
+			ok = s.it.Next()
+			continue
+		}
+		moved, err := s.standing()
+		if err != nil {
+			return err
+		}
+		if moved {
+			ok = s.it.Valid()
+			continue
+		}
 		common, done, err := s.visit()
 		if err != nil || done {
 			return err
@@ -83,6 +113,58 @@ func (s *scan) run(ctx context.Context) (err error) {
 		ok = len(s.seek) > 0 && s.it.SeekGE(s.seek)
 	}
 	return s.it.Error()
+}
+
+// standing moves on from rows that a removal has ended to the newest of their key that stands. moved
+// says that there is none: the iterator is at another key, or at the end.
+func (s *scan) standing() (moved bool, err error) {
+	var gone, null object.VersionRef // removed, and so is every older null version if that was one
+	var prefix []byte
+	for {
+		at, _, ref, rev, err := ondisk.SplitVersionKey(s.it.Key())
+		if err != nil {
+			return false, err
+		}
+		if prefix != nil && !bytes.Equal(at, prefix) {
+			return true, nil
+		}
+		_, _, shared, err := ondisk.SplitVersionValue(s.it.Value())
+		if err != nil {
+			return false, err
+		}
+		kind, err := ondisk.KindOfVersion(shared)
+		if err != nil {
+			return false, err
+		}
+		if prefix == nil && kind != ondisk.KindPurged {
+			return false, nil // as nearly all
+		}
+		if _, err := ondisk.DecodeVersionOwn(&s.own, s.it.Value()); err != nil {
+			return false, err
+		}
+		switch {
+		case ref == gone, s.own.Null && ref.Compare(null) < 0:
+		case kind != ondisk.KindPurged, s.unstable(revision{ref, rev}):
+			return false, nil
+		default:
+			if gone = ref; s.own.Null {
+				null = ref
+			}
+		}
+		prefix = append(prefix, at[len(prefix):]...)
+		if !s.it.Next() || ondisk.IsKeyStateKey(s.it.Key()) {
+			return true, nil
+		}
+	}
+}
+
+// unstable says whether a revision is not known stable, or was not before it was taken away while
+// this scan looks at an older view of the index.
+func (s *scan) unstable(r revision) bool {
+	if s.a.unstable(r) != nil {
+		return true
+	}
+	return s.a.drops.Load() != s.drops && s.a.vanished.since(s.drops, r)
 }
 
 // visit looks at the newest row of one key, which the iterator is at. common is set if the key
@@ -100,7 +182,7 @@ func (s *scan) visit() (common string, done bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	unstable := s.a.unstable(ref) != nil
+	unstable := s.unstable(revision{ref, rev})
 	if !unstable && kind != ondisk.KindObject && !(s.req.Tombstones && kind == ondisk.KindTombstone) {
 		return "", false, nil
 	}
@@ -174,7 +256,7 @@ func (a *Actor) BucketEmpty(ctx context.Context, bucket cluster.BucketID) (bool,
 	return true, nil
 }
 
-// noRows says whether a bucket has no rows of a kind but tombstones.
+// noRows says whether a bucket has no rows of a kind but tombstones and removals.
 func (a *Actor) noRows(ctx context.Context, kind ondisk.RowKind, bucket cluster.BucketID) (empty bool, err error) {
 	prefix := bucketPrefix(kind, bucket)
 	it, err := a.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: ondisk.AppendPrefixEnd(nil, prefix)})
@@ -187,11 +269,14 @@ func (a *Actor) noRows(ctx context.Context, kind ondisk.RowKind, bucket cluster.
 		if kind != ondisk.RowVersion {
 			return false, nil
 		}
+		if ondisk.IsKeyStateKey(it.Key()) {
+			continue
+		}
 		_, _, shared, err := ondisk.SplitVersionValue(it.Value())
 		if err != nil {
 			return false, damaged(err)
 		}
-		if kind, err := ondisk.KindOfVersion(shared); err != nil || kind != ondisk.KindTombstone {
+		if kind, err := ondisk.KindOfVersion(shared); err != nil || kind != ondisk.KindTombstone && kind != ondisk.KindPurged {
 			return false, damaged(err)
 		}
 		if n++; n%scanCheck == 0 && ctx.Err() != nil {

@@ -110,6 +110,13 @@ func (b *batch) take(oid object.OID) error {
 	return nil
 }
 
+// isStaged says whether a shard was staged here and not committed yet.
+func (a *Actor) isStaged(oid object.OID) bool {
+	a.staged.mu.Lock()
+	defer a.staged.mu.Unlock()
+	return a.staged.open[oid] != nil
+}
+
 // setManifest writes the X rows of an oid.
 func (b *batch) setManifest(oid object.OID, chunks [][]byte) {
 	for i, chunk := range chunks {
@@ -166,7 +173,7 @@ func (a *Actor) openInline(oid object.OID) (ShardReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	payload, err := readInline(it, oid)
+	payload, err := readInline(it, nil, oid)
 	if err := errors.Join(err, it.Close()); err != nil {
 		return nil, err
 	}

@@ -4,30 +4,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
 )
 
-// uploadRows is what a batch has done to one open upload so far: the index does not say it yet.
+// uploadRows is what a batch knows of one upload: what its rows say, and what the batch has done.
 type uploadRows struct {
-	open  bool
+	there bool                // it is open: it has rows
 	parts []ondisk.UploadPart // put in this batch
 }
 
 // upload returns the state of an upload after the batch so far.
-func (b *batch) upload(key []byte) *uploadRows {
-	if u := b.uploads[string(key)]; u != nil {
+func (b *batch) upload(key object.Key, id object.WriteID) *uploadRows {
+	at := ondisk.AppendUploadKey(nil, key, id)
+	if u := b.uploads[string(at)]; u != nil {
 		return u
 	}
 	u := &uploadRows{}
-	_, closer, err := b.a.db.Get(key)
+	_, closer, err := b.a.db.Get(at)
 	switch {
 	case err == nil:
-		u.open = true
+		u.there = true
 		b.fail(closer.Close())
 	case !errors.Is(err, pebble.ErrNotFound):
 		b.fail(fmt.Errorf("upload row: %w", err))
@@ -35,54 +38,117 @@ func (b *batch) upload(key []byte) *uploadRows {
 	if b.uploads == nil {
 		b.uploads = make(map[string]*uploadRows)
 	}
-	b.uploads[string(key)] = u
+	b.uploads[string(at)] = u
 	return u
 }
 
-// target checks the fences of a change of an upload's rows.
-func (b *batch) target(at *Target) error {
-	if err := b.a.fenced(at.Key.Bucket, at.BucketRev); err != nil {
-		return err
-	}
-	_, err := b.enter(at.Set, at.Epoch)
-	return err
-}
-
-// putUploadMsg is a PutUpload in the mailbox.
-type putUploadMsg struct {
-	reply
-	at Target
-	up ondisk.Upload
-}
-
-func (*putUploadMsg) isMsg()      {}
-func (*putUploadMsg) weight() int { return 1024 }
-
-// PutUpload implements Uploads.
-func (a *Actor) PutUpload(ctx context.Context, at Target, up *ondisk.Upload) error {
-	_, err := a.do(ctx, &putUploadMsg{reply: newReply(), at: at, up: *up})
-	return err
-}
-
-// apply implements message. A repeated message finds its row and changes nothing.
-func (m *putUploadMsg) apply(b *batch) error {
-	if err := b.target(&m.at); err != nil {
-		return err
-	}
-	key := ondisk.AppendUploadKey(nil, m.at.Key, m.up.ID)
-	u := b.upload(key)
-	if u.open || b.err != nil {
-		return b.err
-	}
-	m.up.Batch = b.num
-	value, err := ondisk.AppendUpload(b.val[:0], &m.up)
+// openUploads fills in which uploads of a key are open.
+func (a *Actor) openUploads(c *cell) (err error) {
+	c.state.Uploads, c.opened = c.state.Uploads[:0], true
+	prefix := ondisk.AppendUploadPrefix(nil, c.key)
+	it, err := a.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: ondisk.AppendUploadNameAfter(nil, c.key)})
 	if err != nil {
-		return b.a.wrap(fmt.Errorf("put upload: %w", err))
+		return err
 	}
-	b.set(key, value)
-	b.count(m.at.Key.Bucket).Uploads++
-	u.open = true
-	return nil
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.First(); ok; {
+		k, err := ondisk.ParseUploadKey(it.Key())
+		if err != nil {
+			return err
+		}
+		if !k.IsPart {
+			up, err := ondisk.DecodeUpload(k.Upload, it.Value())
+			if err != nil {
+				return err
+			}
+			c.batch = max(c.batch, up.Batch)
+			c.state.Uploads = append(c.state.Uploads, k.Upload)
+		}
+		ok = it.SeekGE(ondisk.AppendUploadAfter(nil, c.key, k.Upload))
+	}
+	return it.Error()
+}
+
+// loadUploads is openUploads after the batch so far.
+func (b *batch) loadUploads(c *cell) {
+	if c.opened {
+		return
+	}
+	b.fail(b.a.openUploads(c))
+	for at, u := range b.uploads {
+		k, err := ondisk.ParseUploadKey([]byte(at))
+		b.fail(err)
+		if k.Key != c.key {
+			continue
+		}
+		i := slices.Index(c.state.Uploads, k.Upload)
+		switch {
+		case u.there && i < 0:
+			c.state.Uploads = append(c.state.Uploads, k.Upload)
+		case !u.there && i >= 0:
+			c.state.Uploads = slices.Delete(c.state.Uploads, i, i+1)
+		}
+	}
+}
+
+// settleUploads brings the rows of uploads up to what a step made of the list of open ones.
+func (b *batch) settleUploads(c *cell, req *quorum.Request) {
+	s, w := &c.state, &c.was
+	if slices.Equal(s.Uploads, w.uploads) {
+		return
+	}
+	for _, id := range w.uploads {
+		if slices.Contains(s.Uploads, id) {
+			continue
+		}
+		var keep []ondisk.Part // the parts of its version, if that stands
+		for i := range s.Versions {
+			if v := &s.Versions[i]; v.Upload == id && v.Stable && !c.rows[i].data.OID.IsZero() {
+				m, err := b.a.manifest(c.rows[i].data.OID)
+				if errors.Is(err, ErrNoShard) {
+					err = nil // of a completion without parts
+				}
+				b.fail(err)
+				keep = m.Parts
+			}
+		}
+		b.dropUpload(c.key, id, keep)
+	}
+	for _, id := range s.Uploads {
+		if slices.Contains(w.uploads, id) {
+			continue
+		}
+		up := ondisk.Upload{ID: id}
+		for i := range b.opening {
+			if b.opening[i].ID == id || req.Kind == quorum.ReqUpload {
+				up = b.opening[i]
+			}
+		}
+		up.ID, up.Batch = id, b.num
+		value, err := ondisk.AppendUpload(b.val[:0], &up)
+		b.fail(err)
+		b.set(ondisk.AppendUploadKey(nil, c.key, id), value)
+		b.count(c.key.Bucket).Uploads++
+		b.upload(c.key, id).there = true
+	}
+}
+
+// target checks the fences of a change of an upload's rows, as the protocol does for staged data.
+func (b *batch) target(at *Target) error {
+	c := b.newCell(at.Key, nil)
+	defer b.spare(c)
+	req := quorum.Request{Kind: quorum.ReqStage, Fence: quorum.Fence{Set: at.Set, Epoch: at.Epoch, Revision: at.BucketRev}, Key: at.Key}
+	ans, err := b.step(c, &req, nil)
+	if err != nil {
+		return err
+	}
+	switch ans.Reply.Refused {
+	case quorum.RefusedNot:
+		return nil
+	case quorum.RefusedSync:
+		return b.a.wrap(fmt.Errorf("%w: set %d", ErrNotInSync, at.Set))
+	}
+	return b.a.wrap(fmt.Errorf("%w: set %d, bucket %d", ErrStale, at.Set, at.Key.Bucket))
 }
 
 // putPartMsg is a PutPart in the mailbox.
@@ -114,15 +180,15 @@ func (a *Actor) PutPart(ctx context.Context, at Target, upload object.WriteID, p
 
 // apply implements message.
 func (m *putPartMsg) apply(b *batch) error {
-	if err := b.target(&m.at); err != nil {
-		return err
-	}
-	u := b.upload(ondisk.AppendUploadKey(nil, m.at.Key, m.upload))
+	u := b.upload(m.at.Key, m.upload)
 	if b.err != nil {
 		return b.err
 	}
-	if !u.open {
+	if !u.there { // first: a drive that was away knows neither the upload nor the bucket
 		return b.a.wrap(fmt.Errorf("put part: %w", ErrNoUpload))
+	}
+	if err := b.target(&m.at); err != nil {
+		return err
 	}
 	ref := object.VersionRef{TS: m.part.TS, Write: m.part.Write}
 	key := ondisk.AppendUploadPartKey(nil, m.at.Key, m.upload, m.part.Number, ref)
@@ -151,33 +217,11 @@ func (m *putPartMsg) apply(b *batch) error {
 	return nil
 }
 
-// dropUploadMsg is a DropUpload in the mailbox.
-type dropUploadMsg struct {
-	reply
-	at     Target
-	upload object.WriteID
-}
-
-func (*dropUploadMsg) isMsg()      {}
-func (*dropUploadMsg) weight() int { return 1024 }
-
-// DropUpload implements Uploads.
-func (a *Actor) DropUpload(ctx context.Context, at Target, upload object.WriteID) error {
-	_, err := a.do(ctx, &dropUploadMsg{reply: newReply(), at: at, upload: upload})
-	return err
-}
-
-// apply implements message. An abort is no data message: it is taken under any revision.
-func (m *dropUploadMsg) apply(b *batch) error {
-	b.dropUpload(m.at.Key, m.upload, nil)
-	return b.err
-}
-
 // dropUpload removes an upload's rows and gives back the data of its parts but those in keep.
 func (b *batch) dropUpload(key object.Key, upload object.WriteID, keep []ondisk.Part) {
 	prefix := ondisk.AppendUploadKey(nil, key, upload)
-	u := b.upload(prefix)
-	if !u.open {
+	u := b.upload(key, upload)
+	if !u.there {
 		return
 	}
 	kept := make(map[object.OID]bool, len(keep))
@@ -203,7 +247,7 @@ func (b *batch) dropUpload(key object.Key, upload object.WriteID, keep []ondisk.
 		return err
 	}, nil))
 	b.fail(b.pb.DeleteRange(prefix, ondisk.AppendUploadAfter(nil, key, upload), nil))
-	u.open, u.parts = false, nil
+	*u = uploadRows{}
 }
 
 // uploadRows walks the rows of one upload: head gets its own row, part those of its parts.
@@ -254,7 +298,7 @@ func (a *Actor) GetUpload(ctx context.Context, key object.Key, upload object.Wri
 		batch = max(batch, u.Batch)
 		return err
 	})
-	if err == nil && up == nil {
+	if err == nil && (up == nil || a.completes(upload)) {
 		err = ErrNoUpload
 	}
 	if err == nil {
@@ -303,7 +347,9 @@ func (a *Actor) listUploads(bucket cluster.BucketID, prefix, startKey string, st
 			return nil, 0, err
 		}
 		batch = max(batch, up.Batch)
-		out = append(out, UploadEntry{Name: k.Key.Name, Upload: up})
+		if !a.completes(k.Upload) {
+			out = append(out, UploadEntry{Name: k.Key.Name, Upload: up})
+		}
 		seek = ondisk.AppendUploadAfter(nil, k.Key, k.Upload)
 	}
 	return out, batch, it.Error()

@@ -60,6 +60,14 @@ func newRack(b testing.TB) *rack {
 	if err != nil {
 		b.Fatal(err)
 	}
+	for id, a := range actors {
+		if err := drive.Adopt(context.Background(), a, id, topo.Sets); err != nil {
+			b.Fatal(err)
+		}
+		if err := drive.Fence(context.Background(), a, 7, 3, false, false); err != nil {
+			b.Fatal(err)
+		}
+	}
 	slabs := slab.New(slab.Config{Budget: 64 << 20, Wait: time.Second})
 	b.Cleanup(slabs.Close)
 	s, err := New(Options{

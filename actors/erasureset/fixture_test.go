@@ -54,6 +54,11 @@ func newFixture(t testing.TB, drives int, change func(*Options)) *fixture {
 	if f.topo, err = placement.Birth([16]byte{1}, list, 0, 32); err != nil {
 		t.Fatal(err)
 	}
+	for _, m := range f.mems {
+		if err := drive.Adopt(t.Context(), m, m.ID(), f.topo.Sets); err != nil {
+			t.Fatal(err)
+		}
+	}
 	f.slabs = slab.New(slab.Config{Budget: 128 << 20, Wait: 2 * time.Second})
 	f.opt = Options{
 		Drives:       f.drive,

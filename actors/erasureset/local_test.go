@@ -58,6 +58,14 @@ func newLocalFixtureOf(t testing.TB, n int, capacity int64, change func(*drive.O
 	if f.topo, err = placement.Birth([16]byte{1}, drives, 0, 32); err != nil {
 		t.Fatal(err)
 	}
+	for id, a := range actors {
+		if err := drive.Adopt(ctx, a, id, f.topo.Sets); err != nil {
+			t.Fatal(err)
+		}
+		if err := drive.Fence(ctx, a, f.bucket.ID, f.bucket.Revision, false, false); err != nil {
+			t.Fatal(err)
+		}
+	}
 	f.slabs = slab.New(slab.Config{Budget: 128 << 20, Wait: 2 * time.Second})
 	f.opt = Options{
 		Drives: func(id cluster.DriveID) drive.Drive {

@@ -99,7 +99,7 @@ func (s *Store) drop(ctx context.Context, t *target, slots quorum.Slots, ref obj
 
 func (s *Store) markResolved(t *target, act quorum.Action, info *Info, missed quorum.Slots) {
 	s.marks.add(t, act.Holders, drive.Mark{
-		Key: t.key, Set: t.id, Ref: act.Ref, Missed: uint16(missed), Versioned: t.bucket.Versioned(),
+		Key: t.key, Set: t.id, Ref: act.Ref, Rev: act.Ref.TS, Missed: missed,
 	})
 	if missed == 0 && info.Kind == ondisk.KindTombstone {
 		s.tombs.add(t, drive.Tomb{Key: t.key, Set: t.id, Ref: act.Ref})

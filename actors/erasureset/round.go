@@ -97,7 +97,6 @@ func (r *round) done() {
 func (r *round) prepare(v *Info, write object.WriteID) error {
 	t := r.t
 	v.Write = write
-	v.Epochs = append(v.Epochs[:0], t.set.Epoch)
 	row, err := ondisk.AppendVersion(r.row[:0], v)
 	if err != nil {
 		return fmt.Errorf("encode version: %w", err)
@@ -282,7 +281,7 @@ func (r *round) apply(eff quorum.WriteEffect) {
 	}
 	if eff.Mark != 0 {
 		r.s.marks.add(r.t, eff.Mark, drive.Mark{
-			Key: r.t.key, Set: r.t.id, Ref: r.base.Ref, Missed: uint16(eff.Missed), Versioned: r.base.Versioned,
+			Key: r.t.key, Set: r.t.id, Ref: r.base.Ref, Rev: r.base.Rev, Missed: eff.Missed,
 		})
 		if eff.Missed == 0 && r.base.Kind == ondisk.KindTombstone {
 			r.s.tombs.add(r.t, drive.Tomb{Key: r.t.key, Set: r.t.id, Ref: r.base.Ref})

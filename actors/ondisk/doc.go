@@ -21,7 +21,7 @@
 //	+---+--------+------+-----+-----+----------+------+
 //	| M | bucket | name |00 01| ^ts | ^writeID | ^rev |   one version of one key
 //	+---+--------+------+-----+-----+----------+------+
-//	| V | bucket | name |00 01|                           what a drive remembers of a key
+//	| M | bucket | name |00 01|                           what a drive remembers of a key, before its versions
 //	+---+--------+------+-----+----+                 16
 //	| U | bucket | name |00 01| uploadID |                an open upload, and behind it its parts:
 //	+---+--------+------+-----+----------+------+-----+----------+
@@ -49,9 +49,9 @@
 // decoder keeps fields it does not know where the row is rewritten (Unknown), and refuses them with
 // ErrNewer where it could only drop them.
 //
-//	M     | 1 | batch 8 | slot 1 | 1 | fields                 the part from the second 1 on is equal
-//	                             <--- shared --->             on all drives of the set
-//	U     | 1 | batch 8 | fields
+//	M     | 1 | batch 8 | slot 1 | length | own fields | 1 | fields      the part from the second 1 on
+//	                                                   <--- shared --->  is equal on all drives of the set
+//	M, U  | 1 | batch 8 | fields                              an M row without a version, a U row
 //	D     | 1 | CRC32C 4 | payload                            CRC of the payload
 //	Q     | 1 | payload | CRC32C 4                            CRC of key, 1 and payload
 //	rest  | 1 | fields

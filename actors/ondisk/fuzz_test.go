@@ -48,7 +48,9 @@ func fuzzLayout(f *testing.F, names ...string) {
 	})
 }
 
-func FuzzVersion(f *testing.F)       { fuzzLayout(f, "version", "version-small", "version-tombstone") }
+func FuzzVersion(f *testing.F) {
+	fuzzLayout(f, "version", "version-small", "version-tombstone", "version-purged")
+}
 func FuzzUpload(f *testing.F)        { fuzzLayout(f, "upload") }
 func FuzzUploadPart(f *testing.F)    { fuzzLayout(f, "upload-part") }
 func FuzzManifest(f *testing.F)      { fuzzLayout(f, "manifest") }
@@ -147,11 +149,12 @@ func FuzzKey(f *testing.F) {
 func remake(k []byte) ([]byte, error) {
 	switch KindOf(k) {
 	case RowVersion:
+		if IsKeyStateKey(k) {
+			key, err := ParseKeyStateKey(k)
+			return AppendKeyStateKey(nil, key), err
+		}
 		v, err := ParseVersionKey(k)
 		return AppendVersionKey(nil, v.Key, v.Ref, v.Rev), err
-	case RowKeyState:
-		key, err := ParseKeyStateKey(k)
-		return AppendKeyStateKey(nil, key), err
 	case RowUpload:
 		u, err := ParseUploadKey(k)
 		if u.IsPart {

@@ -14,8 +14,8 @@ import (
 type RowKind byte
 
 const (
-	RowVersion   RowKind = 'M' // M bucket name ^ts ^writeID ^rev: Version
-	RowKeyState  RowKind = 'V' // V bucket name: KeyState
+	RowVersion   RowKind = 'M' // M bucket name ^ts ^writeID ^rev: Version; M bucket name: KeyState
+	RowKeyState  RowKind = 'V' // counts M rows without a version; no key begins with it
 	RowInline    RowKind = 'D' // D oid: payload of a small shard
 	RowManifest  RowKind = 'X' // X oid chunk: Manifest
 	RowUpload    RowKind = 'U' // U bucket name uploadID [part ^ts ^writeID]: Upload, UploadPart
@@ -84,6 +84,11 @@ func AppendVersionKey(dst []byte, key object.Key, ref object.VersionRef, rev obj
 	return binary.BigEndian.AppendUint64(appendInverse(appendName(dst, RowVersion, key), ref), ^uint64(rev))
 }
 
+// AppendVersionSuffix appends what the key of an M row has behind the prefix of its name.
+func AppendVersionSuffix(dst []byte, ref object.VersionRef, rev object.Stamp) []byte {
+	return binary.BigEndian.AppendUint64(appendInverse(dst, ref), ^uint64(rev))
+}
+
 // AppendVersionRefPrefix appends the common prefix of all revisions of one version.
 func AppendVersionRefPrefix(dst []byte, key object.Key, ref object.VersionRef) []byte {
 	return appendInverse(appendName(dst, RowVersion, key), ref)
@@ -139,8 +144,15 @@ func after(b []byte, n int) []byte {
 	return b[:n]
 }
 
-// AppendKeyStateKey appends the key of a V row.
-func AppendKeyStateKey(dst []byte, key object.Key) []byte { return appendName(dst, RowKeyState, key) }
+// AppendKeyStateKey appends the key of the row of a name's KeyState: the prefix of its M rows, before
+// which it sorts, so that one seek finds both, or that there is neither.
+func AppendKeyStateKey(dst []byte, key object.Key) []byte { return AppendVersionPrefix(dst, key) }
+
+// IsKeyStateKey tells a KeyState's key from those of versions.
+func IsKeyStateKey(key []byte) bool {
+	n := len(key)
+	return n > bucketEnd+1 && key[n-1] == endOfName && key[n-2] == 0 && RowKind(key[0]) == RowVersion && nameEnd(key, bucketEnd) == n
+}
 
 // AppendInlineKey appends the key of a D row.
 func AppendInlineKey(dst []byte, oid object.OID) []byte {
@@ -173,6 +185,9 @@ func AppendUploadPartKey(dst []byte, key object.Key, upload object.WriteID, part
 func AppendUploadPartPrefix(dst []byte, key object.Key, upload object.WriteID, part uint16) []byte {
 	return binary.BigEndian.AppendUint16(AppendUploadKey(dst, key, upload), part)
 }
+
+// AppendUploadPrefix appends the common prefix of all U rows of one name.
+func AppendUploadPrefix(dst []byte, key object.Key) []byte { return appendName(dst, RowUpload, key) }
 
 // AppendUploadAfter appends the lowest key above an upload and all its parts.
 func AppendUploadAfter(dst []byte, key object.Key, upload object.WriteID) []byte {

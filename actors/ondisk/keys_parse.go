@@ -111,9 +111,9 @@ func ParseVersionKey(key []byte) (VersionKey, error) {
 	return VersionKey{Key: name, Ref: ref, Rev: rev}, err
 }
 
-// ParseKeyStateKey reads the key of a V row.
+// ParseKeyStateKey reads the key of a KeyState.
 func ParseKeyStateKey(key []byte) (object.Key, error) {
-	end, err := splitName("key state", key, RowKeyState, bucketEnd)
+	end, err := splitName("key state", key, RowVersion, bucketEnd)
 	if err == nil && end != len(key) {
 		err = badKey("key state", key)
 	}

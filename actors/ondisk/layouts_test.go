@@ -50,20 +50,31 @@ func versionLayouts(t testing.TB) []layout {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := ViewVersion(b[versionPrefix:]); err != nil {
+		var own VersionOwn
+		shared, err := DecodeVersionOwn(&own, b)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := ViewVersion(shared); err != nil {
 			return nil, fmt.Errorf("the view refuses what the decoder takes: %v", err)
 		}
-		shared, err := AppendVersion(nil, &v)
+		shared, err = AppendVersion(nil, &v)
 		if errors.Is(err, object.ErrMetadataTooLarge) { // more bytes in than a canonical row may have
 			return b, nil
 		}
-		return AppendVersionValue(nil, v.Batch, v.Slot, shared), err
+		return AppendVersionValue(nil, &own, shared), err
 	}
-	full, small, tomb := fullVersion(), smallVersion(), Version{Kind: KindTombstone, Epochs: []uint64{1}}
+	full, small, tomb := fullVersion(), smallVersion(), Version{Kind: KindTombstone}
+	purged, err := AppendVersion(nil, &Version{Kind: KindPurged, ModTime: 5})
+	own := VersionOwn{
+		Batch: 1 << 60, Slot: 15, Null: true, Epoch: 300, Upload: object.WriteID{15: 1}, Ballot: ref7,
+		Seats: []Seat{{Epoch: 299, W: 9, Joint: true, Old: true}, {Epoch: 300, Ballot: ref7, W: 15, New: true}},
+	}
 	return []layout{
 		{name: "version", example: mustVersion(t, &full), again: again},
 		{name: "version-small", example: mustVersion(t, &small), again: again},
 		{name: "version-tombstone", example: mustVersion(t, &tomb), again: again},
+		{name: "version-purged", example: AppendVersionValue(nil, &own, must(t, purged, err)), again: again},
 	}
 }
 
@@ -118,13 +129,18 @@ func multipartLayouts(t testing.TB) []layout {
 
 func rowLayouts(t testing.TB) []layout {
 	unknown := []byte{0xf8, 0x06, 0x2a}
-	att := Attempt{TS: 1 << 60, Write: object.WriteID{5}, Epoch: 3}
-	state := KeyState{Promise: 1, Floor: 2, Dead: []Attempt{att, {}}, Superseded: []Attempt{att}, Null: ref7, Unknown: unknown}
+	state := KeyState{
+		Batch: 7, Promise: ref7, Decision: Decision{Ballot: ref7, Ref: object.VersionRef{TS: 1, Write: object.WriteID{2}}, Rev: 3},
+		Dead:  []DeadMark{{Ref: ref7, Rev: 1 << 60, Epoch: 3, Null: true, Proven: true, Ballot: ref7}, {}},
+		Hints: []Hint{{Ref: ref7, Rev: 7 << 50, Slots: 0x18001}, {Rev: 1}}, Revised: 1 << 59, Unknown: unknown,
+	}
 	pending := Pending{Key: object.Key{Bucket: 12, Name: "a/\x00b"}, Ref: ref7, Rev: 8, Epoch: 2, Slots: 0x8001, Bytes: 1 << 33, Unknown: unknown}
-	set := SetRow{Epoch: 4, Members: []cluster.DriveID{{1}, {}, {3}, {4}}, Slot: 2, State: SetRebuilding, GCFloor: 99, Unknown: unknown}
+	set := SetRow{
+		Epoch: 4, N: 16, Phase: 2, Moving: 7, Vacant: 1 << 15, Declared: 3, Member: 16, State: SetRebuilding, Joined: 3, GCFloor: 99, Unknown: unknown,
+	}
 	seg := SegmentRow{Class: SegmentRun, Generation: 12, Live: 1 << 29, End: 1 << 30, Used: []uint64{1 << 63, 0}, Unknown: unknown}
 	usage := Usage{Objects: 3, Bytes: 1 << 50, Versions: -1, Markers: 2, Uploads: -4, PartBytes: 5}
-	marks := Marks{ClockCeiling: 3, Highest: 2, Batch: 1, Peers: map[cluster.DriveID]uint64{{1}: 10, {2}: 20}, Unknown: unknown}
+	marks := Marks{ClockCeiling: 3, Highest: 2, Horizon: 1, Batch: 1, Peers: map[cluster.DriveID]uint64{{1}: 10, {2}: 20}, Unknown: unknown}
 	meta := ControlMeta{Cluster: cluster.ID{1}, Index: 500, Term: 3, Node: cluster.NodeID{2}, Rows: 4, Digest: [32]byte{31: 9}, Unknown: unknown}
 	digest := LeafDigest{Rows: 1000, Sum: [16]byte{7}, Unknown: unknown}
 	return append(append(versionLayouts(t), multipartLayouts(t)...),

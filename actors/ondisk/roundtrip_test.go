@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -17,11 +18,15 @@ import (
 func lawful(v reflect.Value) {
 	switch x := v.Addr().Interface().(type) {
 	case *VersionKind:
-		*x = 1 + (*x-1)%3
+		*x = 1 + (*x-1)%4
 		return
 	case *SetState:
 		*x %= 4
 		return
+	case *SetRow:
+		x.Phase %= 3
+	case *Seat:
+		x.W %= 16
 	case *SegmentClass:
 		*x %= 3
 		return
@@ -100,7 +105,7 @@ func TestRowsRoundTrip(t *testing.T) {
 		roundTrip(t, func(v *Version) { v.TS, v.Write, v.Rev = ref7.TS, ref7.Write, 3 },
 			func(v *Version) ([]byte, error) {
 				shared, err := AppendVersion(nil, v)
-				return AppendVersionValue(nil, v.Batch, v.Slot, shared), err
+				return AppendVersionValue(nil, &VersionOwn{Batch: v.Batch, Slot: v.Slot}, shared), err
 			},
 			func(b []byte) (Version, error) {
 				if err := DecodeVersionInto(&reused, ref7, 3, b); err != nil {
@@ -113,6 +118,20 @@ func TestRowsRoundTrip(t *testing.T) {
 					t.Fatalf("into a used struct: %+v, into a new one: %+v", r, v)
 				}
 				return v, err
+			})
+	})
+	t.Run("own part", func(t *testing.T) {
+		var reused VersionOwn
+		roundTrip(t, none, func(o *VersionOwn) ([]byte, error) { return AppendVersionValue(nil, o, []byte{1, 2}), nil },
+			func(b []byte) (VersionOwn, error) {
+				shared, err := DecodeVersionOwn(&reused, b)
+				if err == nil && !bytes.Equal(shared, []byte{1, 2}) {
+					t.Fatalf("shared part %x", shared)
+				}
+				own := reused
+				own.Seats = slices.Clone(own.Seats)
+				lawful(reflect.ValueOf(&own).Elem()) // empty to nil
+				return own, err
 			})
 	})
 	t.Run("upload", func(t *testing.T) {

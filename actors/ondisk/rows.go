@@ -66,21 +66,41 @@ type UploadPart struct {
 	Frame uint32
 }
 
-// KeyState is the row V: what a drive must remember of a key beside its versions.
+// KeyState is what a drive must remember of a key beside its versions (row M without a version).
 type KeyState struct {
-	Promise    object.Stamp // ballot promised
-	Floor      object.Stamp // set by accepting a conditional version
-	Dead       []Attempt    // attempts this drive swore never to accept
-	Superseded []Attempt    // attempts it had accepted and reclaimed (P1)
-	Null       object.VersionRef
-	Unknown    []byte
+	Batch    uint64            // of the drive that wrote it; readers wait until it is durable
+	Promise  object.VersionRef // ballot promised
+	Decision Decision
+	Dead     []DeadMark
+	Hints    []Hint
+	// Revised is the highest revision of the key that is not a version's first: a decision needs it and
+	// the revision's row may lie far down.
+	Revised object.Stamp
+	Unknown []byte
 }
 
-// Attempt names one stamped try of one write in one epoch.
-type Attempt struct {
-	TS    object.Stamp
-	Write object.WriteID
-	Epoch uint64
+// Decision is what the prepared operation of the highest ballot had found chosen.
+type Decision struct {
+	Ballot object.VersionRef
+	Ref    object.VersionRef // zero: nothing
+	Rev    object.Stamp
+}
+
+// DeadMark is an oath never to accept an attempt. Proven: enough of them were seen.
+type DeadMark struct {
+	Ref    object.VersionRef
+	Rev    object.Stamp
+	Epoch  uint64
+	Null   bool
+	Proven bool
+	Ballot object.VersionRef // of the decision that buried it; zero: none did
+}
+
+// Hint says which slots miss a stable revision. Each has an H row too.
+type Hint struct {
+	Ref   object.VersionRef
+	Rev   object.Stamp
+	Slots uint32
 }
 
 // Pending is the value of the rows P (accepted, not known stable) and H (stable, missing on a slot).
@@ -107,19 +127,25 @@ type LeafDigest struct {
 type SetState uint8
 
 const (
+	SetNone       SetState = 0 // not a member, or not told yet
 	SetInSync     SetState = 1
 	SetRebuilding SetState = 2
-	SetVacant     SetState = 3
+	SetLost       SetState = 3 // the drive lost what it had promised
 )
 
-// SetRow is the row E: a drive's own view of one set.
+// SetRow is the row E: a drive's own view of one set, under the configuration that it adopted last.
 type SetRow struct {
-	Epoch   uint64
-	Members []cluster.DriveID
-	Slot    uint8
-	State   SetState
-	GCFloor object.Stamp
-	Unknown []byte
+	Epoch    uint64
+	N        uint8  // slots
+	Phase    uint8  // of a slot move: 0 none, 1 begun, 2 flipped
+	Moving   uint8  // the slot that moves
+	Vacant   uint32 // slots that nobody fills
+	Declared uint32 // members declared off
+	Member   uint8  // the drive's own index
+	State    SetState
+	Joined   uint64 // epoch in which the drive came in as a newcomer
+	GCFloor  object.Stamp
+	Unknown  []byte
 }
 
 // SegmentClass says how a segment is filled and reclaimed. Append only: the numbers are on disk.
@@ -170,6 +196,7 @@ type ControlMeta struct {
 type Marks struct {
 	ClockCeiling object.Stamp               // no stamp above it was ever given out by this drive's node
 	Highest      object.Stamp               // highest stamp seen
+	Horizon      object.Stamp               // every attempt with a ballot at or below it is over
 	Batch        uint64                     // last batch number
 	Peers        map[cluster.DriveID]uint64 // highest batch of other drives that was acknowledged to a client
 	Unknown      []byte

@@ -126,77 +126,6 @@ func DecodeUploadPart(value []byte) (UploadPart, error) {
 	return p, d.err
 }
 
-// AppendKeyState appends the value of a V row.
-func AppendKeyState(dst []byte, s *KeyState) []byte {
-	dst = append(dst, rowFormat)
-	dst = appendFixed(dst, 1, uint64(s.Promise))
-	dst = appendFixed(dst, 2, uint64(s.Floor))
-	for i := range s.Dead {
-		dst = appendAttempt(dst, 3, &s.Dead[i])
-	}
-	for i := range s.Superseded {
-		dst = appendAttempt(dst, 4, &s.Superseded[i])
-	}
-	if s.Null != (object.VersionRef{}) {
-		dst = appendVersionRef(dst, 5, s.Null)
-	}
-	return append(dst, s.Unknown...)
-}
-
-// DecodeKeyState reads what AppendKeyState wrote.
-func DecodeKeyState(value []byte) (KeyState, error) {
-	var s KeyState
-	d := rowDecoder("key state", value)
-	for d.next() {
-		switch d.num {
-		case 1:
-			s.Promise = object.Stamp(d.fixed())
-		case 2:
-			s.Floor = object.Stamp(d.fixed())
-		case 3:
-			s.Dead = append(s.Dead, d.attempt())
-		case 4:
-			s.Superseded = append(s.Superseded, d.attempt())
-		case 5:
-			s.Null = d.versionRef()
-		default:
-			s.Unknown = d.appendUnknown(s.Unknown)
-		}
-	}
-	return s, d.err
-}
-
-// Empty reports whether there is nothing to say, so that the row can go.
-func (s *KeyState) Empty() bool {
-	return s.Promise == 0 && s.Floor == 0 && len(s.Dead) == 0 && len(s.Superseded) == 0 &&
-		s.Null == (object.VersionRef{}) && len(s.Unknown) == 0
-}
-
-func appendAttempt(dst []byte, num protowire.Number, a *Attempt) []byte {
-	dst, start := beginMessage(dst, num)
-	dst = appendFixed(dst, 1, uint64(a.TS))
-	dst = appendID(dst, 2, a.Write)
-	return endMessage(appendUint(dst, 3, a.Epoch), start)
-}
-
-func (d *decoder) attempt() (a Attempt) {
-	m := d.message("attempt")
-	for m.next() {
-		switch m.num {
-		case 1:
-			a.TS = object.Stamp(m.fixed())
-		case 2:
-			a.Write = m.id()
-		case 3:
-			a.Epoch = m.u64()
-		default:
-			m.newer("unknown field")
-		}
-	}
-	d.adopt(&m)
-	return a
-}
-
 // appendVersionRef writes 24 bytes: ts, write id.
 func appendVersionRef(dst []byte, num protowire.Number, ref object.VersionRef) []byte {
 	var b [refLen]byte
@@ -252,44 +181,6 @@ func DecodePending(value []byte) (Pending, error) {
 		}
 	}
 	return p, d.err
-}
-
-// AppendSetRow appends the value of an E row.
-func AppendSetRow(dst []byte, s *SetRow) []byte {
-	dst = append(dst, rowFormat)
-	dst = appendUint(dst, 1, s.Epoch)
-	for _, m := range s.Members {
-		dst = appendElement(dst, 2, m[:]) // a zero id is a vacant slot and keeps its place
-	}
-	dst = appendUint(dst, 3, uint64(s.Slot))
-	dst = appendUint(dst, 4, uint64(s.State))
-	dst = appendFixed(dst, 5, uint64(s.GCFloor))
-	return append(dst, s.Unknown...)
-}
-
-// DecodeSetRow reads what AppendSetRow wrote.
-func DecodeSetRow(value []byte) (SetRow, error) {
-	var s SetRow
-	d := rowDecoder("set row", value)
-	for d.next() {
-		switch d.num {
-		case 1:
-			s.Epoch = d.u64()
-		case 2:
-			s.Members = append(s.Members, d.id())
-		case 3:
-			s.Slot = d.u8()
-		case 4:
-			if s.State = SetState(d.u8()); s.State > SetVacant {
-				d.newer("unknown state")
-			}
-		case 5:
-			s.GCFloor = object.Stamp(d.fixed())
-		default:
-			s.Unknown = d.appendUnknown(s.Unknown)
-		}
-	}
-	return s, d.err
 }
 
 // AppendSegmentRow appends the value of an S row.
@@ -445,6 +336,7 @@ func AppendMarks(dst []byte, m *Marks) []byte {
 	dst = appendFixed(dst, 1, uint64(m.ClockCeiling))
 	dst = appendFixed(dst, 2, uint64(m.Highest))
 	dst = appendUint(dst, 3, m.Batch)
+	dst = appendFixed(dst, 5, uint64(m.Horizon))
 	ids := make([]cluster.DriveID, 0, len(m.Peers))
 	for id := range m.Peers {
 		ids = append(ids, id)
@@ -469,6 +361,8 @@ func DecodeMarks(value []byte) (Marks, error) {
 			m.Highest = object.Stamp(d.fixed())
 		case 3:
 			m.Batch = d.u64()
+		case 5:
+			m.Horizon = object.Stamp(d.fixed())
 		case 4:
 			p := d.bytes()
 			if len(p) != 24 {

@@ -12,6 +12,7 @@ const (
 	KindObject       VersionKind = 1 // an object with data
 	KindDeleteMarker VersionKind = 2 // a delete marker of a versioned bucket: a version of its own
 	KindTombstone    VersionKind = 3 // an unversioned delete, kept until every member holds it stable
+	KindPurged       VersionKind = 4 // a revision that removes its version for good, kept likewise
 )
 
 // Version is the row M: one version of one key, at most MaxVersionRow bytes encoded. The fields
@@ -26,8 +27,7 @@ type Version struct {
 	Batch uint64 // batch of the drive that wrote this row; readers wait until it is durable
 	Slot  uint8  // slot of the set that this drive held when it accepted the row
 
-	Kind   VersionKind
-	Epochs []uint64 // set epochs in which the version was accepted (P2 of the protocol notes)
+	Kind VersionKind
 
 	N, K  uint8  // slots and data shards of the coding
 	Unit  uint32 // bytes of one shard of a full stripe (erasure.Geometry.Unit)

@@ -12,14 +12,11 @@ import (
 	"holdfast/raftfsm/cluster"
 )
 
-// versionPrefix is what a drive puts before the shared part: format, batch, slot.
-const versionPrefix = 1 + 8 + 1
-
 // Field numbers of the shared part of a version row. Append only. 1..15 take one byte less, so they
 // are the fields that most rows have.
 const (
-	vKind        protowire.Number = 1
-	vEpochs      protowire.Number = 2 // varints
+	vKind protowire.Number = 1
+	// 2 was the set epochs, which are in the drive's own part now.
 	vN           protowire.Number = 3
 	vK           protowire.Number = 4
 	vUnit        protowire.Number = 5
@@ -67,13 +64,12 @@ const (
 // Slot. It is equal on all drives of the set. A row that would exceed MaxVersionRow on a drive is
 // refused with object.ErrMetadataTooLarge, and dst comes back as it was.
 func AppendVersion(dst []byte, v *Version) ([]byte, error) {
-	if v.Kind == 0 || v.Kind > KindTombstone || v.Size < 0 || v.Stored < 0 {
+	if v.Kind == 0 || v.Kind > KindPurged || v.Size < 0 || v.Stored < 0 {
 		return dst, fmt.Errorf("version row of kind %d, size %d, stored %d: no such version", v.Kind, v.Size, v.Stored)
 	}
 	start := len(dst)
 	b := append(dst, rowFormat)
 	b = appendUint(b, vKind, uint64(v.Kind))
-	b = appendPacked(b, vEpochs, v.Epochs)
 	b = appendUint(b, vN, uint64(v.N))
 	b = appendUint(b, vK, uint64(v.K))
 	b = appendUint(b, vUnit, uint64(v.Unit))
@@ -91,7 +87,7 @@ func AppendVersion(dst []byte, v *Version) ([]byte, error) {
 	b = appendBytes(b, vOwner, v.Owner)
 	b = appendRare(b, v)
 	b = append(b, v.Unknown...)
-	if n := len(b) - start + versionPrefix; n > MaxVersionRow {
+	if n := len(b) - start + versionPrefix + ownRoom; n > MaxVersionRow {
 		return dst, fmt.Errorf("%w: the version row takes %d bytes, %d are allowed", object.ErrMetadataTooLarge, n, MaxVersionRow)
 	}
 	return b, nil
@@ -132,24 +128,6 @@ func appendRare(b []byte, v *Version) []byte {
 	return appendBytes(b, vForeignID, v.ForeignID)
 }
 
-// AppendVersionValue appends the value of an M row: what this drive adds, then the shared part as
-// AppendVersion made it.
-func AppendVersionValue(dst []byte, batch uint64, slot uint8, shared []byte) []byte {
-	dst = binary.BigEndian.AppendUint64(append(dst, rowFormat), batch)
-	return append(append(dst, slot), shared...)
-}
-
-// SplitVersionValue cuts the value of an M row. shared aliases value.
-func SplitVersionValue(value []byte) (batch uint64, slot uint8, shared []byte, err error) {
-	if d := rowDecoder("version row", value); d.err != nil {
-		return 0, 0, nil, d.err
-	}
-	if len(value) <= versionPrefix {
-		return 0, 0, nil, fmt.Errorf("%w: version row of %d bytes", ErrCorrupt, len(value))
-	}
-	return binary.BigEndian.Uint64(value[1:]), value[9], value[versionPrefix:], nil
-}
-
 // DecodeVersion reads an M row, given what its key says and its value.
 func DecodeVersion(ref object.VersionRef, rev object.Stamp, value []byte) (Version, error) {
 	var v Version
@@ -176,7 +154,7 @@ func DecodeVersionInto(v *Version, ref object.VersionRef, rev object.Stamp, valu
 func DecodeShared(v *Version, ref object.VersionRef, rev object.Stamp, shared []byte) error {
 	*v = Version{
 		TS: ref.TS, Write: ref.Write, Rev: rev,
-		Epochs: v.Epochs[:0], Checksums: v.Checksums[:0], UserMeta: v.UserMeta[:0],
+		Checksums: v.Checksums[:0], UserMeta: v.UserMeta[:0],
 		Tags: v.Tags[:0], Transforms: v.Transforms[:0], Refs: v.Refs[:0], Unknown: v.Unknown[:0],
 	}
 	d := sharedDecoder{decoder: rowDecoder("version row", shared), all: shared}
@@ -185,8 +163,6 @@ func DecodeShared(v *Version, ref object.VersionRef, rev object.Stamp, shared []
 		switch d.num {
 		case vKind:
 			v.Kind = d.kind()
-		case vEpochs:
-			v.Epochs = d.packed(v.Epochs)
 		case vN:
 			v.N = d.u8()
 		case vK:
@@ -309,33 +285,10 @@ func (d *decoder) done(kind VersionKind) error {
 
 func (d *decoder) kind() VersionKind {
 	k := VersionKind(d.u8())
-	if k > KindTombstone {
+	if k > KindPurged {
 		d.newer("unknown kind of version " + strconv.Itoa(int(k)))
 	}
 	return k
-}
-
-func (d *decoder) packed(dst []uint64) []uint64 {
-	for p := d.bytes(); len(p) > 0; {
-		v, n := uvarint(p)
-		if n <= 0 {
-			d.fail("bad list of numbers")
-			return dst
-		}
-		dst, p = append(dst, v), p[n:]
-	}
-	return dst
-}
-
-func appendPacked(dst []byte, num protowire.Number, list []uint64) []byte {
-	if len(list) == 0 {
-		return dst
-	}
-	dst, start := beginMessage(dst, num)
-	for _, v := range list {
-		dst = binary.AppendUvarint(dst, v)
-	}
-	return endMessage(dst, start)
 }
 
 func appendPairs(dst []byte, num protowire.Number, pairs []Pair) []byte {

@@ -13,7 +13,7 @@ import (
 func fullVersion() Version {
 	return Version{
 		TS: 0x0102030405060708, Write: object.WriteID{0: 0xaa, 15: 0xbb}, Rev: 0x0102030405060709,
-		Batch: 77, Slot: 3, Kind: KindObject, Epochs: []uint64{1, 300},
+		Batch: 77, Slot: 3, Kind: KindObject,
 		N: 4, K: 2, Unit: 256 << 10, Frame: 1 << 20,
 		Size: 5 << 40, Stored: 5<<40 + 16, ModTime: 1780000000123456789,
 		ETag:      "d41d8cd98f00b204e9800998ecf8427e-17",
@@ -31,7 +31,7 @@ func fullVersion() Version {
 
 func smallVersion() Version {
 	return Version{
-		TS: 1 << 60, Write: object.WriteID{1}, Rev: 1 << 60, Kind: KindObject, Epochs: []uint64{1}, N: 4, K: 2, Unit: 2048, Frame: 1 << 20,
+		TS: 1 << 60, Write: object.WriteID{1}, Rev: 1 << 60, Kind: KindObject, N: 4, K: 2, Unit: 2048, Frame: 1 << 20,
 		Size: 4096, Stored: 4096, ModTime: 1780000000123456789, ETag: "d41d8cd98f00b204e9800998ecf8427e",
 		Checksums: []Checksum{{Algo: ChecksumCRC32, Value: []byte{1, 2, 3, 4}}}, ContentType: "application/octet-stream",
 		UserMeta: []Pair{{"mtime", "1780000000.123456789"}}, Owner: "root",
@@ -45,13 +45,13 @@ func mustVersion(t testing.TB, v *Version) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return AppendVersionValue(nil, v.Batch, v.Slot, shared)
+	return AppendVersionValue(nil, &VersionOwn{Batch: v.Batch, Slot: v.Slot, Epoch: 1, Data: true, Seats: []Seat{{Epoch: 1, W: 3, Old: true, New: true}}}, shared)
 }
 
 func TestVersionRoundTrip(t *testing.T) {
 	for name, v := range map[string]Version{
 		"full": fullVersion(), "small": smallVersion(),
-		"tombstone":      {TS: 5, Rev: 5, Kind: KindTombstone, Epochs: []uint64{9}},
+		"tombstone":      {TS: 5, Rev: 5, Kind: KindTombstone},
 		"stored nothing": {Kind: KindObject, Size: 5},
 		"odd etag":       {Kind: KindObject, ETag: "D41D8CD98F00B204E9800998ECF8427E"},
 		"padded parts":   {Kind: KindObject, ETag: "d41d8cd98f00b204e9800998ecf8427e-017"},
@@ -65,7 +65,10 @@ func TestVersionRoundTrip(t *testing.T) {
 		} else if !reflect.DeepEqual(got, v) {
 			t.Errorf("%s: got  %+v\nwant %+v", name, got, v)
 		}
-		shared := value[versionPrefix:]
+		_, _, shared, err := SplitVersionValue(value)
+		if err != nil {
+			t.Fatal(err)
+		}
 		view, err := ViewVersion(shared)
 		if err != nil {
 			t.Errorf("%s: view: %v", name, err)
@@ -81,7 +84,7 @@ func TestVersionRoundTrip(t *testing.T) {
 func TestKindOfOtherRowsIsThatOfTheWholeView(t *testing.T) {
 	for name, shared := range map[string][]byte{
 		"empty": {}, "no fields": {rowFormat}, "newer": {rowFormat + 1, 8, 1}, "kind 0": {rowFormat, 8, 0},
-		"newer kind": {rowFormat, 8, 4}, "other field first": {rowFormat, 24, 4, 8, 2},
+		"newer kind": {rowFormat, 8, 5}, "other field first": {rowFormat, 24, 4, 8, 2},
 	} {
 		view, want := ViewVersion(shared)
 		kind, err := KindOfVersion(shared)
@@ -100,16 +103,28 @@ func TestVersionTooLarge(t *testing.T) {
 		t.Fatalf("got %q, %v", got, err)
 	}
 	v.UserMeta[0].Value = ""
-	room := MaxVersionRow - len(mustVersion(t, &v)) - 2 // two lengths grow by a byte
+	least, err := AppendVersion(nil, &v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := MaxVersionRow - versionPrefix - ownRoom - len(least) - 2 // two lengths grow by a byte
 	v.UserMeta[0].Value = strings.Repeat("x", room)
-	if n := len(mustVersion(t, &v)); n > MaxVersionRow || n < MaxVersionRow-2 {
-		t.Fatalf("the largest row has %d bytes", n)
+	shared, err := AppendVersion(nil, &v)
+	if err != nil || len(shared) < MaxVersionRow-versionPrefix-ownRoom-2 {
+		t.Fatalf("the largest shared part has %d bytes, %v", len(shared), err)
+	}
+	own := VersionOwn{Slot: 16, Data: true, Null: true, Epoch: 1 << 40, Upload: object.WriteID{1}, Ballot: ref7}
+	for i := range 5 { // as many epochs as a version is ever accepted in before it is settled
+		own.Seats = append(own.Seats, Seat{Epoch: 1<<40 + uint64(i), Ballot: ref7, W: 9, Old: true})
+	}
+	if n := len(AppendVersionValue(nil, &own, shared)); n > MaxVersionRow {
+		t.Fatalf("with the drive's own part the row has %d bytes", n)
 	}
 }
 
 func TestVersionThatCannotBe(t *testing.T) {
 	for name, v := range map[string]Version{
-		"no kind": {}, "unknown kind": {Kind: KindTombstone + 1}, "size": {Kind: KindObject, Size: -1}, "stored": {Kind: KindObject, Stored: -1},
+		"no kind": {}, "unknown kind": {Kind: KindPurged + 1}, "size": {Kind: KindObject, Size: -1}, "stored": {Kind: KindObject, Stored: -1},
 	} {
 		if got, err := AppendVersion(nil, &v); err == nil {
 			t.Errorf("%s was written: %x", name, got)

@@ -76,7 +76,7 @@ func ViewVersion(shared []byte) (VersionView, error) {
 // rows asks first.
 func KindOfVersion(shared []byte) (VersionKind, error) {
 	const tag = byte(vKind << 3) // a varint, and the first field that AppendVersion writes
-	if len(shared) > 2 && shared[0] == rowFormat && shared[1] == tag && shared[2] >= 1 && VersionKind(shared[2]) <= KindTombstone {
+	if len(shared) > 2 && shared[0] == rowFormat && shared[1] == tag && shared[2] >= 1 && VersionKind(shared[2]) <= KindPurged {
 		return VersionKind(shared[2]), nil
 	}
 	v, err := ViewVersion(shared)

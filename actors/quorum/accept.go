@@ -1,9 +1,6 @@
 package quorum
 
-import (
-	"holdfast/actors/object"
-	"holdfast/actors/ondisk"
-)
+import "holdfast/actors/object"
 
 // MaxAhead is how far above a drive's clock, and above everything it has seen, a stamp may lie: 500
 // ms in the units of object.Stamp (I22). A node whose clock runs ahead must not poison a key.
@@ -172,14 +169,4 @@ func (v *KeyView) forgot(ref object.VersionRef) bool {
 		return true
 	}
 	return !v.Older && ref.TS <= v.GCFloor
-}
-
-// IsAttempt says whether ref is among the attempts.
-func IsAttempt(list []ondisk.Attempt, ref object.VersionRef) bool {
-	for i := range list {
-		if list[i].TS == ref.TS && list[i].Write == ref.Write {
-			return true
-		}
-	}
-	return false
 }

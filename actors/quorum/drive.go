@@ -154,7 +154,7 @@ func (d Drive) view(now object.Stamp, at At, a Attempt) KeyView {
 	v := KeyView{
 		Rules: d.Rules, Promise: k.Promise, GCFloor: set.GCFloor, Horizon: at.Drive.Horizon, Since: at.Drive.Since,
 		Highest: at.Drive.Highest, Now: now,
-		Foreign: a.Epoch < set.Joined, Rebuilding: set.State != SlotInSync,
+		Foreign: a.Epoch < set.Joined, Rebuilding: set.State != SlotInSync, LastRev: k.Revised,
 	}
 	if len(k.Versions) > 0 {
 		v.Newest = k.Versions[0].Ref

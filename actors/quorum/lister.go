@@ -9,6 +9,15 @@ import (
 // Witnessed is what a drive says of a key in a list: its newest version that is not known purged. A
 // stable tombstone or marker counts as nothing for a list of objects, so it is left out.
 func Witnessed(k *KeyState) (w Witness, ok bool) {
+	v := Newest(k)
+	if v == nil || v.Stable && v.Kind != Object {
+		return Witness{}, false
+	}
+	return Witness{Present: true, Ref: v.Ref, Rev: v.Rev, Live: v.Kind == Object, Unstable: !v.Stable}, true
+}
+
+// Newest is a drive's newest version of a key that is not known purged, nil if there is none.
+func Newest(k *KeyState) *Version {
 	var gone, null object.VersionRef
 	for i := range k.Versions {
 		v := &k.Versions[i]
@@ -21,12 +30,10 @@ func Witnessed(k *KeyState) (w Witness, ok bool) {
 				null = v.Ref
 			}
 			continue
-		case v.Stable && v.Kind != Object:
-			return Witness{}, false
 		}
-		return Witness{Present: true, Ref: v.Ref, Rev: v.Rev, Live: v.Kind == Object, Unstable: !v.Stable}, true
+		return v
 	}
-	return Witness{}, false
+	return nil
 }
 
 // Lister makes one page of a bucket's list. Every set is answered by k in-sync members (I4); a drive

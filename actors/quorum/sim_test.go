@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"holdfast/actors/object"
-	"holdfast/actors/ondisk"
 )
 
 // A throwaway world around the machines: one key, drives that obey Accept and Kill, a network that
@@ -22,13 +21,13 @@ type simVersion struct {
 
 type simDrive struct {
 	versions   []simVersion // newest first
-	dead       []ondisk.Attempt
-	superseded []ondisk.Attempt
+	dead       []object.VersionRef
+	superseded []object.VersionRef
 	away       bool
 }
 
 func (d *simDrive) view(ref object.VersionRef) KeyView {
-	v := KeyView{Dead: IsAttempt(d.dead, ref), Superseded: IsAttempt(d.superseded, ref)}
+	v := KeyView{Dead: slices.Contains(d.dead, ref), Superseded: slices.Contains(d.superseded, ref)}
 	for i, s := range d.versions {
 		if i == 0 {
 			v.Newest = s.ref
@@ -55,7 +54,7 @@ func (d *simDrive) mark(ref object.VersionRef) {
 			d.versions[i].stable = true
 			for _, old := range d.versions[i+1:] {
 				if !old.stable {
-					d.superseded = append(d.superseded, ondisk.Attempt{TS: old.ref.TS, Write: old.ref.Write})
+					d.superseded = append(d.superseded, old.ref)
 				}
 			}
 			d.versions = d.versions[:i+1]
@@ -72,7 +71,7 @@ func (d *simDrive) kill(ref object.VersionRef) bool {
 	case KillDrop:
 		d.versions = slices.DeleteFunc(d.versions, func(v simVersion) bool { return v.ref == ref })
 	}
-	d.dead = append(d.dead, ondisk.Attempt{TS: ref.TS, Write: ref.Write})
+	d.dead = append(d.dead, ref)
 	return true
 }
 

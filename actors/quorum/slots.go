@@ -54,3 +54,6 @@ func ShapeOf(n int) Shape {
 	}
 	return Shape{N: n, K: n / 2, W: n/2 + 1}
 }
+
+// Lowest is the lowest slot of s, which is not empty.
+func (s Slots) Lowest() int { return bits.TrailingZeros32(uint32(s)) }

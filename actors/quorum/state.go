@@ -18,6 +18,10 @@ type KeyState struct {
 	Dead     []DeadMark
 	Uploads  []object.WriteID // open multipart uploads
 	Hints    []Hint
+	// Revised is the highest revision, but the first of each version, among versions that an owner who
+	// did not need the whole list left out of Versions; they are older than all that are in it. Zero if
+	// the list is whole.
+	Revised object.Stamp
 
 	// Volatile: gone after a restart.
 
@@ -62,7 +66,7 @@ func (s *KeyState) CopyFrom(o *KeyState) {
 		s.Versions[i] = o.Versions[i]
 		s.Versions[i].Seats = append(seats, o.Versions[i].Seats...)
 	}
-	s.Promise, s.Decision = o.Promise, o.Decision
+	s.Promise, s.Decision, s.Revised = o.Promise, o.Decision, o.Revised
 	s.Dead = append(s.Dead[:0], o.Dead...)
 	s.Superseded = append(s.Superseded[:0], o.Superseded...)
 	s.Uploads = append(s.Uploads[:0], o.Uploads...)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/actors/drive"
+	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/daemon/node"
 	"holdfast/raftfsm/cluster"
@@ -137,12 +138,19 @@ func printVersions(w io.Writer, in *node.Inspected) {
 		}
 		fmt.Fprintf(w, "\nversion\t%s\n  kind\t%s, %s\n  slot\t%d of %d (%d data)\n", v.Version.Write, kindName(v.Version.Kind), state, v.Version.Slot, v.Version.N, v.Version.K)
 		fmt.Fprintf(w, "  stamp\t%s\n  modified\t%s\n", v.Version.TS.Time().UTC().Format(time.RFC3339Nano), time.Unix(0, v.Version.ModTime).UTC().Format(time.RFC3339Nano))
+		fmt.Fprintf(w, "  accepted\tepoch %d, shard here %t, null %t\n", v.Own.Epoch, v.Own.Data, v.Own.Null)
+		if v.Own.Ballot.TS != 0 {
+			fmt.Fprintf(w, "  ballot\t%s of %s\n", v.Own.Ballot.TS.Time().UTC().Format(time.RFC3339Nano), v.Own.Ballot.Write)
+		}
 		if v.Version.Kind == ondisk.KindObject {
 			fmt.Fprintf(w, "  size\t%d\n  etag\t%s\n  parts\t%d\n", v.Version.Size, v.Version.ETag, v.Version.Parts)
 		}
 		for _, s := range v.Shards {
 			printShard(w, s)
 		}
+	}
+	for i := range in.States {
+		printState(w, &in.States[i].State)
 	}
 	for _, u := range in.Uploads {
 		fmt.Fprintf(w, "\nopen upload\t%s\n  started\t%s\n  parts\t%d\n", u.Upload.ID, time.Unix(0, u.Upload.Started).UTC().Format(time.RFC3339), len(u.Parts))
@@ -151,6 +159,24 @@ func printVersions(w io.Writer, in *node.Inspected) {
 		fmt.Fprintf(w, "\nkey\tnothing on this drive\n")
 	}
 	fmt.Fprintln(w)
+}
+
+// printState prints what the drive remembers of a key beside its versions.
+func printState(w io.Writer, s *ondisk.KeyState) {
+	at := func(ts object.Stamp) string { return ts.Time().UTC().Format(time.RFC3339Nano) }
+	fmt.Fprintf(w, "\nremembered\n")
+	if s.Promise.TS != 0 {
+		fmt.Fprintf(w, "  promise\t%s of %s\n", at(s.Promise.TS), s.Promise.Write)
+	}
+	if s.Decision.Ballot.TS != 0 {
+		fmt.Fprintf(w, "  decision\t%s: %s was the newest chosen\n", at(s.Decision.Ballot.TS), s.Decision.Ref.Write)
+	}
+	for i := range s.Dead {
+		fmt.Fprintf(w, "  dead\t%s at %s, proved %t\n", s.Dead[i].Ref.Write, at(s.Dead[i].Rev), s.Dead[i].Proven)
+	}
+	for i := range s.Hints {
+		fmt.Fprintf(w, "  missing\t%s on slots %b\n", s.Hints[i].Ref.Write, s.Hints[i].Slots)
+	}
 }
 
 func printShard(w io.Writer, s drive.ShardReport) {
@@ -213,6 +239,8 @@ func kindName(k ondisk.VersionKind) string {
 		return "delete marker"
 	case ondisk.KindTombstone:
 		return "tombstone"
+	case ondisk.KindPurged:
+		return "removal"
 	}
 	return fmt.Sprintf("unknown kind %d", k)
 }

@@ -137,8 +137,12 @@ func (n *Node) applied(old, next *state.State) {
 	wg.Wait()
 }
 
-// fence tells a drive that is about to serve the revision of every bucket.
+// fence tells a drive that is about to serve the sets that it is a member of, and the revision of
+// every bucket.
 func (n *Node) fence(ctx context.Context, a *drive.Actor) error {
+	if err := drive.Adopt(ctx, a, a.ID(), n.raft.Topology().Sets); err != nil {
+		return err
+	}
 	for _, b := range n.raft.Buckets() {
 		if err := a.Fence(ctx, b.ID, b.Revision, b.Sealing != 0, false); err != nil {
 			return err

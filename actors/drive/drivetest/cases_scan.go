@@ -300,7 +300,7 @@ func completedUpload(s *suite) {
 	s.putPart("k", up, unwanted, nil)
 	req := s.commitOf(version{key: "k", ts: s.stamp(10), size: 300_033, write: up.ID})
 	req.OID, req.Upload, req.Parts = object.NewOID(s.stamp(10)), up.ID, []ondisk.Part{one.Part, two.Part}
-	row := ondisk.Version{Kind: ondisk.KindObject, Epochs: []uint64{1}, N: 4, K: 2, Size: req.Size, Stored: req.Size, Parts: 2,
+	row := ondisk.Version{Kind: ondisk.KindObject, N: 4, K: 2, Size: req.Size, Stored: req.Size, Parts: 2,
 		Refs: []ondisk.Ref{{Set: suiteSet, OID: req.OID, Length: req.Size}}}
 	var err error
 	if req.Row, err = ondisk.AppendVersion(nil, &row); err != nil {
@@ -314,9 +314,6 @@ func completedUpload(s *suite) {
 		s.Fatal("a multipart object has no shard of its own")
 	}
 	rep.Release()
-	if _, _, err := s.d.GetUpload(s.ctx, s.key("k"), up.ID); !errors.Is(err, drive.ErrNoUpload) {
-		s.Fatalf("the upload after its completion: %v", err)
-	}
 	got, err := s.d.Parts(s.ctx, req.OID)
 	if err != nil || len(got) != 2 || got[0].Ref != one.Ref || got[1].Ref != two.Ref || got[1].Size != two.Size || got[1].ETag != two.ETag {
 		s.Fatalf("part table %+v, %v", got, err)
@@ -328,8 +325,14 @@ func completedUpload(s *suite) {
 		}
 		s.wantShard(sh, want)
 	}
-	s.wantGone("a part that was not named", unwanted.Ref.OID)
+	if _, _, err := s.d.GetUpload(s.ctx, s.key("k"), up.ID); !errors.Is(err, drive.ErrNoUpload) {
+		s.Fatalf("the upload while its completion is not settled: %v", err)
+	}
 	s.mark(req)
+	if _, _, err := s.d.GetUpload(s.ctx, s.key("k"), up.ID); !errors.Is(err, drive.ErrNoUpload) {
+		s.Fatalf("the upload after its completion: %v", err)
+	}
+	s.wantGone("a part that was not named", unwanted.Ref.OID)
 	readers := []drive.Report{s.report("k", true), s.report("k", true)}
 	if readers[0].Hold == nil || readers[1].Hold == nil || s.report("k", false).Hold != nil {
 		s.Fatal("a multipart object is held if its shard is asked for, and only then")
@@ -377,7 +380,7 @@ func fences(s *suite) {
 	s.wantErr("upload of an older revision", s.d.PutUpload(s.ctx, target, &ondisk.Upload{ID: object.NewWriteID(), Meta: ondisk.Version{Kind: ondisk.KindObject}}), drive.ErrStale)
 	s.offer(at(5), true)
 	fence(3, true, false) // a late message changes nothing
-	s.offer(at(6), true)
+	s.offer(at(6), true)  // and a newer revision is learnt from who sends it
 	fence(7, true, false)
 	_, err = s.d.Commit(s.ctx, at(8))
 	s.wantErr("commit while sealed", err, drive.ErrStale)
@@ -391,8 +394,11 @@ func fences(s *suite) {
 func epochs(s *suite) {
 	a := s.commitOf(version{key: "a", ts: s.stamp(1)})
 	a.Epoch = 2
+	_, err := s.d.Commit(s.ctx, a)
+	s.wantErr("commit of an epoch that the drive was not told of", err, drive.ErrStale)
+	s.adopt(suiteSet, 2)
 	s.offer(a, true)
-	_, err := s.d.Commit(s.ctx, s.commitOf(version{key: "b", ts: s.stamp(2)}))
+	_, err = s.d.Commit(s.ctx, s.commitOf(version{key: "b", ts: s.stamp(2)}))
 	s.wantErr("commit of an older epoch", err, drive.ErrStale)
 	s.commit(version{key: "c", ts: s.stamp(3), set: suiteSet + 1}) // every set has its own
 }
@@ -411,9 +417,9 @@ func bucketEmpty(s *suite) {
 		s.Fatal(err)
 	}
 	want(true)
-	s.mark(s.commit(version{key: "k", ts: s.stamp(1)}))
+	s.mark(s.commit(version{key: "k", ts: s.stamp(11)}))
 	want(false)
-	s.mark(s.commit(version{key: "k", ts: s.stamp(2), kind: ondisk.KindTombstone}))
+	s.mark(s.commit(version{key: "k", ts: s.stamp(12), kind: ondisk.KindTombstone}))
 	want(true)
 }
 

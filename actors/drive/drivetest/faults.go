@@ -31,6 +31,9 @@ const (
 	OpDropUpload  Op = "drop_upload"
 	OpListUploads Op = "list_uploads"
 	OpFence       Op = "fence"
+	OpPrepare     Op = "prepare"
+	OpKill        Op = "kill"
+	OpOther       Op = "other" // any other request of the protocol
 )
 
 // faults are the switches of a Mem.

@@ -2,12 +2,11 @@
 // memory with fault switches, and Run, the conformance suite that spells out what every drive
 // promises. It is imported by tests and by in-process benchmarks only.
 //
-// Mem owns copies of everything it is given. All methods are safe for concurrent use.
+// Mem runs quorum.Drive.Step on plain memory. It owns copies of everything it is given. All methods
+// are safe for concurrent use.
 package drivetest
 
 import (
-	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -21,27 +20,28 @@ import (
 
 // Mem is a drive in memory.
 type Mem struct {
+	drive.Legacy
 	id     cluster.DriveID
 	faults faults
+	clock  func() time.Time
 
 	mu      sync.Mutex
-	buckets map[cluster.BucketID]*memBucket // guarded by mu
-	shards  map[object.OID]*memShard        // guarded by mu: committed and staged ones
-	parts   map[object.OID][]ondisk.Part    // guarded by mu: part tables
-	holds   map[object.OID]*memHold         // guarded by mu: multipart objects that are read
-	epochs  map[cluster.SetID]uint64        // guarded by mu
-	floors  map[cluster.SetID]object.Stamp  // guarded by mu: GC floors
-	highest object.Stamp                    // guarded by mu
-	batch   uint64                          // guarded by mu
-	staged  int                             // guarded by mu: open shard writers
-	pinned  int                             // guarded by mu: open shard readers and holds
-	control *memControl                     // guarded by mu
+	machine quorum.Drive
+	buckets map[cluster.BucketID]*memBucket    // guarded by mu
+	shards  map[object.OID]*memShard           // guarded by mu: committed and staged ones
+	parts   map[object.OID][]ondisk.Part       // guarded by mu: part tables
+	holds   map[object.OID]*memHold            // guarded by mu: multipart objects that are read
+	sets    map[cluster.SetID]*quorum.SetState // guarded by mu
+	state   quorum.DriveState                  // guarded by mu
+	pins    map[quorum.PinID][]*memReader      // guarded by mu
+	batch   uint64                             // guarded by mu
+	staged  int                                // guarded by mu: open shard writers
+	pinned  int                                // guarded by mu: open shard readers and holds
+	control *memControl                        // guarded by mu
 }
 
 type memBucket struct {
-	rev      uint64
-	sealed   bool
-	removed  bool
+	state    quorum.BucketState
 	keys     map[string]*memKey
 	order    []string // names in order; valid unless dirty
 	dirty    bool
@@ -51,16 +51,25 @@ type memBucket struct {
 }
 
 type memKey struct {
-	versions []*memVersion // newest first
-	state    ondisk.KeyState
+	state quorum.KeyState
+	rows  map[revision]*memRow
 }
 
-type memVersion struct {
-	commit   drive.Commit // Row and Parts are copies, Inline is nil (it lies in shards)
-	stable   bool
-	missed   uint16
-	accepted time.Time
-	batch    uint64
+// revision names a row of a key.
+type revision struct {
+	ref object.VersionRef
+	rev object.Stamp
+}
+
+// memRow is what lies beside a row that the protocol does not look at.
+type memRow struct {
+	drive.Payload // Row and Parts are copies, Inline is nil: it lies in shards
+	set           cluster.SetID
+	slot          uint8
+	epoch         uint64
+	accepted      time.Time
+	upload        object.WriteID
+	stable        bool // after the last step
 }
 
 var _ drive.Drive = (*Mem)(nil)
@@ -68,16 +77,23 @@ var _ drive.ControlStore = (*Mem)(nil)
 
 // NewMem returns an empty drive with a given identity.
 func NewMem(id cluster.DriveID) *Mem {
-	return &Mem{
+	m := &Mem{
 		id:      id,
+		clock:   time.Now,
+		machine: quorum.Drive{Life: drive.AttemptLife},
 		buckets: map[cluster.BucketID]*memBucket{},
 		shards:  map[object.OID]*memShard{},
 		parts:   map[object.OID][]ondisk.Part{},
 		holds:   map[object.OID]*memHold{},
-		epochs:  map[cluster.SetID]uint64{},
-		floors:  map[cluster.SetID]object.Stamp{},
+		sets:    map[cluster.SetID]*quorum.SetState{},
+		pins:    map[quorum.PinID][]*memReader{},
 	}
+	m.Legacy = drive.NewLegacy(m)
+	return m
 }
+
+// SetClock gives the drive another clock than the system's.
+func (m *Mem) SetClock(clock func() time.Time) { m.clock = clock }
 
 // ID is the drive's identity.
 func (m *Mem) ID() cluster.DriveID { return m.id }
@@ -104,11 +120,22 @@ func (m *Mem) Rows() (versions, uploads, shards int) {
 	defer m.mu.Unlock()
 	for _, b := range m.buckets {
 		for _, k := range b.keys {
-			versions += len(k.versions)
+			versions += len(k.state.Versions)
 		}
 		uploads += len(b.uploads)
 	}
 	return versions, uploads, len(m.shards)
+}
+
+// KeyState is a copy of what the drive knows of a key.
+func (m *Mem) KeyState(key object.Key) quorum.KeyState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out quorum.KeyState
+	if b := m.buckets[key.Bucket]; b != nil && b.keys[key.Name] != nil {
+		out.CopyFrom(&b.keys[key.Name].state)
+	}
+	return out
 }
 
 func (m *Mem) bucket(id cluster.BucketID) *memBucket {
@@ -123,230 +150,140 @@ func (m *Mem) bucket(id cluster.BucketID) *memBucket {
 func (b *memBucket) key(name string) *memKey {
 	k := b.keys[name]
 	if k == nil {
-		k = &memKey{}
+		k = &memKey{rows: map[revision]*memRow{}}
 		b.keys[name] = k
 		b.dirty = true
 	}
 	return k
 }
 
-// fenced judges what a request says of set epoch and bucket revision (I17, I23).
-func (m *Mem) fenced(set cluster.SetID, epoch uint64, bucket cluster.BucketID, rev uint64) error {
-	if e := m.epochs[set]; epoch < e {
-		return fmt.Errorf("drive %s: set %d is at epoch %d: %w", m.id, set, e, drive.ErrStale)
-	} else if epoch > e {
-		m.epochs[set] = epoch
-	}
-	if b := m.buckets[bucket]; b != nil && (b.sealed || b.removed || rev < b.rev) {
-		return fmt.Errorf("drive %s: bucket %d is at revision %d: %w", m.id, bucket, b.rev, drive.ErrStale)
-	}
-	return nil
-}
-
-func (m *Mem) view(k *memKey, set cluster.SetID, ref object.VersionRef) quorum.KeyView {
-	v := quorum.KeyView{
-		Promise: quorum.Ballot{TS: k.state.Promise}, GCFloor: m.floors[set],
-		Dead: quorum.IsAttempt(k.state.Dead, ref), Superseded: quorum.IsAttempt(k.state.Superseded, ref), Highest: m.highest,
-		Now: object.StampAt(time.Now()),
-	}
-	if len(k.versions) > 0 {
-		v.Newest, v.Older = k.versions[0].commit.Ref, true
-	}
-	for _, held := range k.versions {
-		if held.commit.Ref == ref {
-			v.Holds, v.Stable = true, held.stable
-		}
-	}
-	return v
-}
-
-// Commit accepts or refuses one version.
-func (m *Mem) Commit(ctx context.Context, req *drive.Commit) (drive.CommitReply, error) {
-	if err := m.faults.enter(ctx, OpCommit); err != nil {
-		return drive.CommitReply{}, err
-	}
-	reply, err := m.commit(req)
-	if err != nil {
-		return drive.CommitReply{}, err
-	}
-	return reply, m.faults.leave(ctx, OpCommit)
-}
-
-func (m *Mem) commit(req *drive.Commit) (drive.CommitReply, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.fenced(req.Set, req.Epoch, req.Key.Bucket, req.BucketRev); err != nil {
-		return drive.CommitReply{}, err
-	}
-	if m.faults.isFull() && req.Kind == ondisk.KindObject {
-		return drive.CommitReply{}, fmt.Errorf("drive %s: commit: %w", m.id, drive.ErrFull)
-	}
-	b := m.bucket(req.Key.Bucket)
-	k := b.key(req.Key.Name)
-	view := m.view(k, req.Set, req.Ref)
-	verdict := quorum.Accept(&view, quorum.Plain(req.Ref))
-	if m.faults.refuses() && !verdict.Repeat {
-		verdict.Accepted = false
-	}
-	if !verdict.Accepted || verdict.Repeat {
-		b.forget(req.Key.Name, k)
-		return drive.CommitReply{Accepted: verdict.Accepted, Highest: verdict.Highest, Batch: m.batch}, nil
-	}
-	if req.Staged {
-		s := m.shards[req.OID]
-		if s == nil || !s.synced {
-			b.forget(req.Key.Name, k)
-			return drive.CommitReply{}, fmt.Errorf("drive %s: commit of %s, which was not staged and synced: %w", m.id, req.OID, drive.ErrNoShard)
-		}
-		s.committed = true
-	}
-	m.batch++
-	m.highest = max(m.highest, req.Ref.TS)
-	v := &memVersion{commit: *req, accepted: time.Now(), batch: m.batch}
-	v.commit.Row = slices.Clone(req.Row)
-	v.commit.Parts = slices.Clone(req.Parts)
-	v.commit.Inline = nil
-	if req.Inline != nil {
-		m.shards[req.OID] = inlineShard(req.Inline)
-	}
-	if len(req.Parts) > 0 {
-		m.parts[req.OID] = v.commit.Parts
-	}
-	if req.Upload != (object.WriteID{}) {
-		m.dropUpload(b, uploadKey{req.Key.Name, req.Upload}, req.Parts)
-	}
-	k.versions = slices.Insert(k.versions, 0, v)
-	return drive.CommitReply{Accepted: true, Highest: verdict.Highest, Batch: m.batch}, nil
-}
-
 // forget takes a key of which nothing is known out of the bucket again.
 func (b *memBucket) forget(name string, k *memKey) {
-	s := &k.state
-	if len(k.versions) == 0 && len(s.Dead)+len(s.Superseded) == 0 && s.Promise == 0 && s.Floor == 0 {
+	if s := &k.state; s.Empty() && len(s.Superseded)+len(s.Pins) == 0 && s.Tokens == 0 {
 		delete(b.keys, name)
 		b.dirty = true
 	}
 }
 
-// Mark makes versions stable and reclaims what they supersede.
-func (m *Mem) Mark(marks []drive.Mark) error {
-	if err := m.faults.enter(context.Background(), OpMark); err != nil {
-		return err
+func (m *Mem) set(id cluster.SetID) *quorum.SetState {
+	s := m.sets[id]
+	if s == nil {
+		s = &quorum.SetState{}
+		m.sets[id] = s
 	}
+	return s
+}
+
+// Known implements drive.LegacyDoer.
+func (m *Mem) Known(set cluster.SetID, bucket cluster.BucketID) (epoch, revision uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, mark := range marks {
-		b := m.buckets[mark.Key.Bucket]
-		if b == nil || b.keys[mark.Key.Name] == nil {
-			continue
-		}
-		k := b.keys[mark.Key.Name]
-		for i, v := range k.versions {
-			if v.commit.Ref != mark.Ref {
-				continue
-			}
-			v.stable, v.missed = true, mark.Missed
-			if !mark.Versioned {
-				m.supersede(k, k.versions[i+1:])
-				k.versions = k.versions[:i+1]
-			}
-			break
-		}
-	}
-	return nil
+	return m.set(set).Config.Epoch, m.bucket(bucket).state.Revision
 }
 
-// supersede reclaims versions; of unfinished ones a memory stays, so that nobody takes their
-// absence for evidence (P1).
-func (m *Mem) supersede(k *memKey, old []*memVersion) {
-	for _, v := range old {
-		if !v.stable {
-			k.state.Superseded = append(k.state.Superseded, ondisk.Attempt{TS: v.commit.Ref.TS, Write: v.commit.Ref.Write, Epoch: v.commit.Epoch})
+func (k *memKey) row(v *quorum.Version) *memRow { return k.rows[revision{v.Ref, v.Rev}] }
+
+// data says whether any row but one refers to an oid.
+func (k *memKey) data(oid object.OID) bool {
+	for _, r := range k.rows {
+		if r.OID == oid {
+			return true
 		}
-		m.reclaim(v)
 	}
+	return false
 }
 
-func (m *Mem) reclaim(v *memVersion) {
-	if h := m.holds[v.commit.OID]; h != nil {
-		h.gone = v
+// reclaim gives a row's data back unless another row of the key refers to it. keep says that the
+// parts go back to their upload.
+func (m *Mem) reclaim(k *memKey, r *memRow, keep bool) {
+	if r.OID.IsZero() || k.data(r.OID) {
 		return
 	}
-	delete(m.shards, v.commit.OID)
-	delete(m.parts, v.commit.OID)
-	for _, p := range v.commit.Parts {
+	if keep {
+		delete(m.parts, r.OID)
+		return
+	}
+	m.giveBack(r)
+}
+
+// giveBack takes away a row's data, behind its last reader.
+func (m *Mem) giveBack(r *memRow) {
+	if h := m.holds[r.OID]; h != nil {
+		h.gone = r
+		return
+	}
+	delete(m.shards, r.OID)
+	delete(m.parts, r.OID)
+	for _, p := range r.Parts {
 		delete(m.shards, p.Ref.OID)
 	}
 }
 
-// Collect drops tombstones.
-func (m *Mem) Collect(ctx context.Context, tombs []drive.Tomb) error {
-	if err := m.faults.enter(ctx, OpCollect); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, t := range tombs {
-		b := m.buckets[t.Key.Bucket]
-		if b == nil || b.keys[t.Key.Name] == nil {
-			continue
+// settle brings what lies beside the protocol's state up to it, after a step.
+func (m *Mem) settle(b *memBucket, name string, k *memKey, req *drive.Request) {
+	payload := func(v *quorum.Version) *drive.Payload {
+		if req.Kind == quorum.ReqCommit {
+			return &req.Payload
 		}
-		k := b.keys[t.Key.Name]
-		if len(k.versions) != 1 || k.versions[0].commit.Ref != t.Ref || !k.versions[0].stable {
-			continue
-		}
-		m.floors[t.Set] = max(m.floors[t.Set], t.Ref.TS, k.state.Promise, k.state.Floor) // P4
-		k.versions, k.state = nil, ondisk.KeyState{}
-		b.forget(t.Key.Name, k)
-	}
-	return m.faults.leave(ctx, OpCollect)
-}
-
-// Drop kills an unfinished version.
-func (m *Mem) Drop(ctx context.Context, key object.Key, set cluster.SetID, ref object.VersionRef) error {
-	if err := m.faults.enter(ctx, OpDrop); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	k := m.bucket(key.Bucket).key(key.Name)
-	view := m.view(k, set, ref)
-	switch quorum.Kill(&view, ref) {
-	case quorum.KillHeld, quorum.KillUnknown:
-		return fmt.Errorf("drive %s: drop of version %d: %w", m.id, ref.TS, drive.ErrHeld)
-	case quorum.KillDrop:
-		i := slices.IndexFunc(k.versions, func(v *memVersion) bool { return v.commit.Ref == ref })
-		m.reclaim(k.versions[i])
-		k.versions = slices.Delete(k.versions, i, i+1)
-	}
-	if !quorum.IsAttempt(k.state.Dead, ref) {
-		k.state.Dead = append(k.state.Dead, ondisk.Attempt{TS: ref.TS, Write: ref.Write, Epoch: m.epochs[set]})
-	}
-	return m.faults.leave(ctx, OpDrop)
-}
-
-// Fence learns a bucket revision.
-func (m *Mem) Fence(ctx context.Context, bucket cluster.BucketID, revision uint64, sealed, removed bool) error {
-	if err := m.faults.enter(ctx, OpFence); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	b := m.bucket(bucket)
-	if revision < b.rev {
-		return nil // a late message: what is known is newer
-	}
-	b.rev, b.sealed, b.removed = revision, sealed, removed
-	if removed {
-		for _, k := range b.keys {
-			for _, v := range k.versions {
-				m.reclaim(v)
+		for i := range req.Versions {
+			if v.Is(req.Versions[i].Ref, req.Versions[i].Rev) && i < len(req.Payloads) {
+				return &req.Payloads[i]
 			}
 		}
-		for id := range b.uploads {
-			m.dropUpload(b, id, nil)
-		}
-		b.keys, b.dirty = map[string]*memKey{}, true
+		return &drive.Payload{}
 	}
-	return nil
+	left := map[revision]bool{}
+	set := m.set(req.Set)
+	for i := range k.state.Versions {
+		v := &k.state.Versions[i]
+		left[revision{v.Ref, v.Rev}] = true
+		if k.row(v) != nil {
+			continue
+		}
+		p := payload(v)
+		r := &memRow{Payload: *p, set: req.Set, epoch: v.Epoch, accepted: m.clock(), upload: v.Upload, slot: uint8(memberSlot(set))}
+		r.Row, r.Parts, r.Inline = slices.Clone(p.Row), slices.Clone(p.Parts), nil
+		k.rows[revision{v.Ref, v.Rev}] = r
+		if p.Inline != nil {
+			m.shards[p.OID] = inlineShard(p.Inline)
+		}
+		if p.Staged {
+			m.shards[p.OID].committed = true
+		}
+		if len(p.Parts) > 0 {
+			m.parts[p.OID] = r.Parts
+		}
+	}
+	open := map[object.WriteID]bool{} // uploads that were open before the step
+	for at := range b.uploads {
+		open[at.id] = open[at.id] || at.name == name
+	}
+	for at, r := range k.rows {
+		if !left[at] {
+			delete(k.rows, at)
+			m.reclaim(k, r, !r.stable && open[r.upload])
+		}
+	}
+	m.settleUploads(b, name, k, req)
+	for i := range k.state.Versions {
+		v := &k.state.Versions[i]
+		k.row(v).stable = v.Stable
+	}
+}
+
+// memberSlot is the slot that the drive's shards of a set belong to.
+func memberSlot(set *quorum.SetState) int {
+	return set.Config.SlotsOf(quorum.Slot(set.Member)).Lowest()
+}
+
+// Restart makes the drive forget what a restart forgets. All else is durable at once.
+func (m *Mem) Restart() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state.Restarted()
+	for _, b := range m.buckets {
+		for _, k := range b.keys {
+			k.state.Restarted(k.state.Tokens)
+		}
+	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"holdfast/actors/drive"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
 )
 
@@ -45,7 +46,7 @@ func (m *Mem) Scan(ctx context.Context, req *drive.ScanRequest) (drive.ScanReply
 		if !strings.HasPrefix(name, req.Prefix) {
 			break
 		}
-		e, ok := b.entry(name, req)
+		e, ok := m.entry(b, name, req)
 		if !ok {
 			continue
 		}
@@ -71,23 +72,20 @@ func (m *Mem) Scan(ctx context.Context, req *drive.ScanRequest) (drive.ScanReply
 }
 
 // entry is the newest version of a key, if its set is asked for and it counts.
-func (b *memBucket) entry(name string, req *drive.ScanRequest) (drive.Entry, bool) {
+func (m *Mem) entry(b *memBucket, name string, req *drive.ScanRequest) (drive.Entry, bool) {
 	k := b.keys[name]
-	if len(k.versions) == 0 {
-		return drive.Entry{}, false
-	}
 	set := req.Sets(name)
 	full, witness := has(req.Full, set), has(req.Witness, set)
 	if !full && !witness {
 		return drive.Entry{}, false
 	}
-	v := k.versions[0]
-	if v.stable && v.commit.Kind != ondisk.KindObject && !(req.Tombstones && v.commit.Kind == ondisk.KindTombstone) {
+	v := quorum.Newest(&k.state)
+	if v == nil || v.Stable && v.Kind != quorum.Object && !(req.Tombstones && v.Kind == quorum.Tombstone) {
 		return drive.Entry{}, false
 	}
-	e := drive.Entry{Name: name, Set: set, Ref: v.commit.Ref, Rev: v.commit.Rev, Kind: v.commit.Kind, Unstable: !v.stable}
+	e := drive.Entry{Name: name, Set: set, Ref: v.Ref, Rev: v.Rev, Kind: ondisk.VersionKind(v.Kind), Unstable: !v.Stable}
 	if full {
-		e.Row = v.commit.Row
+		e.Row = k.row(v).Row
 	}
 	return e, true
 }
@@ -104,8 +102,8 @@ func (m *Mem) BucketEmpty(ctx context.Context, bucket cluster.BucketID) (bool, e
 		return true, nil
 	}
 	for _, k := range b.keys {
-		for _, v := range k.versions {
-			if v.commit.Kind != ondisk.KindTombstone {
+		for i := range k.state.Versions {
+			if v := &k.state.Versions[i]; v.Kind != quorum.Tombstone && !(v.Kind == quorum.Purged && v.Stable) {
 				return false, nil
 			}
 		}

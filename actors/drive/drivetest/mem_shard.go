@@ -25,13 +25,14 @@ type memShard struct {
 	frame     int
 	synced    bool
 	committed bool
+	inline    bool
 
 	mu      sync.Mutex
 	damaged map[int64]bool // guarded by mu: numbers of blocks that fail their checksum
 }
 
 func inlineShard(p []byte) *memShard {
-	return &memShard{data: bytes.Clone(p), frame: max(1, len(p)), synced: true, committed: true}
+	return &memShard{data: bytes.Clone(p), frame: max(1, len(p)), synced: true, committed: true, inline: true}
 }
 
 func (s *memShard) check(from, to int64) error {
@@ -162,7 +163,7 @@ type memHold struct {
 	m       *Mem
 	oid     object.OID
 	readers int
-	gone    *memVersion // to be reclaimed behind the last reader
+	gone    *memRow // to be reclaimed behind the last reader
 }
 
 // hold adds a reader of a multipart object. m.mu is held.
@@ -193,7 +194,7 @@ func (x *memHolding) Close() error {
 	if h.readers--; h.readers == 0 {
 		delete(m.holds, h.oid)
 		if h.gone != nil {
-			m.reclaim(h.gone)
+			m.giveBack(h.gone)
 		}
 	}
 	return nil
@@ -250,62 +251,15 @@ func (r *memReader) Size() int64 { return int64(len(r.shard.data)) }
 func (r *memReader) Frame() int  { return r.shard.frame }
 
 func (r *memReader) Close() error {
-	if !r.closed.Swap(true) {
-		r.m.mu.Lock()
-		r.m.pinned--
-		r.m.mu.Unlock()
-	}
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	r.closeLocked()
 	return nil
 }
 
-// Report lists a key's versions down to the newest stable one.
-func (m *Mem) Report(ctx context.Context, req *drive.ReportRequest) (drive.Report, error) {
-	if err := m.faults.enter(ctx, OpReport); err != nil {
-		return drive.Report{}, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var rep drive.Report
-	b := m.buckets[req.Key.Bucket]
-	if b == nil || b.keys[req.Key.Name] == nil {
-		return rep, nil
-	}
-	for _, v := range b.keys[req.Key.Name].versions {
-		r := drive.Reported{Row: v.commit.Row, Stable: v.stable}
-		if err := ondisk.DecodeShared(&r.Version, v.commit.Ref, v.commit.Rev, v.commit.Row); err != nil {
-			return drive.Report{}, fmt.Errorf("drive %s: report: %w", m.id, err)
-		}
-		r.Version.Slot, r.Version.Batch = v.commit.Slot, v.batch
-		rep.Slot = v.commit.Slot
-		rep.Versions = append(rep.Versions, r)
-		if v.stable {
-			break
-		}
-	}
-	if req.WithShard && len(rep.Versions) > 0 {
-		m.addShard(&rep)
-	}
-	return rep, nil
-}
-
-func (m *Mem) addShard(rep *drive.Report) {
-	v := &rep.Versions[0].Version
-	if len(v.Refs) == 0 {
-		return
-	}
-	ref := v.Refs[0]
-	if v.Parts > 0 {
-		rep.Hold = m.hold(ref.OID)
-		return
-	}
-	if !ref.Inline {
-		if r := m.reader(ref.OID); r != nil {
-			rep.Shard = r
-		}
-		return
-	}
-	if s := m.shards[ref.OID]; s != nil && s.check(0, int64(len(s.data))) == nil {
-		rep.Inline = bytes.Clone(s.data)
+func (r *memReader) closeLocked() {
+	if !r.closed.Swap(true) {
+		r.m.pinned--
 	}
 }
 
@@ -317,17 +271,37 @@ func (m *Mem) Pending(ctx context.Context, age time.Duration, limit int) ([]ondi
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []ondisk.Pending
-	for _, b := range m.buckets {
-		for _, k := range b.keys {
-			for _, v := range k.versions {
-				if !v.stable && time.Since(v.accepted) >= age {
-					out = append(out, ondisk.Pending{Key: v.commit.Key, Ref: v.commit.Ref, Rev: v.commit.Rev, Epoch: v.commit.Epoch, Bytes: v.commit.Size})
+	for id, b := range m.buckets {
+		for name, k := range b.keys {
+			for i := range k.state.Versions {
+				v := &k.state.Versions[i]
+				if r := k.row(v); !v.Stable && m.clock().Sub(r.accepted) >= age {
+					out = append(out, ondisk.Pending{Key: object.Key{Bucket: id, Name: name}, Ref: v.Ref, Rev: v.Rev, Epoch: v.Epoch, Bytes: r.Size})
 				}
 			}
 		}
 	}
 	slices.SortFunc(out, func(a, b ondisk.Pending) int { return a.Ref.Compare(b.Ref) })
 	return out[:min(len(out), limit)], nil
+}
+
+// Debts lists what slots miss. All of it comes at once.
+func (m *Mem) Debts(ctx context.Context, from []byte, _ int) ([]ondisk.Pending, []byte, error) {
+	if err := m.faults.enter(ctx, OpPending); err != nil || from != nil {
+		return nil, nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []ondisk.Pending
+	for id, b := range m.buckets {
+		for name, k := range b.keys {
+			for _, h := range k.state.Hints {
+				out = append(out, ondisk.Pending{Key: object.Key{Bucket: id, Name: name}, Ref: h.Ref, Rev: h.Rev, Slots: uint16(h.Missed)})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b ondisk.Pending) int { return a.Ref.Compare(b.Ref) })
+	return out, nil, nil
 }
 
 // Parts returns a part table.

@@ -1,6 +1,7 @@
 package drivetest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"holdfast/actors/drive"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
 )
 
@@ -31,24 +33,52 @@ type memUpload struct {
 	parts []ondisk.UploadPart
 }
 
-// PutUpload records an upload.
-func (m *Mem) PutUpload(ctx context.Context, at drive.Target, up *ondisk.Upload) error {
-	if err := m.faults.enter(ctx, OpPutUpload); err != nil {
-		return err
+// loadUploads fills in which uploads of a key are open.
+func (m *Mem) loadUploads(b *memBucket, name string, k *memKey) {
+	k.state.Uploads = k.state.Uploads[:0]
+	for id := range b.uploads {
+		if id.name == name {
+			k.state.Uploads = append(k.state.Uploads, id.id)
+		}
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.fenced(at.Set, at.Epoch, at.Key.Bucket, at.BucketRev); err != nil {
-		return err
-	}
-	b := m.bucket(at.Key.Bucket)
-	id := uploadKey{at.Key.Name, up.ID}
-	if b.uploads[id] == nil {
-		b.uploads[id] = &memUpload{up: *up}
+	slices.SortFunc(k.state.Uploads, func(x, y object.WriteID) int { return bytes.Compare(x[:], y[:]) })
+}
+
+// settleUploads brings the rows of uploads up to the protocol's state.
+func (m *Mem) settleUploads(b *memBucket, name string, k *memKey, req *drive.Request) {
+	for _, id := range k.state.Uploads {
+		at := uploadKey{name, id}
+		if b.uploads[at] != nil {
+			continue
+		}
+		up := ondisk.Upload{}
+		if i := slices.Index(req.Uploads, id); i >= 0 && i < len(req.Opened) {
+			up = *req.Opened[i]
+		} else if req.Kind == quorum.ReqUpload && len(req.Opened) == 1 {
+			up = *req.Opened[0]
+		}
+		up.ID = id
+		b.uploads[at] = &memUpload{up: up}
 		b.upsDirty = true
 	}
-	m.batch++
-	return m.faults.leave(ctx, OpPutUpload)
+	for at := range b.uploads {
+		if at.name != name || slices.Contains(k.state.Uploads, at.id) {
+			continue
+		}
+		var keep []ondisk.Part // the parts of its version, if that stands
+		for i := range k.state.Versions {
+			if v := &k.state.Versions[i]; v.Upload == at.id && v.Stable {
+				keep = k.row(v).Parts
+			}
+		}
+		m.dropUpload(b, at, keep)
+	}
+}
+
+// completes says whether a version that is not settled completes an upload.
+func (b *memBucket) completes(id uploadKey) bool {
+	k := b.keys[id.name]
+	return k != nil && slices.ContainsFunc(k.state.Versions, func(v quorum.Version) bool { return v.Upload == id.id && !v.Stable })
 }
 
 // PutPart records a part.
@@ -58,12 +88,16 @@ func (m *Mem) PutPart(ctx context.Context, at drive.Target, upload object.WriteI
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.fenced(at.Set, at.Epoch, at.Key.Bucket, at.BucketRev); err != nil {
-		return err
-	}
-	u := m.bucket(at.Key.Bucket).uploads[uploadKey{at.Key.Name, upload}]
+	req := quorum.Request{Kind: quorum.ReqStage, Fence: quorum.Fence{Set: at.Set, Epoch: at.Epoch, Revision: at.BucketRev}}
+	b := m.bucket(at.Key.Bucket)
+	k := quorum.KeyState{}
+	ans := m.machine.Step(object.StampAt(m.clock()), quorum.At{Key: &k, Set: m.set(at.Set), Bucket: &b.state, Drive: &m.state}, &req)
+	u := b.uploads[uploadKey{at.Key.Name, upload}]
 	if u == nil {
 		return fmt.Errorf("drive %s: put part: %w", m.id, drive.ErrNoUpload)
+	}
+	if ans.Reply.Refused != quorum.RefusedNot {
+		return fmt.Errorf("drive %s: put part: %w", m.id, drive.ErrStale)
 	}
 	if inline != nil {
 		m.shards[part.Ref.OID] = inlineShard(inline)
@@ -78,7 +112,7 @@ func (m *Mem) PutPart(ctx context.Context, at drive.Target, upload object.WriteI
 		u.parts = append(u.parts, *part)
 	}
 	m.batch++
-	m.highest = max(m.highest, part.TS)
+	m.state.Highest = max(m.state.Highest, part.TS)
 	return m.faults.leave(ctx, OpPutPart)
 }
 
@@ -93,7 +127,7 @@ func (m *Mem) GetUpload(ctx context.Context, key object.Key, upload object.Write
 	if b := m.buckets[key.Bucket]; b != nil {
 		u = b.uploads[uploadKey{key.Name, upload}]
 	}
-	if u == nil {
+	if u == nil || m.buckets[key.Bucket].completes(uploadKey{key.Name, upload}) {
 		return nil, nil, fmt.Errorf("drive %s: get upload: %w", m.id, drive.ErrNoUpload)
 	}
 	up, parts := u.up, slices.Clone(u.parts)
@@ -104,19 +138,6 @@ func (m *Mem) GetUpload(ctx context.Context, key object.Key, upload object.Write
 		return object.VersionRef{TS: b.TS, Write: b.Write}.Compare(object.VersionRef{TS: a.TS, Write: a.Write})
 	})
 	return &up, parts, nil
-}
-
-// DropUpload removes an upload.
-func (m *Mem) DropUpload(ctx context.Context, at drive.Target, upload object.WriteID) error {
-	if err := m.faults.enter(ctx, OpDropUpload); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if b := m.buckets[at.Key.Bucket]; b != nil {
-		m.dropUpload(b, uploadKey{at.Key.Name, upload}, nil)
-	}
-	return m.faults.leave(ctx, OpDropUpload)
 }
 
 // dropUpload forgets an upload and the data of its parts but those kept.
@@ -154,7 +175,7 @@ func (m *Mem) ListUploads(ctx context.Context, bucket cluster.BucketID, prefix, 
 		if len(out) == limit {
 			break
 		}
-		if strings.HasPrefix(id.name, prefix) && id.compare(uploadKey{startKey, startAfter}) > 0 {
+		if !b.completes(id) && strings.HasPrefix(id.name, prefix) && id.compare(uploadKey{startKey, startAfter}) > 0 {
 			out = append(out, drive.UploadEntry{Name: id.name, Upload: b.uploads[id].up})
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"holdfast/actors/drive"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
 	"holdfast/actors/slab"
 	"holdfast/raftfsm/cluster"
 )
@@ -56,6 +57,14 @@ func Run(t *testing.T, open func(t *testing.T) drive.Drive) {
 		{"a fence refuses older revisions", fences},
 		{"an older set epoch is refused", epochs},
 		{"a bucket is empty when nothing of it is left", bucketEmpty},
+		{"a promise binds and is told", promises},
+		{"what is held is killed with proof only", kills},
+		{"revisions and removals of a version", revisions},
+		{"what slots miss is listed until they have it", hints},
+		{"a heal copies unless the key has changed", heals},
+		{"requests under another configuration are refused", refusals},
+		{"a pin is let go of by its name", namedPins},
+		{"many requests at once are each answered", manyAtOnce},
 		{"control rows are kept", control},
 		{"commits of many keys at once are all there", concurrent},
 	} {
@@ -64,6 +73,7 @@ func Run(t *testing.T, open func(t *testing.T) drive.Drive) {
 			var stop context.CancelFunc
 			s.ctx, stop = context.WithTimeout(t.Context(), time.Minute)
 			defer stop()
+			s.setUp()
 			c.fn(s)
 		})
 	}
@@ -82,6 +92,31 @@ type suite struct {
 	ctx context.Context
 	now object.Stamp
 	rng *rand.Rand
+}
+
+// setUp tells the drive of the sets and the bucket of the suite.
+func (s *suite) setUp() {
+	sets := make([]cluster.Set, 128)
+	for i := range sets {
+		sets[i] = cluster.Set{Epoch: 1, Members: []cluster.DriveID{{250}, s.d.ID(), {251}, {252}}}
+	}
+	if err := drive.Adopt(s.ctx, s.d, s.d.ID(), sets); err != nil {
+		s.Fatal(err)
+	}
+	if err := drive.Fence(s.ctx, s.d, suiteBucket, 1, false, false); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// adopt tells the drive of a set's epoch; it has slot 1.
+func (s *suite) adopt(id cluster.SetID, epoch uint64) {
+	s.Helper()
+	req := &drive.Request{Request: quorum.Request{Kind: quorum.ReqAdopt, Member: 1}}
+	req.Set, req.Config = id, quorum.SetConfig{ID: id, Epoch: epoch, Shape: quorum.ShapeOf(4)}
+	var reply drive.Reply
+	if err := s.d.Do(s.ctx, req, &reply); err != nil || !reply.OK {
+		s.Fatalf("adopt epoch %d of set %d: %+v, %v", epoch, id, reply.OK, err)
+	}
 }
 
 // stamp returns the i-th stamp of this case; they rise.
@@ -113,7 +148,7 @@ func (s *suite) commitOf(v version) *drive.Commit {
 		v.set = suiteSet
 	}
 	row := ondisk.Version{
-		Kind: v.kind, Epochs: []uint64{1}, N: 4, K: 2, Size: v.size, Stored: v.size, ModTime: int64(v.ts),
+		Kind: v.kind, N: 4, K: 2, Size: v.size, Stored: v.size, ModTime: int64(v.ts),
 		Unit: 1 << 10, Frame: suiteFrame, ContentType: "text/plain",
 	}
 	req := &drive.Commit{
@@ -160,7 +195,7 @@ func (s *suite) mark(reqs ...*drive.Commit) {
 	s.Helper()
 	var marks []drive.Mark
 	for _, r := range reqs {
-		marks = append(marks, drive.Mark{Key: r.Key, Set: r.Set, Ref: r.Ref, Versioned: r.Versioned})
+		marks = append(marks, drive.Mark{Key: r.Key, Set: r.Set, Ref: r.Ref, Rev: r.Rev})
 	}
 	if err := s.d.Mark(marks); err != nil {
 		s.Fatal(err)

@@ -34,7 +34,7 @@ func TestWorkTakenWhileSilentIsAnswered(t *testing.T) {
 			}
 			defer a.Close()
 			out(a)
-			m := &collectMsg{reply: newReply()}
+			m := &flushMsg{newReply()}
 			a.workOn([]message{m})
 			select {
 			case err := <-m.done:

@@ -1,0 +1,385 @@
+package drive
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
+	"holdfast/raftfsm/cluster"
+)
+
+// stepMsg is a request of the protocol in the mailbox. What it writes is encoded by the sender,
+// outside of the loop, into a buffer of the message's own.
+type stepMsg struct {
+	reply  // without done if to stands for it
+	to     Receiver
+	tag    int
+	req    quorum.Request // its slices are the message's own
+	out    Reply
+	rows   bool // rows are asked for
+	buf    []byte
+	prefix []byte // of the key's M rows
+	load   payload
+	heal   []payload
+	opened []ondisk.Upload
+	keep   []ondisk.Part // the part table
+}
+
+func (*stepMsg) isMsg() {}
+
+func (m *stepMsg) weight() int { return len(m.buf) + 256 }
+
+// stepPool recycles messages that the loop has answered.
+type stepPool struct{ sync.Pool }
+
+func (p *stepPool) get() *stepMsg {
+	if m, ok := p.Get().(*stepMsg); ok {
+		return m
+	}
+	return &stepMsg{reply: newReply()}
+}
+
+// put takes back a message that nobody uses any more: the loop has answered it, and nobody else.
+func (p *stepPool) put(m *stepMsg) {
+	if cap(m.buf) > 64<<10 {
+		m.buf = nil
+	}
+	m.out.Reset()
+	*m = stepMsg{reply: reply{done: m.done}, buf: m.buf[:0], out: m.out}
+	p.Put(m)
+}
+
+// deliver implements message. A repetition wrote nothing: the number of a batch that was never
+// written must not become somebody's watermark of this drive.
+func (m *stepMsg) deliver(a *Actor) {
+	m.out.Batch = min(m.out.Batch, a.gate.durable.Load())
+	if m.to == nil {
+		m.done <- m.err
+		return
+	}
+	m.to.Answered(m.tag, &m.out, m.err)
+	a.steps.put(m)
+}
+
+// refuse implements message. The loop may still be working on m, so it is not used again.
+func (m *stepMsg) refuse(err error) {
+	if m.to == nil {
+		m.done <- err
+		return
+	}
+	m.to.Answered(m.tag, &Reply{}, err)
+}
+
+// encode copies what the loop needs of a request.
+func (m *stepMsg) encode(req *Request) (err error) {
+	q := &m.req
+	*q = req.Request
+	q.Versions, q.Dead, q.Uploads = slices.Clone(q.Versions), slices.Clone(q.Dead), slices.Clone(q.Uploads)
+	m.rows = req.WithRows
+	m.buf = ondisk.AppendVersionPrefix(m.buf[:0], req.Key)
+	n := len(m.buf)
+	if req.Kind == quorum.ReqCommit {
+		p := &req.Payload
+		m.buf = append(m.buf, p.Row...)
+		row := len(m.buf)
+		m.buf = ondisk.AppendPendingKey(m.buf, req.Set, q.Version.Ref, q.Version.Rev)
+		key := len(m.buf)
+		m.buf = ondisk.AppendPending(m.buf, &ondisk.Pending{
+			Key: req.Key, Ref: q.Version.Ref, Rev: q.Version.Rev, Epoch: q.Version.Epoch, Bytes: int64(len(p.Inline)),
+		})
+		pend := len(m.buf)
+		inline := pend
+		if p.Inline != nil {
+			m.buf = ondisk.AppendInlineKey(m.buf, p.OID)
+			inline = len(m.buf)
+			m.buf = ondisk.AppendInline(m.buf, p.Inline)
+			m.load.inlKey, m.load.inline = m.buf[pend:inline:inline], m.buf[inline:]
+		}
+		m.load.shared, m.load.size, m.load.oid, m.load.staged = m.buf[n:row:row], p.Size, p.OID, p.Staged
+		m.load.pendKey, m.load.pend = m.buf[row:key:key], m.buf[key:pend:pend]
+		if len(p.Parts) > 0 {
+			m.keep = slices.Clone(p.Parts)
+			m.load.tables, err = ondisk.EncodeManifest(&ondisk.Manifest{Parts: m.keep})
+		}
+	}
+	m.prefix = m.buf[:n:n]
+	for i := range req.Payloads {
+		p := &req.Payloads[i]
+		x := payload{shared: bytes.Clone(p.Row), size: p.Size, oid: p.OID, staged: p.Staged}
+		if p.Inline != nil {
+			x.inlKey, x.inline = ondisk.AppendInlineKey(nil, p.OID), ondisk.AppendInline(nil, p.Inline)
+		}
+		if len(p.Parts) > 0 && err == nil {
+			x.tables, err = ondisk.EncodeManifest(&ondisk.Manifest{Parts: p.Parts})
+		}
+		m.heal = append(m.heal, x)
+	}
+	for _, up := range req.Opened {
+		m.opened = append(m.opened, *up)
+	}
+	return err
+}
+
+// payload is what the message brought for a version.
+func (m *stepMsg) payload(v *quorum.Version) *payload {
+	if m.req.Kind == quorum.ReqCommit {
+		if v.Is(m.req.Version.Ref, m.req.Version.Rev) {
+			return &m.load
+		}
+		return nil
+	}
+	for i := range m.req.Versions {
+		if v.Is(m.req.Versions[i].Ref, m.req.Versions[i].Rev) && i < len(m.heal) {
+			return &m.heal[i]
+		}
+	}
+	return nil
+}
+
+// apply implements message.
+func (m *stepMsg) apply(b *batch) error {
+	req := &m.req
+	if req.Key.Name == "" { // of a set or a bucket
+		c := b.newCell(req.Key, nil)
+		defer b.spare(c)
+		ans, err := b.step(c, req, nil)
+		m.out.CopyFrom(&ans.Reply)
+		return err
+	}
+	n := needOf(req)
+	n.rows = m.rows && (req.Kind == quorum.ReqPrepare)
+	c := b.cell(req.Key, m.prefix, n)
+	if b.err != nil {
+		return b.err
+	}
+	if m.load.staged && c.index(req.Version.Ref, req.Version.Rev) < 0 && !b.a.isStaged(m.load.oid) {
+		return b.a.wrap(fmt.Errorf("commit: shard %s is not staged: %w", m.load.oid, ErrNoShard))
+	}
+	b.opening = m.opened
+	ans, err := b.step(c, req, m.payload)
+	b.opening = nil
+	if err != nil {
+		return err
+	}
+	b.answer(c, m, &ans)
+	return b.err
+}
+
+// answer copies what the step says, beside what the drive adds, into the message.
+func (b *batch) answer(c *cell, m *stepMsg, ans *quorum.Answer) {
+	out, req := &m.out, &m.req
+	out.CopyFrom(&ans.Reply)
+	if !c.whole && !req.All && !req.At.Named {
+		out.Complete = false
+	}
+	if !givesUploads(req) {
+		out.Uploads = out.Uploads[:0]
+	}
+	if out.OK && req.Kind == quorum.ReqCommit {
+		out.Batch = b.num
+	}
+	if m.rows {
+		for i := range out.Versions {
+			v := &out.Versions[i]
+			if j := c.index(v.Ref, v.Rev); j >= 0 {
+				out.addRow(b.sharedOf(c, j), c.rows[j].slot)
+			}
+		}
+	}
+}
+
+// needsUploads says whether a step looks at the uploads of the key.
+func needsUploads(c *cell, req *quorum.Request) bool {
+	switch req.Kind {
+	case quorum.ReqHeal, quorum.ReqUpload, quorum.ReqDecide:
+		return true
+	case quorum.ReqMark:
+		for i := range c.state.Versions {
+			if v := &c.state.Versions[i]; !v.Stable && v.Upload != (object.WriteID{}) {
+				return true
+			}
+		}
+	}
+	return givesUploads(req)
+}
+
+// givesUploads says whether the answer lists uploads: what is asked once per operation of uploads
+// must not cost every report a look.
+func givesUploads(req *quorum.Request) bool {
+	return req.All && (req.Kind == quorum.ReqReport || req.Kind == quorum.ReqPrepare)
+}
+
+// Do implements Doer.
+func (a *Actor) Do(ctx context.Context, req *Request, reply *Reply) error {
+	reply.Reset()
+	switch req.Kind {
+	case quorum.ReqReport, quorum.ReqStage:
+		return a.report(ctx, req, reply)
+	case quorum.ReqFetch, quorum.ReqUnpin:
+		return a.pinned(req, reply)
+	case quorum.ReqMark:
+		reply.Kind, reply.OK = req.Kind, true
+		return a.Mark([]Mark{{Key: req.Key, Set: req.Set, Ref: req.Version.Ref, Rev: req.Version.Rev, Missed: req.Missed}})
+	}
+	if req.Kind == quorum.ReqHeal || a.needsRoom(req) {
+		if err := a.awaitRoom(ctx); err != nil {
+			return err
+		}
+	}
+	m, err := a.prepare(req)
+	if err != nil {
+		return err
+	}
+	answered, err := a.do(ctx, m)
+	if !answered || err != nil {
+		return err // the loop may still hold the message
+	}
+	m.out, *reply = *reply, m.out // each keeps the other's memory
+	a.steps.put(m)
+	return nil
+}
+
+// Start implements Starter.
+func (a *Actor) Start(req *Request, to Receiver, tag int) (started bool, err error) {
+	if req.Kind != quorum.ReqCommit || a.needsRoom(req) && a.space.full() {
+		return false, nil // it may have to wait
+	}
+	m, err := a.prepare(req)
+	if err != nil {
+		return false, err
+	}
+	m.to, m.tag = to, tag
+	if err := a.put(m); err != nil {
+		a.steps.put(m)
+		return false, err
+	}
+	return true, nil
+}
+
+// prepare makes the message of a request.
+func (a *Actor) prepare(req *Request) (*stepMsg, error) {
+	if req.Kind == quorum.ReqCommit && req.Version.Kind != quorum.Object && a.space.wasFull.Load() {
+		a.space.hope.raise()
+	}
+	m := a.steps.get()
+	if err := m.encode(req); err != nil {
+		return nil, a.wrap(fmt.Errorf("encode: %w", err))
+	}
+	return m, nil
+}
+
+// needsRoom says whether a request brings data that is not here yet.
+func (a *Actor) needsRoom(req *Request) bool {
+	return req.Kind == quorum.ReqCommit && req.Version.Kind == quorum.Object && !req.Staged
+}
+
+// manyMsg is many requests in one batch.
+type manyMsg struct {
+	reply
+	steps []*stepMsg
+	errs  []error
+}
+
+// maxMany is how many requests one message carries, so that the loop is not held up for long.
+const maxMany = 512
+
+func (*manyMsg) isMsg() {}
+
+func (m *manyMsg) weight() (n int) {
+	for _, s := range m.steps {
+		n += s.weight()
+	}
+	return n
+}
+
+// apply implements message.
+func (m *manyMsg) apply(b *batch) error {
+	for i, s := range m.steps {
+		if m.errs[i] = s.apply(b); b.err != nil {
+			return b.err
+		}
+	}
+	return nil
+}
+
+// DoAll implements Doer.
+func (a *Actor) DoAll(ctx context.Context, calls []Call) {
+	var steps []*Call
+	collects := true
+	for i := range calls {
+		c := &calls[i]
+		switch c.Req.Kind {
+		case quorum.ReqReport, quorum.ReqStage, quorum.ReqFetch, quorum.ReqUnpin, quorum.ReqMark:
+			c.Err = a.Do(ctx, c.Req, c.Reply)
+		default:
+			collects = collects && c.Req.Kind == quorum.ReqCollect
+			steps = append(steps, c)
+		}
+	}
+	if collects {
+		slices.SortFunc(steps, func(x, y *Call) int {
+			return bytes.Compare(ondisk.AppendVersionPrefix(nil, x.Req.Key), ondisk.AppendVersionPrefix(nil, y.Req.Key))
+		})
+	}
+	for len(steps) > 0 {
+		n := min(len(steps), maxMany)
+		a.many(ctx, steps[:n], collects)
+		steps = steps[n:]
+	}
+}
+
+// many sends up to maxMany requests as one message.
+func (a *Actor) many(ctx context.Context, calls []*Call, collects bool) {
+	all := manyMsg{reply: newReply(), errs: make([]error, len(calls))}
+	fail := func(err error) {
+		for _, c := range calls {
+			c.Err = err
+		}
+	}
+	for _, c := range calls {
+		s := &stepMsg{reply: newReply()}
+		if err := s.encode(c.Req); err != nil {
+			fail(a.wrap(fmt.Errorf("encode: %w", err)))
+			return
+		}
+		all.steps = append(all.steps, s)
+	}
+	var m message = &all
+	if collects {
+		m = &collectMsg{all}
+	}
+	if answered, err := a.do(ctx, m); err != nil || !answered {
+		fail(err)
+		return
+	}
+	for i, c := range calls {
+		if c.Err = all.errs[i]; c.Err == nil {
+			*c.Reply = all.steps[i].out
+			c.Reply.Batch = min(c.Reply.Batch, a.gate.durable.Load())
+		}
+	}
+}
+
+// flushMsg is a barrier: it takes all marks with it.
+type flushMsg struct{ reply }
+
+func (*flushMsg) isMsg()             {}
+func (*flushMsg) first()             {}
+func (*flushMsg) weight() int        { return 0 }
+func (*flushMsg) apply(*batch) error { return nil }
+
+// FlushMarks implements LegacyDoer.
+func (a *Actor) FlushMarks(ctx context.Context) error {
+	_, err := a.do(ctx, &flushMsg{newReply()})
+	return err
+}
+
+// Known implements LegacyDoer.
+func (a *Actor) Known(set cluster.SetID, bucket cluster.BucketID) (epoch, revision uint64) {
+	return a.set(set).Config.Epoch, a.fence(bucket).Revision
+}
