@@ -6,36 +6,80 @@ import (
 	"time"
 
 	"holdfast/actors/drive"
-	"holdfast/raftfsm/cluster"
+	"holdfast/actors/object"
+	"holdfast/actors/quorum"
 )
 
 const (
-	maxTombs     = 256 << 10 // tombstones that wait; those beyond are found again by the sweep
-	tombsAtOnce  = 4096      // in one round of collection
+	maxTombs     = 256 << 10 // keys that wait; those beyond are found again by the sweep
+	tombsAtOnce  = 256       // in one round of collection
 	collectLimit = 30 * time.Second
+	// collectTries is how often a key is tried while all its drives are there. What they do not agree on
+	// after that waits for the next sweep.
+	collectTries = 3
 )
 
-// collector drops tombstones that every member of their set holds stable. It only knows those that
-// this store saw accepted by all (or, after a restart, found by the sweep); others stay.
+// collector ends what keys no longer need: tombstones and purged versions that every member of their
+// set holds stable, and what drives remember of attempts that are over. It only knows those that this
+// store met or, after a restart, the sweep found; others stay.
 type collector struct {
-	s    *Store
-	mu   sync.Mutex
-	todo []tomb // guarded by mu, in order of arrival
+	s     *Store
+	mu    sync.Mutex
+	todo  []tomb                  // guarded by mu, in order of arrival
+	later []tomb                  // guarded by mu, by when they are due
+	known map[object.Key]struct{} // guarded by mu: of later
 }
 
 type tomb struct {
-	drive.Tomb
-	members []cluster.DriveID
+	key     object.Key
+	tries   int
+	due     time.Time // of later: what is younger may not go yet
+	waiting bool      // it was in later
 }
 
-func newCollector(s *Store) *collector { return &collector{s: s} }
+func newCollector(s *Store) *collector { return &collector{s: s, known: map[object.Key]struct{}{}} }
 
-func (c *collector) add(t *target, dt drive.Tomb) {
+// add tells of a key with a tombstone.
+func (c *collector) add(key object.Key) { c.put(tomb{key: key}) }
+
+func (c *collector) put(t tomb) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.todo) < maxTombs {
-		c.todo = append(c.todo, tomb{dt, t.set.Members})
+		c.todo = append(c.todo, t)
 	}
+}
+
+// addLater tells of a key of which something can be forgotten once the attempts of today are over.
+func (c *collector) addLater(key object.Key) { c.putLater(tomb{key: key}) }
+
+func (c *collector) putLater(t tomb) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.known[t.key]; ok || len(c.later) >= maxTombs {
+		return
+	}
+	c.known[t.key] = struct{}{}
+	t.due, t.waiting = time.Now().Add(drive.AttemptLife+time.Minute), true
+	c.later = append(c.later, t)
+}
+
+// take returns the next batch.
+func (c *collector) take() []tomb {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := min(len(c.todo), tombsAtOnce)
+	batch := append([]tomb(nil), c.todo[:n]...)
+	c.todo = append(c.todo[:0], c.todo[n:]...)
+	now := time.Now()
+	n = 0
+	for n < len(c.later) && len(batch) < tombsAtOnce && c.later[n].due.Before(now) {
+		delete(c.known, c.later[n].key)
+		batch = append(batch, c.later[n])
+		n++
+	}
+	c.later = append(c.later[:0], c.later[n:]...)
+	return batch
 }
 
 func (c *collector) loop() {
@@ -55,7 +99,7 @@ func (c *collector) loop() {
 }
 
 // CollectTombstones runs collection until nothing more can be collected now, and returns how many
-// tombstones it dropped.
+// keys it ended.
 func (s *Store) CollectTombstones(ctx context.Context) int {
 	total := 0
 	for {
@@ -67,68 +111,46 @@ func (s *Store) CollectTombstones(ctx context.Context) int {
 	}
 }
 
-// once collects one batch: first a barrier on every member, behind which the marks of the
-// tombstones are durable and what they supersede is reclaimed (P3), then the tombstones themselves.
-// Those with a member that did not pass the barrier wait for a later round.
-func (c *collector) once(ctx context.Context) int {
-	c.mu.Lock()
-	n := min(len(c.todo), tombsAtOnce)
-	batch := append([]tomb(nil), c.todo[:n]...)
-	c.todo = append(c.todo[:0], c.todo[n:]...)
-	c.mu.Unlock()
-	if n == 0 {
+// once works on one batch and returns how many of it are done.
+func (c *collector) once(ctx context.Context) (done int) {
+	batch := c.take()
+	if len(batch) == 0 {
 		return 0
 	}
 	c.s.marks.flush()
-	members := map[cluster.DriveID][]drive.Tomb{}
-	for _, t := range batch {
-		for _, m := range t.members {
-			members[m] = nil
+	list := make([]*joint, 0, len(batch))
+	tombs := batch[:0]
+	for _, b := range batch {
+		if t, ok := c.s.targetOf(b.key); ok { // else its bucket is gone
+			tombs, list = append(tombs, b), append(list, &joint{t: t, m: quorum.NewCollect(&c.s.env, t.quorum())})
 		}
 	}
-	passed := c.all(ctx, members)
-	var later []tomb
-	for _, t := range batch {
-		ready := true
-		for _, m := range t.members {
-			ready = ready && passed[m]
-		}
-		if !ready {
-			later = append(later, t)
+	c.s.together(ctx, list)
+	for i, j := range list {
+		if j.m.Result().Status == quorum.StatusOK {
+			done++
 			continue
 		}
-		for _, m := range t.members {
-			members[m] = append(members[m], t.Tomb)
-		}
+		c.again(ctx, tombs[i], j.t)
 	}
-	for m, tombs := range members {
-		if len(tombs) == 0 {
-			delete(members, m)
-		}
-	}
-	c.all(ctx, members)
-	c.mu.Lock()
-	c.todo = append(c.todo, later...)
-	c.mu.Unlock()
-	c.s.metrics.collected.Add(float64(n - len(later)))
-	return n - len(later)
+	c.s.metrics.collected.Add(float64(done))
+	return done
 }
 
-// all calls Collect on each drive and returns those that did it.
-func (c *collector) all(ctx context.Context, work map[cluster.DriveID][]drive.Tomb) map[cluster.DriveID]bool {
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	done := map[cluster.DriveID]bool{}
-	for id, tombs := range work {
-		wg.Go(func() {
-			if err := c.s.opt.Drives(id).Collect(ctx, tombs); err != nil {
-				return // it is tried again later
-			}
-			mu.Lock()
-			done[id] = true
-			mu.Unlock()
-		})
+// again keeps a key for later. If all its drives are there, they disagree: of a tombstone that is
+// settled first.
+func (c *collector) again(ctx context.Context, b tomb, t *target) {
+	if t.online().Len() == t.n() && ctx.Err() == nil {
+		if b.tries++; b.tries > collectTries {
+			return
+		}
+		if !b.waiting {
+			_ = c.s.settle(ctx, t) // what it cannot do now it may do the next time
+		}
 	}
-	wg.Wait()
-	return done
+	if b.waiting {
+		c.putLater(b)
+	} else {
+		c.put(b)
+	}
 }

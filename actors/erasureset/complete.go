@@ -10,6 +10,7 @@ import (
 
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
 )
 
 // Complete makes an object of an upload. The object's write id is the upload's id: one upload is
@@ -20,54 +21,61 @@ func (s *Store) Complete(ctx context.Context, req *CompleteRequest) (*Info, erro
 	if err != nil {
 		return nil, fmt.Errorf("complete upload: %w", err)
 	}
-	tk, err := s.locks.lock(ctx, t)
+	o := s.newOp(t)
+	defer o.finish()
+	info, err := o.completeUpload(ctx, req, slots)
 	if err != nil {
-		return nil, fmt.Errorf("complete upload: %w", err)
-	}
-	defer s.locks.unlock(t, tk)
-
-	f, err := s.read(ctx, t, false, true)
-	if err != nil {
-		return nil, fmt.Errorf("complete upload: %w", err)
-	}
-	f.rep.close(0)
-	current := f.live()
-	if current != nil && current.Write == req.Upload {
-		return current, nil // it was completed before, whatever its client heard
-	}
-	o, err := s.getUpload(ctx, t, req.Upload)
-	if err != nil {
-		return nil, fmt.Errorf("complete upload: %w", err)
-	}
-	parts, err := o.choose(t, req)
-	if err != nil {
-		return nil, fmt.Errorf("complete upload: %w", err)
-	}
-	info, err := s.composite(t, o.up, parts)
-	if err != nil {
-		return nil, fmt.Errorf("complete upload: %w", err)
-	}
-	if req.If != nil {
-		if err := req.If(current); err != nil {
-			return nil, err
-		}
-	}
-	if req.Finish != nil {
-		if err := req.Finish(o.up, info, parts); err != nil {
-			return nil, fmt.Errorf("complete upload: %w", err)
-		}
-	}
-	r := s.newRound(t)
-	if err := r.prepare(info, req.Upload); err != nil {
-		r.done()
-		return nil, fmt.Errorf("complete upload: %w", err)
-	}
-	r.base.Parts, r.base.Upload = parts, req.Upload
-	if err := r.run(info, slots); err != nil {
 		return nil, fmt.Errorf("complete upload: %w", err)
 	}
 	s.uploads.drop(uploadID{t.key, req.Upload})
 	return info, nil
+}
+
+// completeUpload runs the Update that completes an upload, or finds that it was completed before.
+func (o *op) completeUpload(ctx context.Context, req *CompleteRequest, slots quorum.Slots) (*Info, error) {
+	s, t := o.s, o.t
+	info := &Info{Kind: ondisk.KindObject}
+	cond := req.If
+	open, gone := s.getUpload(ctx, t, req.Upload)
+	switch {
+	case errors.Is(gone, object.ErrNoUpload):
+		cond = func(*Info) error { return gone } // unless it was completed
+	case gone != nil:
+		return nil, gone
+	default:
+		parts, err := open.choose(t, req)
+		if err != nil {
+			return nil, err
+		}
+		if info, err = s.composite(t, open.up, parts); err != nil {
+			return nil, err
+		}
+		if req.Finish != nil {
+			if err := req.Finish(open.up, info, parts); err != nil {
+				return nil, err
+			}
+		}
+		o.body.Parts = parts
+		o.body.partial = quorum.AllSlots(t.n()) &^ open.whole(t, parts)
+	}
+	o.body.slots = slots
+	in := quorum.Intent{Kind: quorum.Complete, Write: object.NewWriteID(), What: quorum.Object, Upload: req.Upload}
+	before, err := o.write(ctx, info, in, cond)
+	if err != nil || before != nil {
+		return before, err
+	}
+	return info, nil
+}
+
+// whole are the slots that have all of the parts.
+func (o *openUpload) whole(t *target, parts []ondisk.Part) quorum.Slots {
+	slots := quorum.AllSlots(t.n())
+	for i := range parts {
+		if p, err := o.part(t, parts[i].Number); err == nil && p != nil {
+			slots &= p.holders
+		}
+	}
+	return slots
 }
 
 // choose checks the client's list against the parts there are.

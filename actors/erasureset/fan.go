@@ -110,7 +110,9 @@ func (s *Store) Fence(ctx context.Context, bucket cluster.BucketID, revision uin
 	}
 	answers := make(chan answer, len(topo.Drives))
 	for _, d := range topo.Drives {
-		go func() { answers <- answer{d.ID, s.opt.Drives(d.ID).Fence(ctx, bucket, revision, sealed, removed)} }()
+		go func() {
+			answers <- answer{d.ID, drive.Fence(ctx, s.opt.Drives(d.ID), bucket, revision, sealed, removed)}
+		}()
 	}
 	done := map[cluster.DriveID]bool{}
 	var errs []error

@@ -151,7 +151,7 @@ func (f *fixture) unfinished(key string, data []byte, holders ...int) {
 	n := len(f.topo.Sets[0].Members)
 	for i := range n {
 		if !has[i] {
-			f.slot(key, i).Before(failOn(drivetest.OpCommit, drive.ErrFailed))
+			f.slot(key, i).Before(failOn(drive.ErrFailed, drivetest.OpCommit, drivetest.OpKill)) // no proof of its death
 		}
 	}
 	if _, err := f.put(key, data); !errors.Is(err, object.ErrWriteQuorum) {
@@ -232,7 +232,7 @@ func TestAcknowledgedIsFoundWithoutMarks(t *testing.T) {
 func TestBusyMeansLoadAndNothingElse(t *testing.T) {
 	f := newFixture(t, 4, nil)
 	for i := range 2 {
-		f.slot("k", i).Before(failOn(drivetest.OpCommit, drive.ErrBusy))
+		f.slot("k", i).Before(failOn(drive.ErrBusy, drivetest.OpCommit))
 	}
 	if _, err := f.put("k", pattern(1, 50)); !errors.Is(err, object.ErrBusy) {
 		t.Errorf("two busy drives: %v", err)
@@ -375,6 +375,9 @@ func TestForgottenTombstonesAreFound(t *testing.T) {
 	if n := f.SweepTombstones(f.ctx(), 0); n < 4 {
 		t.Errorf("%d tombstones found", n)
 	}
+	f.CollectTombstones(f.ctx())
+	f.marks.flush()
+	f.HealDebts(f.ctx(), 0) // what one drive had missed
 	f.CollectTombstones(f.ctx())
 	f.mustMiss("a")
 	f.mustGet("c", pattern(1, 50))

@@ -20,6 +20,7 @@ import (
 	"holdfast/actors/drive/drivetest"
 	"holdfast/actors/object"
 	"holdfast/actors/placement"
+	"holdfast/actors/quorum"
 	"holdfast/actors/slab"
 	"holdfast/raftfsm/cluster"
 )
@@ -63,9 +64,10 @@ func newFixture(t testing.TB, drives int, change func(*Options)) *fixture {
 	f.opt = Options{
 		Drives:       f.drive,
 		Topology:     func() *cluster.Topology { return f.topo },
+		Bucket:       func(id cluster.BucketID) (cluster.Bucket, bool) { return f.bucket, id == f.bucket.ID },
 		Slabs:        f.slabs,
 		MarkInterval: time.Millisecond,
-		ResolveEvery: -1, CollectEvery: -1,
+		ResolveEvery: -1, CollectEvery: -1, HealEvery: -1,
 	}
 	if change != nil {
 		change(&f.opt)
@@ -84,24 +86,25 @@ func (f *fixture) drive(id cluster.DriveID) drive.Drive {
 	}
 }
 
-// starting is a drive in memory that is a drive.CommitStarter.
+// starting is a drive in memory that is a drive.Starter.
 type starting struct {
 	*drivetest.Mem
 	calls *sync.WaitGroup
 }
 
-func (d starting) StartCommit(req *drive.Commit, to drive.CommitReceiver, tag int) (bool, error) {
+func (d starting) Start(req *drive.Request, to drive.Receiver, tag int) (bool, error) {
 	switch h := d.Health(); {
+	case req.Kind != quorum.ReqCommit || h.Full:
+		return false, nil
 	case h.State != drive.Online:
 		return false, h.Err
-	case h.Full:
-		return false, nil
 	}
 	own := *req
 	own.Row, own.Inline, own.Parts = slices.Clone(req.Row), slices.Clone(req.Inline), slices.Clone(req.Parts)
 	d.calls.Go(func() {
-		reply, err := d.Commit(context.Background(), &own)
-		to.Committed(tag, reply, err)
+		var reply drive.Reply
+		err := d.Do(context.Background(), &own, &reply)
+		to.Answered(tag, &reply, err)
 	})
 	return true, nil
 }
@@ -241,10 +244,10 @@ func (c cut) Read(p []byte) (int, error) {
 
 const drivetestCommit = drivetest.OpCommit
 
-// failOn fails one kind of call.
-func failOn(which drivetest.Op, err error) func(context.Context, drivetest.Op) error {
+// failOn fails some kinds of calls.
+func failOn(err error, which ...drivetest.Op) func(context.Context, drivetest.Op) error {
 	return func(_ context.Context, op drivetest.Op) error {
-		if op == which {
+		if slices.Contains(which, op) {
 			return err
 		}
 		return nil

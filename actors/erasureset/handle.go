@@ -36,12 +36,9 @@ func (s *Store) Open(ctx context.Context, req *OpenRequest) (Handle, error) {
 	if err := object.CheckName(req.Key); err != nil {
 		return nil, err
 	}
-	if req.Version.Named && !req.Version.Null {
-		return nil, fmt.Errorf("open: %w", object.ErrNoVersion) // without versioning there is no version but null
-	}
 	t := s.target(&req.Bucket, req.Key)
 	for range freeOpens {
-		h, err := s.open(ctx, t, req, false)
+		h, err := s.open(ctx, t, req)
 		if err != nil {
 			return nil, err
 		}
@@ -50,12 +47,12 @@ func (s *Store) Open(ctx context.Context, req *OpenRequest) (Handle, error) {
 		}
 		h.Close() // the version went between the reports and the pins: take the one that replaced it
 	}
-	tk, err := s.locks.lock(ctx, t) // it is overwritten all the time: let the writers wait for once
+	tk, err := s.turns.take(ctx, t) // it is overwritten all the time: let the writers wait for once
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
-	defer s.locks.unlock(t, tk)
-	h, err := s.open(ctx, t, req, true)
+	defer s.turns.give(t, tk)
+	h, err := s.open(ctx, t, req)
 	if err != nil {
 		return nil, err
 	}
@@ -66,40 +63,55 @@ func (s *Store) Open(ctx context.Context, req *OpenRequest) (Handle, error) {
 // freeOpens is how often Open follows a key that is overwritten before it takes the key's turn.
 const freeOpens = 3
 
-func (s *Store) open(ctx context.Context, t *target, req *OpenRequest, locked bool) (*handle, error) {
-	f, err := s.read(ctx, t, !req.HeadOnly, locked)
+func (s *Store) open(ctx context.Context, t *target, req *OpenRequest) (*handle, error) {
+	f, err := s.read(ctx, t, req.Version, !req.HeadOnly)
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
-	info := f.live()
+	info := f.info
 	if req.If != nil {
-		if err := req.If(info); err != nil {
-			f.rep.close(0)
-			return nil, err
-		}
+		err = req.If(info)
 	}
-	if info == nil {
-		f.rep.close(0)
-		return nil, fmt.Errorf("open: %w", object.ErrNotFound)
+	if err == nil && info == nil {
+		err = fmt.Errorf("open: %w", f.absence(&req.Version))
+	}
+	if err != nil {
+		f.close()
+		return nil, err
 	}
 	h := &handle{s: s, t: t, info: info, holders: f.holders, head: req.HeadOnly}
 	if info.Parts > 0 && !req.HeadOnly {
-		h.held = h.hold(f.rep)
-		f.rep.close(h.held)
+		h.held = h.hold(f.o)
+		f.close()
 		return h, nil
 	}
-	if info.Parts > 0 || info.Size == 0 || len(info.Refs) == 0 || req.HeadOnly {
-		f.rep.close(0)
+	if info.Size == 0 || len(info.Refs) == 0 || req.HeadOnly {
+		f.close()
 		return h, nil
 	}
 	src := s.newSource(t, info, 0)
 	if err := src.valid(); err != nil {
-		f.rep.close(0)
+		f.close()
 		return nil, err
 	}
 	h.src = src
-	f.rep.close(src.adopt(f.rep, object.VersionRef{TS: info.TS, Write: info.Write}, info.Refs[0].Inline))
+	if src.adopt(f.o, object.VersionRef{TS: info.TS, Write: info.Write}, info.Refs[0].Inline) {
+		src.op = f.o // inline shards lie in its memory
+	} else {
+		f.close()
+	}
 	return h, nil
+}
+
+// absence says why there is nothing to open.
+func (f *found) absence(at *object.VersionID) error {
+	switch {
+	case f.marker != nil:
+		return &MarkerError{Version: f.marker.ID(), ModTime: f.marker.ModTime}
+	case at.Named:
+		return object.ErrNoVersion
+	}
+	return object.ErrNotFound
 }
 
 func (h *handle) Info() *Info { return h.info }
@@ -117,16 +129,14 @@ func (h *handle) pin(ctx context.Context) bool {
 }
 
 // hold takes over the holds that came with reports of a multipart object.
-func (h *handle) hold(rep *reports) (kept quorum.Slots) {
-	rep.mu.Lock()
-	defer rep.mu.Unlock()
-	for i := range h.t.n() {
-		a := &rep.answers[i]
-		if a.Hold == nil || a.Versions[0].Version.TS != h.info.TS || a.Versions[0].Version.Write != h.info.Write {
-			continue
+func (h *handle) hold(o *op) (kept quorum.Slots) {
+	ref := object.VersionRef{TS: h.info.TS, Write: h.info.Write}
+	for i, c := range o.brought(ref) {
+		if hold := c.reply.Hold; hold != nil {
+			h.holds = append(h.holds, hold)
+			c.reply.Hold = nil
+			kept |= quorum.Slot(i)
 		}
-		h.holds = append(h.holds, a.Hold)
-		kept |= quorum.Slot(i)
 	}
 	return kept
 }
@@ -217,11 +227,11 @@ func (h *handle) readError(ctx context.Context, err error) error {
 // overwritten says whether the version is not the current one any more, so that missing shards are
 // no damage: those that no report pinned are reclaimed with it.
 func (h *handle) overwritten(ctx context.Context) bool {
-	f, err := h.s.read(ctx, h.t, false, false)
+	f, err := h.s.read(ctx, h.t, object.VersionID{}, false)
 	if err != nil {
 		return false
 	}
-	f.rep.close(0)
+	f.close()
 	return f.info == nil || f.info.TS != h.info.TS || f.info.Write != h.info.Write
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast/actors/drive"
+	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/placement"
 	"holdfast/actors/quorum"
@@ -228,12 +229,12 @@ func (m *merge) decide(ctx context.Context, name string) (*ListEntry, error) {
 
 // current asks the one resolver for a key (I32).
 func (l *lister) current(ctx context.Context, name string) (*Info, error) {
-	f, err := l.s.read(ctx, l.s.target(&l.req.Bucket, name), false, false)
+	f, err := l.s.read(ctx, l.s.target(&l.req.Bucket, name), object.VersionID{}, false)
 	if err != nil {
 		return nil, err
 	}
-	f.rep.close(0)
-	return f.live(), nil
+	f.close()
+	return f.info, nil
 }
 
 // proven says whether a common prefix has a live key: an example that all drives of its set agree

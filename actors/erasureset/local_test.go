@@ -74,6 +74,7 @@ func newLocalFixtureOf(t testing.TB, n int, capacity int64, change func(*drive.O
 			}
 			return actors[id]
 		},
+		Bucket:   func(id cluster.BucketID) (cluster.Bucket, bool) { return f.bucket, id == f.bucket.ID },
 		Topology: func() *cluster.Topology { return f.topo }, Slabs: f.slabs, ResolveEvery: -1, CollectEvery: -1,
 	}
 	f.open()

@@ -8,7 +8,8 @@ import (
 
 // metrics count what the protocol had to do beyond the plain way.
 type metrics struct {
-	restamps, degraded, hedges, damaged, reconstructed, resolves, collected prometheus.Counter
+	restamps, degraded, hedges, damaged, reconstructed, resolves, collected, healed prometheus.Counter
+	debtObjects, debtBytes                                                          prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
@@ -19,6 +20,13 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 		}
 		return c
 	}
+	gauge := func(name, help string) prometheus.Gauge {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "holdfast", Subsystem: "redundancy_debt", Name: name, Help: help})
+		if reg != nil {
+			reg.MustRegister(g)
+		}
+		return g
+	}
 	m := &metrics{
 		restamps:      counter("restamps_total", "Writes offered again under a newer stamp."),
 		degraded:      counter("degraded_writes_total", "Versions marked stable that some drive of their set missed."),
@@ -27,6 +35,9 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 		reconstructed: counter("reconstructed_rows_total", "Rows of shards decoded with the help of parity."),
 		resolves:      counter("resolves_total", "Keys whose unfinished versions were resolved."),
 		collected:     counter("collected_tombstones_total", "Tombstones dropped by every member of their set."),
+		healed:        counter("healed_total", "Keys that a drive had missed and has got."),
+		debtObjects:   gauge("objects", "Objects that some drive of their set lacks."),
+		debtBytes:     gauge("bytes", "Bytes of shards that drives lack."),
 	}
 	if reg != nil {
 		for side, pool := range map[string]*slab.Pool{"write": s.slabs, "read": s.readSlabs} {

@@ -45,7 +45,8 @@ func (s *Store) Put(ctx context.Context, req *PutRequest) (*Info, error) {
 	geo := erasure.ForSize(t.n(), t.shape.K, req.Size)
 	info.N, info.K, info.Unit, info.Frame = uint8(geo.N), uint8(geo.K), uint32(geo.Unit), uint32(geo.Frame)
 
-	p := &put{s: s, t: t, req: req, info: info, geo: geo, r: s.newRound(t), write: object.NewWriteID()}
+	p := &put{s: s, t: t, req: req, info: info, geo: geo, o: s.newOp(t), write: object.NewWriteID()}
+	defer p.o.finish()
 	if geo.ShardSize(req.Size) <= int64(s.opt.InlineLimit) {
 		err = p.inline()
 	} else {
@@ -54,11 +55,10 @@ func (s *Store) Put(ctx context.Context, req *PutRequest) (*Info, error) {
 	if err == nil && req.Finish != nil {
 		err = req.Finish(info)
 	}
-	if err != nil {
-		p.r.done()
-		return nil, fmt.Errorf("put: %w", err)
+	if err == nil {
+		err = p.commit(ctx, slots)
 	}
-	if err := p.commit(ctx, slots); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("put: %w", err)
 	}
 	return info, nil
@@ -71,35 +71,52 @@ type put struct {
 	req   *PutRequest
 	info  *Info
 	geo   erasure.Geometry
-	r     *round
+	o     *op
 	write object.WriteID
 	st    *staging
 }
 
-// commit decides, in the key's turn, and offers the version. It gives up the round.
+// commit offers the version to the slots that have its shard in place.
 func (p *put) commit(ctx context.Context, slots quorum.Slots) error {
 	p.info.ModTime = p.s.opt.Clock().UnixNano()
-	if err := p.r.prepare(p.info, p.write); err != nil {
-		p.r.done()
-		return err
+	p.o.body.slots, p.o.body.Staged = slots, p.st != nil
+	_, err := p.o.write(ctx, p.info, quorum.Intent{Kind: quorum.Put, Write: p.write, What: quorum.Object, Staged: p.st != nil}, p.req.If)
+	return err
+}
+
+// write runs the Update that makes a version of v. A completion may turn out to have been made before.
+// If the bucket has changed since the operation began, it begins anew: nothing was done.
+func (o *op) write(ctx context.Context, v *Info, in quorum.Intent, cond Condition) (before *Info, err error) {
+	for {
+		before, stale, err := o.writeOnce(ctx, v, &in, cond)
+		if !stale || !o.refresh(ctx) {
+			return before, err
+		}
 	}
-	p.r.base.Staged = p.st != nil
-	tk, err := p.s.locks.lock(ctx, p.t)
-	if err != nil {
-		p.r.done()
-		return err
+}
+
+func (o *op) writeOnce(ctx context.Context, v *Info, in *quorum.Intent, cond Condition) (before *Info, stale bool, err error) {
+	var refusal error
+	in.Null, in.Cond = !o.t.bucket.Versioned(), o.judging(cond, &refusal)
+	v.NullID = in.Null
+	if err := o.body.encode(v); err != nil {
+		return nil, false, err
 	}
-	defer p.s.locks.unlock(p.t, tk)
-	if err := p.s.judge(ctx, p.t, p.req.If); err != nil {
-		p.r.done()
-		return err
+	res, err := o.change(ctx, in, o.s.opt.CommitLimit)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case res.Status == quorum.StatusOK && res.Version.Ref != o.update.Written():
+		before = new(Info)
+		return before, false, ondisk.DecodeShared(before, res.Version.Ref, res.Version.Rev, o.row(&res.Version))
 	}
-	return p.r.run(p.info, slots)
+	v.TS, v.Write, v.Rev = res.Version.Ref.TS, res.Version.Ref.Write, res.Version.Rev
+	return nil, res.Status == quorum.StatusStale, o.failure(&res, refusal)
 }
 
 // inline reads and codes a body whose shards go with the commit.
 func (p *put) inline() error {
-	r, size := p.r, int(p.req.Size)
+	r, size := &p.o.body, int(p.req.Size)
 	unit := int(p.geo.ShardSize(p.req.Size))
 	need := unit*p.geo.N + 1
 	if cap(r.buf) < need {
@@ -140,7 +157,7 @@ func (p *put) stream(ctx context.Context, slots quorum.Slots) (quorum.Slots, err
 		sum = p.s.digests.MD5SHA256()
 	}
 	p.st = p.s.newStaging(p.t, p.geo, p.req.Size, oid, p.write, slots)
-	p.r.cleanup = p.st.abort
+	p.o.atEnd(p.st.abort)
 	h := &hasher{sum: sum, st: p.st}
 	err := p.st.copy(ctx, p.req.Body, h)
 	if err == nil {
@@ -194,41 +211,74 @@ func bodyEnd(body io.Reader, scratch []byte) error {
 	}
 }
 
-// Delete removes an object by writing a tombstone.
+// Delete removes an object: by a delete marker, or by a tombstone where there never were versions.
+// With a version named, that is removed for good.
 func (s *Store) Delete(ctx context.Context, req *DeleteRequest) (Deleted, error) {
 	done := Deleted{Version: req.Version}
 	if err := object.CheckName(req.Key); err != nil {
 		return done, err
-	}
-	if req.Version.Named && !req.Version.Null {
-		return done, nil // without versioning there is no version but null
 	}
 	t := s.target(&req.Bucket, req.Key)
 	online := t.online() // a full drive still deletes
 	if online.Len() < t.shape.W {
 		return done, fmt.Errorf("delete: %w", t.writeQuorum(online, ""))
 	}
-	info := &Info{Kind: ondisk.KindTombstone, N: uint8(t.n()), K: uint8(t.shape.K), ModTime: s.opt.Clock().UnixNano()}
-	if req.Bucket.Versioned() {
-		info.Kind = ondisk.KindDeleteMarker
+	o := s.newOp(t)
+	defer o.finish()
+	for {
+		stale, err := o.delete(ctx, req, &done)
+		switch {
+		case stale && o.refresh(ctx):
+		case err != nil:
+			return done, fmt.Errorf("delete: %w", err)
+		default:
+			return done, nil
+		}
 	}
-	r := s.newRound(t)
-	if err := r.prepare(info, object.NewWriteID()); err != nil {
-		r.done()
-		return done, fmt.Errorf("delete: %w", err)
+}
+
+// delete does it under what is known of the bucket.
+func (o *op) delete(ctx context.Context, req *DeleteRequest, done *Deleted) (stale bool, err error) {
+	never := o.t.bucket.Versioning == ""
+	switch {
+	case req.Version.Named && !never:
+		return o.purge(ctx, req, done)
+	case req.Version.Named && !req.Version.Null:
+		return false, nil // there can be no version but null
 	}
-	tk, err := s.locks.lock(ctx, t)
-	if err != nil {
-		r.done()
-		return done, fmt.Errorf("delete: %w", err)
+	v := &Info{Kind: ondisk.KindTombstone, N: uint8(o.t.n()), K: uint8(o.t.shape.K), ModTime: o.s.opt.Clock().UnixNano()}
+	in := quorum.Intent{Kind: quorum.Put, Write: object.NewWriteID(), What: quorum.Tombstone}
+	if !never {
+		v.Kind, in.What = ondisk.KindDeleteMarker, quorum.Marker
 	}
-	defer s.locks.unlock(t, tk)
-	if err := s.judge(ctx, t, req.If); err != nil {
-		r.done()
-		return done, fmt.Errorf("delete: %w", err)
+	o.body.slots = quorum.AllSlots(o.t.n())
+	_, stale, err = o.writeOnce(ctx, v, &in, req.If)
+	if err == nil && in.What == quorum.Marker {
+		done.Version, done.Marker = v.ID(), true
 	}
-	if err := r.run(info, online); err != nil {
-		return done, fmt.Errorf("delete: %w", err)
+	return stale, err
+}
+
+// purge ends a named version.
+func (o *op) purge(ctx context.Context, req *DeleteRequest, done *Deleted) (stale bool, err error) {
+	var refusal error
+	was := ondisk.VersionKind(0)
+	cond := o.judging(func(v *Info) error {
+		if was = v.Kind; req.If == nil {
+			return nil
+		}
+		return req.If(v)
+	}, &refusal)
+	in := quorum.Intent{Kind: quorum.Purge, Write: object.NewWriteID(), At: req.Version, Cond: cond}
+	res, err := o.change(ctx, &in, o.s.opt.CommitLimit)
+	switch {
+	case err != nil:
+		return false, err
+	case res.Status == quorum.StatusAbsent && req.If != nil:
+		return false, req.If(nil)
+	case res.Status == quorum.StatusAbsent:
+		return false, nil
 	}
-	return done, nil
+	done.Marker = was == ondisk.KindDeleteMarker
+	return res.Status == quorum.StatusStale, o.failure(&res, refusal)
 }

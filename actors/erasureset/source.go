@@ -23,6 +23,7 @@ type source struct {
 	size int64
 	geo  erasure.Geometry
 
+	op     *op // in whose memory inline shards lie; nil: none do
 	mu     sync.Mutex
 	slots  []shardSource // guarded by mu; inline is set before the source is shared
 	closed bool          // guarded by mu
@@ -69,22 +70,18 @@ func (src *source) valid() error {
 	return nil
 }
 
-// adopt takes over the shards that came with reports of the version.
-func (src *source) adopt(rep *reports, ref object.VersionRef, inline bool) quorum.Slots {
-	rep.mu.Lock()
-	defer rep.mu.Unlock()
-	var kept quorum.Slots
-	for i := range src.t.n() {
-		a := &rep.answers[i]
-		if len(a.Versions) == 0 || a.Versions[0].Version.TS != ref.TS || a.Versions[0].Version.Write != ref.Write {
-			continue
-		}
+// adopt takes over the shards that came with reports of the version. It reports whether some lie in
+// the reports' memory.
+func (src *source) adopt(o *op, ref object.VersionRef, inline bool) (within bool) {
+	for i, c := range o.brought(ref) {
+		a := &c.reply
 		switch {
 		case a.Inline != nil:
 			src.slots[i].inline = a.Inline
+			within = true
 		case a.Shard != nil:
 			src.slots[i].rd = a.Shard
-			kept |= quorum.Slot(i)
+			a.Shard = nil
 		default:
 			src.slots[i].err = drive.ErrNoShard // it was asked for and is not there
 		}
@@ -92,7 +89,7 @@ func (src *source) adopt(rep *reports, ref object.VersionRef, inline bool) quoru
 			src.slots[i].inline, src.slots[i].err = nil, drive.ErrDamaged
 		}
 	}
-	return kept
+	return within
 }
 
 // pin makes sure that k shards are at hand, opening further ones if fewer came with the reports;
@@ -204,6 +201,9 @@ func (src *source) put(slot int, err error) {
 func (src *source) close() {
 	src.mu.Lock()
 	defer src.mu.Unlock()
+	if src.op != nil && !src.closed {
+		src.op.finish()
+	}
 	src.closed = true
 	for i := range src.slots {
 		if sl := &src.slots[i]; sl.rd != nil && !sl.busy {

@@ -30,6 +30,9 @@ type Options struct {
 	Topology func() *cluster.Topology
 	// Buckets lists the buckets there are, for the sweep of forgotten tombstones; nil: no sweep.
 	Buckets func() []cluster.Bucket
+	// Bucket finds one of them, with its present revision; nil: what the caller handed in never changes,
+	// and nothing is done in the background.
+	Bucket func(cluster.BucketID) (cluster.Bucket, bool)
 	// Slabs are the buffers of bodies on their way in, ReadSlabs of those on their way out; nil: Slabs.
 	// Two pools keep clients that read slowly, and hold what they read, from holding up writes.
 	Slabs, ReadSlabs *slab.Pool
@@ -41,7 +44,9 @@ type Options struct {
 	StragglerLimit time.Duration    // wait for slots beyond W before an acknowledgement; 50 ms
 	MarkLimit      time.Duration    // ... before a version is marked stable without them; 500 ms
 	MarkInterval   time.Duration    // marks are sent together at most so late; 10 ms
-	CommitLimit    time.Duration    // deadline of a commit round; 15 s
+	CommitLimit    time.Duration    // deadline of a change; 15 s
+	HealEvery      time.Duration    // period of looking for what drives have missed; 10 s. Negative: never
+	HealLimit      time.Duration    // ... of one that may have to code an object anew; 10 min
 	FrameLimit     time.Duration    // deadline of one frame's write, and of a sync; 20 s
 	StallLimit     time.Duration    // a drive a row behind for so long is left out of a write; 10 s
 	HedgeAfter     time.Duration    // an answer later than this is asked for elsewhere too; 60 ms
@@ -62,6 +67,8 @@ func (o *Options) setDefaults() {
 	def(&o.MarkLimit, 500*time.Millisecond)
 	def(&o.MarkInterval, 10*time.Millisecond)
 	def(&o.CommitLimit, 15*time.Second)
+	def(&o.HealEvery, 10*time.Second)
+	def(&o.HealLimit, 10*time.Minute)
 	def(&o.FrameLimit, 20*time.Second)
 	def(&o.StallLimit, 10*time.Second)
 	def(&o.HedgeAfter, 60*time.Millisecond)
@@ -88,10 +95,11 @@ type Store struct {
 	slabs      *slab.Pool // bodies on their way in
 	readSlabs  *slab.Pool // bodies on their way out
 	clock      clock
-	locks      keyLocks
+	env        quorum.Env
+	turns      turns
 	watermarks watermarks
-	rounds     sync.Pool // of *round
-	asks       sync.Pool // of *reports
+	ops        sync.Pool // of *op
+	calls      sync.Pool // of *call
 	crew       crew
 	marks      *marker
 	tombs      *collector
@@ -99,11 +107,9 @@ type Store struct {
 	brisk      brisk // streams on their way out
 	plans      planCache
 	uploads    uploadCache
-	doomed     doomed
 	around     throttle.Throttle // of the lines about shards that are read around: one bad drive has many
 
-	condemned func(object.VersionRef) bool // isDoomed, bound once
-	metrics   *metrics
+	metrics *metrics
 
 	background sync.WaitGroup // rounds, lanes and loops that outlive their operation
 	stop       context.CancelFunc
@@ -125,16 +131,21 @@ func New(opt Options) (*Store, error) {
 		return nil, fmt.Errorf("erasureset: %w", err)
 	}
 	s := &Store{opt: opt, log: opt.Logger, codec: codec, slabs: opt.Slabs, readSlabs: opt.ReadSlabs, digests: digest.New(), brisk: newBrisk()}
-	s.clock.wall = opt.Clock
-	s.condemned = s.isDoomed
-	s.locks.init()
+	s.clock.wall, s.clock.log = opt.Clock, s.log
+	s.env = quorum.Env{Clock: &s.clock, Limits: quorum.Limits{
+		Write:    quorum.WriteLimits{Straggler: opt.StragglerLimit, Mark: opt.MarkLimit, Restamps: restamps, Probe: true},
+		Interval: 2 * opt.MarkInterval, Life: drive.AttemptLife, Tries: tries, Hedge: opt.HedgeAfter,
+	}}
 	s.metrics = newMetrics(opt.Registry, s)
 	s.closing, s.stop = context.WithCancel(context.Background())
 	s.marks = newMarker(s)
 	s.tombs = newCollector(s)
 	s.background.Go(s.marks.loop)
 	if opt.ResolveEvery > 0 {
-		s.background.Go(s.resolveLoop)
+		s.background.Go(s.settleLoop)
+	}
+	if opt.HealEvery > 0 {
+		s.background.Go(s.healLoop)
 	}
 	if opt.CollectEvery > 0 {
 		s.background.Go(s.tombs.loop)
@@ -144,6 +155,11 @@ func New(opt Options) (*Store, error) {
 	}
 	return s, nil
 }
+
+const (
+	restamps = 4  // how often a refused write is offered again under a newer stamp
+	tries    = 12 // how often a ballot, or a read, that others came in the way of is begun anew
+)
 
 // Close waits for the rounds under way, sends what marks are left and stops. It is idempotent; no
 // operation may be begun after it.
@@ -160,32 +176,7 @@ func (s *Store) Close() error {
 // Observe makes every later stamp exceed one that a drive has seen: a wall clock that was set back
 // between two runs must not stamp new writes below old ones (I22).
 func (s *Store) Observe(stamp object.Stamp) {
-	s.clock.mu.Lock()
-	defer s.clock.mu.Unlock()
-	s.clock.hlc.Observe(stamp)
-}
-
-// clock is the node's hybrid logical clock, shared by all operations.
-type clock struct {
-	wall func() time.Time
-	mu   sync.Mutex
-	hlc  quorum.Clock // guarded by mu
-}
-
-func (c *clock) next() object.Stamp {
-	now := c.wall()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.hlc.Next(now)
-}
-
-// after returns a stamp above s.
-func (c *clock) after(s object.Stamp) object.Stamp {
-	now := c.wall()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.hlc.Observe(s)
-	return c.hlc.Next(now)
+	s.clock.Observe(stamp)
 }
 
 // maxSlots bounds the slots of a set.
@@ -203,10 +194,7 @@ type target struct {
 
 func (s *Store) target(bucket *cluster.Bucket, name string) *target {
 	topo := s.opt.Topology()
-	return s.targetOf(topo, bucket, name, placement.SetOf(topo, bucket.ID, name))
-}
-
-func (s *Store) targetOf(topo *cluster.Topology, bucket *cluster.Bucket, name string, id cluster.SetID) *target {
+	id := placement.SetOf(topo, bucket.ID, name)
 	t := &target{bucket: *bucket, key: object.Key{Bucket: bucket.ID, Name: name}, id: id, set: topo.Sets[id]}
 	t.shape = quorum.ShapeOf(t.set.N())
 	for i, d := range t.set.Members {
@@ -274,49 +262,4 @@ func (t *target) names(slots quorum.Slots) string {
 		b = append(b, t.set.Members[i].String()[:8]...)
 	}
 	return string(b)
-}
-
-// keyLocks is the key queue of quorum made to wait: one line per key.
-type keyLocks struct {
-	shards [64]struct {
-		mu sync.Mutex
-		q  quorum.KeyQueue[*ticket] // guarded by mu
-	}
-}
-
-type ticket struct{ turn chan struct{} }
-
-func (l *keyLocks) init() {
-	for i := range l.shards {
-		l.shards[i].q = quorum.NewKeyQueue[*ticket]()
-	}
-}
-
-// lock waits for the key's turn; who got it calls unlock with the ticket.
-func (l *keyLocks) lock(ctx context.Context, t *target) (*ticket, error) {
-	s := &l.shards[t.id%64]
-	me := &ticket{}
-	s.mu.Lock()
-	if s.q.Enter(t.key, me) {
-		s.mu.Unlock()
-		return me, nil
-	}
-	me.turn = make(chan struct{})
-	s.mu.Unlock()
-	select {
-	case <-me.turn:
-		return me, nil
-	case <-ctx.Done():
-		l.unlock(t, me)
-		return nil, fmt.Errorf("wait for the key's turn: %w", ctx.Err())
-	}
-}
-
-func (l *keyLocks) unlock(t *target, me *ticket) {
-	s := &l.shards[t.id%64]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if next, ok := s.q.Leave(t.key, me); ok {
-		close(next.turn)
-	}
 }

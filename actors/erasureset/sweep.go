@@ -8,7 +8,6 @@ import (
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/placement"
-	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
 )
 
@@ -45,8 +44,8 @@ func (s *Store) sweepLoop() {
 	}
 }
 
-// SweepTombstones walks all buckets once, pausing between pages, brings the tombstones it meets to
-// the members that missed them and hands them to collection. It returns how many it handed over.
+// SweepTombstones walks all buckets once, pausing between pages, and hands the tombstones it meets to
+// collection. It returns how many it handed over.
 func (s *Store) SweepTombstones(ctx context.Context, pause time.Duration) int {
 	found := 0
 	for _, bucket := range s.opt.Buckets() {
@@ -76,7 +75,8 @@ func (s *Store) sweepDrive(ctx context.Context, plan *listPlan, d planned, bucke
 			return found
 		}
 		for i := range reply.Entries {
-			if e := &reply.Entries[i]; e.Kind == ondisk.KindTombstone && !e.Unstable && s.sweepKey(ctx, s.target(&bucket, e.Name), e.Ref) {
+			if e := &reply.Entries[i]; e.Kind == ondisk.KindTombstone && !e.Unstable {
+				s.tombs.add(object.Key{Bucket: bucket.ID, Name: e.Name})
 				found++
 			}
 		}
@@ -90,45 +90,4 @@ func (s *Store) sweepDrive(ctx context.Context, plan *listPlan, d planned, bucke
 		}
 	}
 	return found
-}
-
-// sweepKey brings a stable tombstone to all members and hands it to collection, if all can be
-// reached and nothing newer is there.
-func (s *Store) sweepKey(ctx context.Context, t *target, ref object.VersionRef) bool {
-	tk, err := s.locks.lock(ctx, t)
-	if err != nil {
-		return false
-	}
-	defer s.locks.unlock(t, tk)
-	r := s.newReports(t, false)
-	defer r.close(0)
-	if r.all(ctx) != nil || r.mach.Answered().Len() < t.n() {
-		return false
-	}
-	all := quorum.AllSlots(t.n())
-	var holders, done quorum.Slots
-	for i := range t.n() {
-		vs := r.answers[i].Versions
-		if len(vs) == 0 || vs[0].Version.TS != ref.TS || vs[0].Version.Write != ref.Write {
-			continue
-		}
-		holders |= quorum.Slot(i)
-		if vs[0].Stable {
-			done |= quorum.Slot(i)
-		}
-	}
-	switch {
-	case done == 0:
-		return false
-	case done == all:
-		s.tombs.add(t, drive.Tomb{Key: t.key, Set: t.id, Ref: ref})
-		return true
-	}
-	info, row := r.version(ref, holders)
-	rd := s.newRound(t)
-	rd.base = drive.Commit{
-		Set: t.id, Epoch: t.set.Epoch, BucketRev: t.bucket.Revision, Key: t.key,
-		Row: row, Kind: info.Kind, Versioned: t.bucket.Versioned(),
-	}
-	return rd.finish(info, holders, all&^holders) == nil // the round hands it over when all have it
 }

@@ -63,8 +63,7 @@ func (s *Store) CreateUpload(ctx context.Context, req *UploadRequest) (*ondisk.U
 		return nil, err
 	}
 	t := s.target(&req.Bucket, req.Key)
-	slots, err := t.writable()
-	if err != nil {
+	if _, err := t.writable(); err != nil {
 		return nil, fmt.Errorf("create upload: %w", err)
 	}
 	up := &ondisk.Upload{
@@ -74,13 +73,22 @@ func (s *Store) CreateUpload(ctx context.Context, req *UploadRequest) (*ondisk.U
 	if _, err := ondisk.AppendVersion(nil, &up.Meta); err != nil {
 		return nil, fmt.Errorf("create upload: %w", err)
 	}
-	f := s.fan(slots, t.shape.W, nil, func(ctx context.Context, i int) error {
-		one := *up // a drive may fill in its own fields
-		return t.drives[i].PutUpload(ctx, t.at(), &one)
-	})
-	if f.ok.Len() < t.shape.W {
-		s.fan(f.ok, f.ok.Len(), nil, func(ctx context.Context, i int) error { return t.drives[i].DropUpload(ctx, t.at(), up.ID) })
-		return nil, fmt.Errorf("create upload: %w", f.failure(t))
+	o := s.newOp(t)
+	defer o.finish()
+	o.opened = []*ondisk.Upload{up}
+	for {
+		in := quorum.Intent{Kind: quorum.Open, Write: up.ID}
+		res, err := o.change(ctx, &in, s.opt.CommitLimit)
+		if err == nil && res.Status == quorum.StatusStale && o.refresh(ctx) {
+			continue
+		}
+		if err == nil {
+			err = o.failure(&res, nil)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("create upload: %w", err)
+		}
+		break
 	}
 	s.uploads.set(uploadID{t.key, up.ID}, up)
 	return up, nil
@@ -220,7 +228,7 @@ func (s *Store) PutPart(ctx context.Context, req *PartRequest) (*ondisk.Part, er
 		}
 	}
 	geo := erasure.ForSize(t.n(), t.shape.K, req.Size)
-	p := &put{s: s, t: t, geo: geo, r: s.newRound(t), write: object.NewWriteID(), info: new(Info),
+	p := &put{s: s, t: t, geo: geo, o: s.newOp(t), write: object.NewWriteID(), info: new(Info),
 		req: &PutRequest{Body: req.Body, Size: req.Size, SHA256: req.SHA256}}
 	if geo.ShardSize(req.Size) <= int64(s.opt.InlineLimit) {
 		err = p.inline()
@@ -241,18 +249,14 @@ func (s *Store) PutPart(ctx context.Context, req *PartRequest) (*ondisk.Part, er
 		err = req.Finish(up, &row.Part)
 	}
 	if err != nil {
-		p.r.done()
+		p.o.finish()
 		return nil, fmt.Errorf("put part: %w", err)
 	}
 	row.TS = s.clock.next()
-	f := s.fan(slots, t.shape.W, p.r.done, func(ctx context.Context, i int) error {
+	f := s.fan(slots, t.shape.W, p.o.finish, func(ctx context.Context, i int) error {
 		one := *row
 		one.Slot = uint8(i)
-		err := t.drives[i].PutPart(ctx, t.at(), req.Upload, &one, p.r.shards[i])
-		if errors.Is(err, drive.ErrNoUpload) && s.adoptUpload(ctx, t, req.Upload, i) == nil {
-			err = t.drives[i].PutPart(ctx, t.at(), req.Upload, &one, p.r.shards[i])
-		}
-		return err
+		return s.putPart(ctx, t, i, req.Upload, &one, p.o.body.shards[i])
 	})
 	if f.ok.Len() < t.shape.W {
 		err := f.failure(t)
@@ -264,42 +268,42 @@ func (s *Store) PutPart(ctx context.Context, req *PartRequest) (*ondisk.Part, er
 	return &row.Part, nil
 }
 
-// adoptUpload tells a drive that was away when it was opened of an upload. It takes the key's turn,
-// so that no upload comes back to life behind its completion or abort.
-func (s *Store) adoptUpload(ctx context.Context, t *target, id object.WriteID, slot int) error {
-	tk, err := s.locks.lock(ctx, t)
-	if err != nil {
-		return err
+// putPart hands a part to one slot's drive. One that was away when the upload was opened is told of it.
+func (s *Store) putPart(ctx context.Context, t *target, slot int, id object.WriteID, row *ondisk.UploadPart, inline []byte) error {
+	put := func() error { return t.drives[slot].PutPart(ctx, t.at(), id, row, inline) }
+	err := put()
+	if errors.Is(err, drive.ErrStale) && catchUp(ctx, t, slot) == nil {
+		err = put()
 	}
-	defer s.locks.unlock(t, tk)
-	o, err := s.getUpload(ctx, t, id)
-	if err != nil {
-		return err
+	if errors.Is(err, drive.ErrNoUpload) && s.healKey(ctx, t, slot) == nil {
+		err = put()
 	}
-	return t.drives[slot].PutUpload(ctx, t.at(), o.up)
+	return err
 }
 
 // Abort ends an upload and gives its parts back.
 func (s *Store) Abort(ctx context.Context, bucket cluster.Bucket, key string, id object.WriteID) error {
 	t := s.target(&bucket, key)
-	tk, err := s.locks.lock(ctx, t)
-	if err != nil {
-		return fmt.Errorf("abort upload: %w", err)
-	}
-	defer s.locks.unlock(t, tk)
-	if _, err := s.getUpload(ctx, t, id); err != nil {
-		return fmt.Errorf("abort upload: %w", err)
-	}
-	online := t.online()
-	if online.Len() < t.shape.W {
+	if online := t.online(); online.Len() < t.shape.W {
 		return fmt.Errorf("abort upload: %w", t.writeQuorum(online, ""))
 	}
+	o := s.newOp(t)
+	defer o.finish()
 	s.uploads.drop(uploadID{t.key, id})
-	f := s.fan(online, t.shape.W, nil, func(ctx context.Context, i int) error { return t.drives[i].DropUpload(ctx, t.at(), id) })
-	if f.ok.Len() < t.shape.W {
-		return fmt.Errorf("abort upload: %w", f.failure(t))
+	for {
+		in := quorum.Intent{Kind: quorum.Abort, Write: object.NewWriteID(), Upload: id}
+		res, err := o.change(ctx, &in, s.opt.CommitLimit)
+		if err == nil && res.Status == quorum.StatusStale && o.refresh(ctx) {
+			continue
+		}
+		if err == nil {
+			err = o.failure(&res, nil)
+		}
+		if err != nil {
+			return fmt.Errorf("abort upload: %w", err)
+		}
+		return nil
 	}
-	return nil
 }
 
 // rawETag is the binary MD5 that a part's ETag names.

@@ -54,6 +54,9 @@ func (u *Update) Reset(env *Env, t *Target, in *Intent) {
 	u.c.sends = sends[:0]
 }
 
+// Written names the version that the change writes, once it has been offered.
+func (u *Update) Written() object.VersionRef { return u.v.Ref }
+
 // Write is the last attempt, if there was one.
 func (u *Update) Write() *Write { return &u.w }
 

@@ -332,7 +332,7 @@ func (n *Node) openData(ctx context.Context, adm admission, paths []string) (err
 		n.slabs[i] = slab.New(slab.Config{Budget: n.memory.Slabs / 2})
 	}
 	n.store, err = erasureset.New(erasureset.Options{
-		Drives: n.fleet.Drive, Topology: n.raft.Topology, Buckets: n.raft.Buckets, Slabs: n.slabs[0], ReadSlabs: n.slabs[1],
+		Drives: n.fleet.Drive, Topology: n.raft.Topology, Buckets: n.raft.Buckets, Bucket: n.bucketOf(), Slabs: n.slabs[0], ReadSlabs: n.slabs[1],
 		Logger: n.log, Registry: n.registry, InlineLimit: int(n.cfg.InlineLimit), Clock: n.face.Clock,
 	})
 	if err != nil {

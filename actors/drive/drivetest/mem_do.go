@@ -149,6 +149,9 @@ func (m *Mem) addShard(k *memKey, req *drive.Request, reply *drive.Reply) {
 	case s == nil:
 	case !s.inline:
 		sh := m.reader(r.OID)
+		if sh == nil {
+			return
+		}
 		reply.Shard = sh
 		if req.Pin != (quorum.PinID{}) {
 			m.pins[req.Pin] = append(m.pins[req.Pin], sh)
