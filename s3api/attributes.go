@@ -13,7 +13,7 @@ import (
 
 // getObjectAttributes serves GetObjectAttributes.
 func getObjectAttributes(c *call) error {
-	bucket, key, err := c.object()
+	bucket, key, id, err := c.version()
 	if err != nil {
 		return err
 	}
@@ -21,9 +21,9 @@ func getObjectAttributes(c *call) error {
 	if err != nil {
 		return err
 	}
-	h, err := c.srv.opts.Objects.Open(c.ctx, &erasureset.OpenRequest{Bucket: bucket, Key: key, HeadOnly: true})
+	h, err := c.srv.opts.Objects.Open(c.ctx, &erasureset.OpenRequest{Bucket: bucket, Key: key, Version: id, HeadOnly: true})
 	if err != nil {
-		return c.noSuchKey(err, key)
+		return c.absent(err, key, id)
 	}
 	defer h.Close()
 	v := h.Info()
@@ -49,6 +49,7 @@ func getObjectAttributes(c *call) error {
 		}
 		doc.Parts = ask.page(parts)
 	}
+	c.versionHeader(&bucket, v, id)
 	c.header("Last-Modified", httpDate(v.ModTime))
 	return c.xml(doc.AppendXML(nil))
 }

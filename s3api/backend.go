@@ -15,6 +15,7 @@ type Objects interface {
 	Open(ctx context.Context, req *erasureset.OpenRequest) (erasureset.Handle, error)
 	Delete(ctx context.Context, req *erasureset.DeleteRequest) (erasureset.Deleted, error)
 	List(ctx context.Context, req *erasureset.ListRequest) (*erasureset.ListPage, error)
+	ListVersions(ctx context.Context, req *erasureset.VersionsRequest) (*erasureset.VersionsPage, error)
 
 	CreateUpload(ctx context.Context, req *erasureset.UploadRequest) (*ondisk.Upload, error)
 	PutPart(ctx context.Context, req *erasureset.PartRequest) (*ondisk.Part, error)
@@ -38,6 +39,9 @@ type Control interface {
 	// DeleteBucket seals, checks emptiness on every set, and removes. Errors: cluster.ErrBucketNotEmpty
 	// and as above.
 	DeleteBucket(ctx context.Context, name cluster.BucketName) error
+	// SetVersioning enables or suspends the versions of a bucket. Errors: cluster.ErrNoBucket,
+	// ErrBucketSealed, ErrBucketState, ErrNoLeader, ErrOutcomeUnknown.
+	SetVersioning(ctx context.Context, name cluster.BucketName, status, who string) error
 	// Credential finds a secret by access key.
 	Credential(accessKey string) (cluster.Credential, bool)
 }

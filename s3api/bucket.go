@@ -135,16 +135,6 @@ func getBucketLocation(c *call) error {
 	return c.xml(s3xml.AppendLocationConstraint(nil, c.srv.regionOf(b)))
 }
 
-// getBucketVersioning serves GetBucketVersioning: a bucket whose versioning was never set has an
-// empty document.
-func getBucketVersioning(c *call) error {
-	b, err := c.bucket()
-	if err != nil {
-		return err
-	}
-	return c.xml(s3xml.AppendVersioningConfiguration(nil, b.Versioning))
-}
-
 func owner(accessKey string) s3xml.Owner {
 	return s3xml.Owner{ID: ownerID(accessKey), DisplayName: accessKey}
 }

@@ -96,16 +96,22 @@ func (c *call) bucketOf(name, ownerHeader string) (cluster.Bucket, error) {
 	return b, nil
 }
 
-// object looks up the bucket and checks the key and the version id.
+// object looks up the bucket and checks the key, for operations that know no versions.
 func (c *call) object() (cluster.Bucket, string, error) {
+	if id, ok := c.req.Param("versionId"); ok {
+		return cluster.Bucket{}, "", s3err.InvalidArgument.Msg("This operation does not accept a version-id.").
+			With("ArgumentName", "versionId").With("ArgumentValue", id)
+	}
+	return c.key()
+}
+
+// key looks up the bucket and checks the key.
+func (c *call) key() (cluster.Bucket, string, error) {
 	if err := checkKey(c.addr.key); err != nil {
 		return cluster.Bucket{}, "", err
 	}
 	b, err := c.bucket()
-	if err != nil {
-		return b, "", err
-	}
-	return b, c.addr.key, checkVersion(c.req.Param("versionId"))
+	return b, c.addr.key, err
 }
 
 // checkKey checks a key beyond what object.CheckName asks: NUL cannot be carried by XML lists nor
@@ -121,24 +127,6 @@ func checkKey(key string) error {
 	}
 	return nil
 }
-
-// checkVersion accepts the only version id that a bucket which never had versioning knows.
-func checkVersion(id string, given bool) error {
-	switch {
-	case !given || id == "null":
-		return nil
-	case id == "":
-		return s3err.InvalidArgument.Msg("Version id cannot be the empty string").
-			With("ArgumentName", "versionId").With("ArgumentValue", "")
-	case len(id) != versionIDLen:
-		return s3err.InvalidArgument.Msg("Invalid version id specified").
-			With("ArgumentName", "versionId").With("ArgumentValue", id)
-	}
-	return s3err.NoSuchVersion.With("VersionId", id)
-}
-
-// versionIDLen is the length of AWS's version ids; anything else is not even one.
-const versionIDLen = 32
 
 // ownerID is the canonical user id shown for an access key.
 func ownerID(accessKey string) string { return accessKey }

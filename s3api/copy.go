@@ -2,6 +2,7 @@ package s3api
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -38,7 +39,7 @@ func copyObject(c *call) error {
 	if err != nil {
 		return err
 	}
-	meta, err := c.copyMeta(src, src.bucket == bucket.ID && src.key == key)
+	meta, err := c.copyMeta(src, src.bucket == bucket.ID && src.key == key && !src.version.Named)
 	if err != nil {
 		src.Close()
 		return err
@@ -46,11 +47,11 @@ func copyObject(c *call) error {
 	if algo == 0 && len(src.info.Checksums) > 0 {
 		algo = src.info.Checksums[0].Algo
 	}
-	return c.patiently(func(ctx context.Context) ([]byte, error) {
+	return c.patiently(func(ctx context.Context) (document, error) {
 		defer src.Close()
 		body, err := src.read(ctx, object.Range{End: src.info.Size}, algo)
 		if err != nil {
-			return nil, err
+			return document{}, err
 		}
 		v, err := c.srv.opts.Objects.Put(ctx, &erasureset.PutRequest{
 			Bucket: bucket, Key: key, Body: body, Size: src.info.Size, Meta: meta, If: cond,
@@ -60,11 +61,11 @@ func copyObject(c *call) error {
 			},
 		})
 		if err != nil {
-			return nil, c.noSuchKey(err, key)
+			return document{}, c.absent(err, key, object.VersionID{})
 		}
 		doc := s3xml.CopyResult{ETag: v.ETag, LastModified: v.ModTime}
 		doc.Checksums, doc.ChecksumType = shownSums(v.Checksums, int(v.Parts))
-		return doc.AppendXML(nil), nil
+		return document{doc.AppendXML(nil), writtenID(&bucket, v)}, nil
 	})
 }
 
@@ -119,11 +120,12 @@ func (c *call) copyMeta(src *source, self bool) (erasureset.Info, error) {
 
 // source is the object that a copy reads.
 type source struct {
-	bucket cluster.BucketID
-	key    string
-	info   *erasureset.Info
-	h      erasureset.Handle
-	body   *copyBody
+	bucket  cluster.BucketID
+	key     string
+	version object.VersionID
+	info    *erasureset.Info
+	h       erasureset.Handle
+	body    *copyBody
 }
 
 // Close gives back what the source holds.
@@ -136,7 +138,7 @@ func (s *source) Close() {
 
 // openSource finds the object that x-amz-copy-source names, judging the conditions on it.
 func (c *call) openSource() (*source, error) {
-	name, key, err := parseCopySource(c.req.get("x-amz-copy-source"))
+	name, key, id, err := parseCopySource(c.req.get("x-amz-copy-source"))
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +151,7 @@ func (c *call) openSource() (*source, error) {
 		return nil, err
 	}
 	cond := conditionsOf(&c.req, "x-amz-copy-source-")
-	req := erasureset.OpenRequest{Bucket: bucket, Key: key}
+	req := erasureset.OpenRequest{Bucket: bucket, Key: key, Version: id}
 	if cond.any {
 		req.If = func(v *erasureset.Info) error {
 			if v == nil {
@@ -160,34 +162,53 @@ func (c *call) openSource() (*source, error) {
 	}
 	h, err := c.srv.opts.Objects.Open(c.ctx, &req)
 	if err != nil {
-		return nil, c.noSuchKey(err, key)
+		return nil, c.noSource(err, key, id)
 	}
-	return &source{bucket: bucket.ID, key: key, info: h.Info(), h: h}, nil
+	if bucket.Versioning != "" || id.Named {
+		c.header("x-amz-copy-source-version-id", shownID(&bucket, h.Info()))
+	}
+	return &source{bucket: bucket.ID, key: key, version: id, info: h.Info(), h: h}, nil
+}
+
+// noSource is absent for the source of a copy: a delete marker cannot be copied, whoever names it.
+func (c *call) noSource(err error, key string, id object.VersionID) error {
+	var marker *erasureset.MarkerError
+	if id.Named && errors.As(err, &marker) {
+		return s3err.InvalidRequest.Msg("The source of a copy request may not specifically refer to a delete marker by version id.").Because(err)
+	}
+	e := c.srv.errs.find(err)
+	switch e.Code {
+	case s3err.NoSuchKey:
+		return e.With("Key", key)
+	case s3err.NoSuchVersion:
+		return e.With("Key", key).With("VersionId", id.String())
+	}
+	return e
 }
 
 // parseCopySource reads "[/]bucket/key[?versionId=..]", URL-encoded once.
-func parseCopySource(header string) (bucket, key string, err error) {
+func parseCopySource(header string) (bucket, key string, id object.VersionID, err error) {
 	refused := s3err.InvalidCopySource.With("ArgumentName", "x-amz-copy-source").With("ArgumentValue", header)
 	raw, query, versioned := strings.Cut(header, "?")
 	path, err := sigv4.DecodePath("/" + strings.TrimPrefix(raw, "/"))
 	if err != nil {
-		return "", "", refused
+		return "", "", id, refused
 	}
 	bucket, key, found := strings.Cut(path[1:], "/")
 	if !found || bucket == "" || key == "" {
-		return "", "", refused
+		return "", "", id, refused
 	}
 	if err := checkKey(key); err != nil {
-		return "", "", err
+		return "", "", id, err
 	}
 	if versioned {
 		version, ok := strings.CutPrefix(query, "versionId=")
 		if !ok || strings.Contains(version, "&") {
-			return "", "", refused // also a "?" of the key that was not encoded: it would name another object
+			return "", "", id, refused // also a "?" of the key that was not encoded: it would name another object
 		}
-		err = checkVersion(version, true)
+		id, err = parseVersion(version, true)
 	}
-	return bucket, key, err
+	return bucket, key, id, err
 }
 
 // read opens the bytes of r. algo is the additional checksum to compute on the way, 0 for none.
@@ -298,11 +319,11 @@ func uploadPartCopy(c *call) error {
 		return err
 	}
 	algo := up.Checksum
-	return c.patiently(func(ctx context.Context) ([]byte, error) {
+	return c.patiently(func(ctx context.Context) (document, error) {
 		defer src.Close()
 		body, err := src.read(ctx, r, algo)
 		if err != nil {
-			return nil, err
+			return document{}, err
 		}
 		part, err := c.srv.opts.Objects.PutPart(ctx, &erasureset.PartRequest{
 			Bucket: bucket, Key: key, Upload: id, Number: number, Body: body, Size: r.Len(),
@@ -312,11 +333,11 @@ func uploadPartCopy(c *call) error {
 			},
 		})
 		if err != nil {
-			return nil, err
+			return document{}, err
 		}
 		doc := s3xml.CopyResult{Part: true, ETag: part.ETag, LastModified: part.ModTime}
 		doc.Checksums, _ = shownSums(part.Checksums, 0)
-		return doc.AppendXML(nil), nil
+		return document{body: doc.AppendXML(nil)}, nil
 	})
 }
 

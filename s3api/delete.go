@@ -15,7 +15,7 @@ const deleteWorkers = 16
 
 // deleteObject serves DeleteObject.
 func deleteObject(c *call) error {
-	bucket, key, err := c.object()
+	bucket, key, id, err := c.version()
 	if err != nil {
 		return err
 	}
@@ -30,8 +30,18 @@ func deleteObject(c *call) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.srv.opts.Objects.Delete(c.ctx, &erasureset.DeleteRequest{Bucket: bucket, Key: key, If: cond}); err != nil {
+	done, err := c.srv.opts.Objects.Delete(c.ctx, &erasureset.DeleteRequest{Bucket: bucket, Key: key, Version: id, If: cond})
+	if err != nil {
 		return err
+	}
+	if done.Marker {
+		c.header("x-amz-delete-marker", "true")
+	}
+	switch given, _ := c.req.Param("versionId"); {
+	case given != "":
+		c.header("x-amz-version-id", given)
+	case done.Version.Named:
+		c.header("x-amz-version-id", done.Version.String())
 	}
 	c.empty(204)
 	return nil
@@ -54,7 +64,7 @@ func deleteObjects(c *call) error {
 	if err != nil {
 		return err
 	}
-	errs := make([]error, len(doc.Objects))
+	done, errs := make([]erasureset.Deleted, len(doc.Objects)), make([]error, len(doc.Objects))
 	var wg sync.WaitGroup
 	next := make(chan int)
 	for range min(deleteWorkers, len(doc.Objects)) {
@@ -62,7 +72,7 @@ func deleteObjects(c *call) error {
 		go func() {
 			defer wg.Done()
 			for i := range next {
-				errs[i] = c.srv.deleteListed(c.ctx, bucket, &doc.Objects[i])
+				done[i], errs[i] = c.srv.deleteListed(c.ctx, bucket, &doc.Objects[i])
 			}
 		}()
 	}
@@ -71,33 +81,37 @@ func deleteObjects(c *call) error {
 	}
 	close(next)
 	wg.Wait()
-	return c.xml(c.deleteResult(&doc, errs))
+	return c.xml(c.deleteResult(&doc, done, errs))
 }
 
 // deleteListed deletes one entry of a DeleteObjects request. A panic costs this entry only.
-func (s *Server) deleteListed(ctx context.Context, bucket cluster.Bucket, o *s3xml.DeleteObject) (err error) {
+func (s *Server) deleteListed(ctx context.Context, bucket cluster.Bucket, o *s3xml.DeleteObject) (done erasureset.Deleted, err error) {
 	defer s.recovered(&err)
 	if err := checkKey(o.Key); err != nil {
-		return err
+		return done, err
 	}
-	if err := checkVersion(o.VersionID, o.VersionID != ""); err != nil {
-		return err
+	id, err := parseVersion(o.VersionID, o.VersionID != "")
+	if err != nil {
+		return done, err
 	}
 	cond, err := deleteCondition{match: o.ETag, mtime: o.LastModifiedTime, size: o.Size}.condition()
 	if err != nil {
-		return err
+		return done, err
 	}
-	_, err = s.opts.Objects.Delete(ctx, &erasureset.DeleteRequest{Bucket: bucket, Key: o.Key, If: cond})
-	return err
+	return s.opts.Objects.Delete(ctx, &erasureset.DeleteRequest{Bucket: bucket, Key: o.Key, Version: id, If: cond})
 }
 
-func (c *call) deleteResult(doc *s3xml.Delete, errs []error) []byte {
+func (c *call) deleteResult(doc *s3xml.Delete, done []erasureset.Deleted, errs []error) []byte {
 	var out s3xml.DeleteResult
 	for i := range doc.Objects {
 		o := &doc.Objects[i]
 		if errs[i] == nil {
 			if !doc.Quiet {
-				out.Deleted = append(out.Deleted, s3xml.Deleted{Key: o.Key, VersionID: o.VersionID})
+				d := s3xml.Deleted{Key: o.Key, VersionID: o.VersionID, DeleteMarker: done[i].Marker}
+				if done[i].Marker {
+					d.DeleteMarkerVersionID = done[i].Version.String()
+				}
+				out.Deleted = append(out.Deleted, d)
 			}
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"holdfast/actors/erasureset"
+	"holdfast/actors/ondisk"
 	"holdfast/s3api/checksum"
 	"holdfast/s3api/s3err"
 	"holdfast/s3api/s3xml"
@@ -150,31 +151,45 @@ func appendPage(doc *s3xml.ListBucketResult, page *erasureset.ListPage, owners b
 // bytesPerKey is about what one key takes in a list.
 const bytesPerKey = 320
 
-// listVersions serves ListObjectVersions of buckets that never had versioning: each object is its
-// only version, "null". Cleaning tools ask this way.
+// listVersions serves ListObjectVersions. A bucket that never had versioning has one version of
+// each object, "null"; cleaning tools ask this way.
 func listVersions(c *call) error {
 	p, err := c.listParams("max-keys")
 	if err != nil {
 		return err
 	}
-	marker, _ := c.req.Param("key-marker")
-	idMarker, _ := c.req.Param("version-id-marker")
-	if idMarker != "" && marker == "" {
-		return s3err.InvalidArgument.Msg("A version-id marker cannot be specified without a key marker.").
-			With("ArgumentName", "version-id-marker").With("ArgumentValue", idMarker)
-	}
-	page, err := c.page(&p, marker)
+	bucket, err := c.bucket()
 	if err != nil {
 		return err
+	}
+	marker, _ := c.req.Param("key-marker")
+	idMarker, _ := c.req.Param("version-id-marker")
+	req := erasureset.VersionsRequest{Bucket: bucket, Prefix: p.prefix, Delimiter: p.delimiter, KeyMarker: marker, Limit: p.limit}
+	if idMarker != "" {
+		if marker == "" {
+			return s3err.InvalidArgument.Msg("A version-id marker cannot be specified without a key marker.").
+				With("ArgumentName", "version-id-marker").With("ArgumentValue", idMarker)
+		}
+		if req.VersionMarker, err = parseVersion(idMarker, true); err != nil {
+			return s3err.InvalidArgument.Msg("Invalid version id specified").
+				With("ArgumentName", "version-id-marker").With("ArgumentValue", idMarker)
+		}
+	}
+	page := &erasureset.VersionsPage{}
+	if p.limit > 0 {
+		if page, err = c.srv.opts.Objects.ListVersions(c.ctx, &req); err != nil {
+			return err
+		}
 	}
 	doc := s3xml.ListVersionsResult{
 		Name: c.addr.bucket, Prefix: p.prefix, Delimiter: p.delimiter, KeyMarker: marker, VersionIDMarker: idMarker,
 		MaxKeys: p.limit, URLEncode: p.url, IsTruncated: page.Truncated,
 	}
 	if page.Truncated {
-		doc.NextKeyMarker = page.Next
-		if last := page.Entries[len(page.Entries)-1]; !last.Common {
-			doc.NextVersionIDMarker = "null"
+		last := &page.Entries[len(page.Entries)-1]
+		doc.NextKeyMarker = last.Name
+		if !last.Common {
+			doc.NextVersionIDMarker = shownID(&bucket, last.Info)
 		}
 	}
 	for i := range page.Entries {
@@ -183,9 +198,10 @@ func listVersions(c *call) error {
 			doc.CommonPrefixes = append(doc.CommonPrefixes, e.Name)
 			continue
 		}
+		v := e.Info
 		doc.Versions = append(doc.Versions, s3xml.ObjectVersion{
-			Key: e.Name, VersionID: "null", IsLatest: true, LastModified: e.Info.ModTime, ETag: e.Info.ETag,
-			Size: e.Info.Size, StorageClass: e.Info.StorageClass, Owner: owner(e.Info.Owner),
+			Key: e.Name, VersionID: shownID(&bucket, v), IsLatest: e.Latest, Marker: v.Kind == ondisk.KindDeleteMarker,
+			LastModified: v.ModTime, ETag: v.ETag, Size: v.Size, StorageClass: v.StorageClass, Owner: owner(v.Owner),
 		})
 	}
 	return c.xml(doc.AppendXML(nil))

@@ -160,8 +160,9 @@ func completeUpload(c *call) error {
 		},
 	})
 	if err != nil {
-		return c.noSuchKey(err, key)
+		return c.absent(err, key, object.VersionID{})
 	}
+	c.versionHeader(&bucket, v, object.VersionID{})
 	out := s3xml.CompleteMultipartUploadResult{Location: c.location(key), Bucket: c.addr.bucket, Key: key, ETag: v.ETag}
 	out.Checksums, out.ChecksumType = shownSums(v.Checksums, int(v.Parts))
 	return c.xml(out.AppendXML(nil))

@@ -23,13 +23,13 @@ func headObject(c *call) error { return readObject(c, true) }
 const readTries = 4
 
 func readObject(c *call, head bool) error {
-	bucket, key, err := c.object()
+	bucket, key, id, err := c.version()
 	if err != nil {
 		return err
 	}
 	for range readTries {
 		c.errHeaders = nil
-		if err = readVersion(c, bucket, key, head); !errors.Is(err, object.ErrReplaced) {
+		if err = readVersion(c, bucket, key, id, head); !errors.Is(err, object.ErrReplaced) {
 			break
 		}
 		c.answer.drop()
@@ -37,10 +37,10 @@ func readObject(c *call, head bool) error {
 	return err
 }
 
-// readVersion answers with the version of the object that is current now.
-func readVersion(c *call, bucket cluster.Bucket, key string, head bool) error {
+// readVersion answers with the version that is named, or current now.
+func readVersion(c *call, bucket cluster.Bucket, key string, id object.VersionID, head bool) error {
 	cond := conditionsOf(&c.req, "")
-	req := erasureset.OpenRequest{Bucket: bucket, Key: key, HeadOnly: head}
+	req := erasureset.OpenRequest{Bucket: bucket, Key: key, Version: id, HeadOnly: head}
 	if cond.any {
 		req.If = func(v *erasureset.Info) error {
 			if v == nil {
@@ -55,7 +55,7 @@ func readVersion(c *call, bucket cluster.Bucket, key string, head bool) error {
 	}
 	h, err := c.srv.opts.Objects.Open(c.ctx, &req)
 	if err != nil {
-		return c.noSuchKey(err, key)
+		return c.absent(err, key, id)
 	}
 	c.answer = answer{c: c, handle: h} // closed by whatever ends the call
 	v := h.Info()
@@ -63,6 +63,7 @@ func readVersion(c *call, bucket cluster.Bucket, key string, head bool) error {
 	if err != nil {
 		return err
 	}
+	c.versionHeader(&bucket, v, id)
 	if head {
 		c.viewHeaders(v, &view)
 		c.rc.Response.Header.SetContentLength(int(view.rng.Len()))
@@ -181,15 +182,6 @@ func (c *call) viewHeaders(v *erasureset.Info, w *view) {
 		// The values are the part's, the type says how the object's own is made from them.
 		c.header("x-amz-checksum-type", checksum.TypeName(v.Checksums[0].Composite))
 	}
-}
-
-// noSuchKey adds the key to the error of an absent object.
-func (c *call) noSuchKey(err error, key string) error {
-	e := c.srv.errs.find(err)
-	if e.Code == s3err.NoSuchKey {
-		return e.With("Key", key)
-	}
-	return e
 }
 
 // errHeader adds a header to the error answer that is about to be.

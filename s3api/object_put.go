@@ -2,6 +2,7 @@ package s3api
 
 import (
 	"holdfast/actors/erasureset"
+	"holdfast/actors/object"
 	"holdfast/s3api/s3err"
 )
 
@@ -31,8 +32,9 @@ func putObject(c *call) error {
 		},
 	})
 	if err != nil {
-		return c.noSuchKey(err, key)
+		return c.absent(err, key, object.VersionID{})
 	}
+	c.versionHeader(&bucket, v, object.VersionID{})
 	c.header("ETag", quoted(v.ETag))
 	c.checksumHeaders(v.Checksums, 0)
 	c.empty(200)

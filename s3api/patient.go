@@ -14,14 +14,14 @@ import (
 // within Limits.Patience is answered as ever. After that the answer begins with 200 and the XML
 // declaration, goes on with a blank now and then, and ends with the document, or, as in S3, with an
 // error document if work failed after all. The context of work ends when the client goes away.
-func (c *call) patiently(work func(context.Context) ([]byte, error)) error {
+func (c *call) patiently(work func(context.Context) (document, error)) error {
 	ctx, stop := c.whileConnected()
 	w := &waiting{c: c, stop: stop, done: make(chan outcome, 1)}
 	go func() {
 		var out outcome
 		defer func() { w.done <- out }()
 		defer c.srv.recovered(&out.err)
-		out.body, out.err = work(ctx)
+		out.document, out.err = work(ctx)
 	}()
 	timer := time.NewTimer(c.srv.limits.Patience)
 	defer timer.Stop()
@@ -30,6 +30,9 @@ func (c *call) patiently(work func(context.Context) ([]byte, error)) error {
 		stop()
 		if out.err != nil {
 			return out.err
+		}
+		if out.version != "" {
+			c.header("x-amz-version-id", out.version)
 		}
 		return c.xml(out.body)
 	case <-timer.C:
@@ -43,9 +46,15 @@ func (c *call) patiently(work func(context.Context) ([]byte, error)) error {
 	return nil
 }
 
+// document is what patient work makes.
+type document struct {
+	body    []byte
+	version string // x-amz-version-id, if there is one: an answer that has begun cannot say it any more
+}
+
 type outcome struct {
-	body []byte
-	err  error
+	document
+	err error
 }
 
 // waiting is an answer whose document is not there yet.

@@ -57,6 +57,7 @@ func table() []route {
 		{op: "ListMultipartUploads", action: "s3:ListBucketMultipartUploads", level: bucket, method: "GET", query: "uploads", handler: listUploads},
 		{op: "GetBucketLocation", action: "s3:GetBucketLocation", level: bucket, method: "GET", query: "location", handler: getBucketLocation},
 		{op: "GetBucketVersioning", action: "s3:GetBucketVersioning", level: bucket, method: "GET", query: "versioning", handler: getBucketVersioning},
+		{op: "PutBucketVersioning", action: "s3:PutBucketVersioning", level: bucket, method: "PUT", query: "versioning", handler: putBucketVersioning, body: bodyDocument},
 		{op: "ListObjects", action: "s3:ListBucket", level: bucket, method: "GET", handler: listObjects},
 		{op: "HeadBucket", action: "s3:ListBucket", level: bucket, method: "HEAD", handler: headBucket},
 		{op: "CreateBucket", action: "s3:CreateBucket", level: bucket, method: "PUT", handler: createBucket, body: bodyDocument},
@@ -94,7 +95,7 @@ func missing() []route {
 	add(levelBucket, "GET PUT DELETE", "analytics", "cors", "encryption", "intelligent-tiering", "inventory",
 		"lifecycle", "metrics", "ownershipControls", "policy", "publicAccessBlock", "replication", "tagging", "website")
 	add(levelBucket, "GET PUT", "accelerate", "acl", "logging", "notification", "object-lock", "requestPayment", "abac")
-	add(levelBucket, "PUT", "versioning", "metadataInventoryTable", "metadataJournalTable")
+	add(levelBucket, "PUT", "metadataInventoryTable", "metadataJournalTable")
 	add(levelBucket, "GET", "policyStatus", "session", "events")
 	add(levelBucket, "GET POST DELETE", "metadataTable", "metadataConfiguration")
 	add(levelObject, "GET PUT", "acl", "legal-hold", "retention")

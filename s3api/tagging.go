@@ -8,14 +8,15 @@ import (
 // getObjectTagging serves GetObjectTagging. Tags cannot be set yet (such requests are refused), so every
 // object truly has none; aws cli asks for them before it copies a large object on the server.
 func getObjectTagging(c *call) error {
-	bucket, key, err := c.object()
+	bucket, key, id, err := c.version()
 	if err != nil {
 		return err
 	}
-	h, err := c.srv.opts.Objects.Open(c.ctx, &erasureset.OpenRequest{Bucket: bucket, Key: key, HeadOnly: true})
+	h, err := c.srv.opts.Objects.Open(c.ctx, &erasureset.OpenRequest{Bucket: bucket, Key: key, Version: id, HeadOnly: true})
 	if err != nil {
-		return c.noSuchKey(err, key)
+		return c.absent(err, key, id)
 	}
+	c.versionHeader(&bucket, h.Info(), id)
 	if err := h.Close(); err != nil {
 		return err
 	}

@@ -103,6 +103,33 @@ type ListEntry struct {
 	Info   *Info // nil for a common prefix
 }
 
+// VersionsRequest asks for one page of a bucket's versions, delete markers among them: in order of
+// key, those of one key newest first.
+type VersionsRequest struct {
+	Bucket    cluster.Bucket
+	Prefix    string
+	Delimiter string
+	// KeyMarker is the last key or common prefix already seen. With VersionMarker the versions of that
+	// key older than it are still to come.
+	KeyMarker     string
+	VersionMarker object.VersionID
+	Limit         int // versions and common prefixes together, 0..1000
+}
+
+// VersionsPage is one page of versions. If it is truncated the next one starts behind its last entry.
+type VersionsPage struct {
+	Entries   []VersionEntry
+	Truncated bool
+}
+
+// VersionEntry is a version of a key or a common prefix.
+type VersionEntry struct {
+	Name   string
+	Common bool
+	Latest bool  // the newest version of its key
+	Info   *Info // nil for a common prefix
+}
+
 // UploadRequest opens a multipart upload.
 type UploadRequest struct {
 	Bucket   cluster.Bucket

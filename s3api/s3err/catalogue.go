@@ -59,6 +59,7 @@ var catalogue = [codeCount]entry{
 	BucketAlreadyOwnedByYou:                        {"BucketAlreadyOwnedByYou", 409, "Your previous request to create the named bucket succeeded and you already own it."},
 	BucketNotEmpty:                                 {"BucketNotEmpty", 409, "The bucket you tried to delete is not empty"},
 	IllegalLocationConstraintException:             {"IllegalLocationConstraintException", 400, "The unspecified location constraint is incompatible for the region specific endpoint this request was sent to."},
+	IllegalVersioningConfiguration:                 {"IllegalVersioningConfigurationException", 400, "The Versioning element must be specified"},
 	InvalidBucketName:                              {"InvalidBucketName", 400, "The specified bucket is not valid."},
 	InvalidBucketState:                             {"InvalidBucketState", 409, "The request is not valid with the current state of the bucket."},
 	InvalidLocationConstraint:                      {"InvalidLocationConstraint", 400, "The specified location-constraint is not valid"},

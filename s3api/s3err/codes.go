@@ -67,6 +67,7 @@ const (
 	BucketAlreadyOwnedByYou
 	BucketNotEmpty
 	IllegalLocationConstraintException
+	IllegalVersioningConfiguration
 	InvalidBucketName
 	InvalidBucketState
 	InvalidLocationConstraint

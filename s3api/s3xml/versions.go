@@ -16,6 +16,7 @@ type ListVersionsResult struct {
 type ObjectVersion struct {
 	Key, VersionID string
 	IsLatest       bool
+	Marker         bool  // a delete marker: it has no ETag, size or storage class
 	LastModified   int64 // nanoseconds since the Unix epoch
 	ETag           string
 	Size           int64
@@ -43,16 +44,24 @@ func (l *ListVersionsResult) AppendXML(dst []byte) []byte {
 	w.bool("IsTruncated", l.IsTruncated)
 	for i := range l.Versions {
 		v := &l.Versions[i]
-		w.open("Version")
+		element := "Version"
+		if v.Marker {
+			element = "DeleteMarker"
+		}
+		w.open(element)
 		w.name("Key", v.Key, l.URLEncode)
 		w.text("VersionId", v.VersionID)
 		w.bool("IsLatest", v.IsLatest)
 		w.time("LastModified", v.LastModified)
-		w.etag("ETag", v.ETag)
-		w.int("Size", v.Size)
+		if !v.Marker {
+			w.etag("ETag", v.ETag)
+			w.int("Size", v.Size)
+		}
 		w.owner("Owner", v.Owner)
-		w.storageClass(v.StorageClass)
-		w.close("Version")
+		if !v.Marker {
+			w.storageClass(v.StorageClass)
+		}
+		w.close(element)
 	}
 	for _, p := range l.CommonPrefixes {
 		w.commonPrefix(p, l.URLEncode)
