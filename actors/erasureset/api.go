@@ -96,10 +96,11 @@ type ListPage struct {
 	Next      string // After of the next page, when truncated
 }
 
-// ListEntry is a key or a common prefix.
+// ListEntry is a key, a version of a key, or a common prefix.
 type ListEntry struct {
 	Name   string
 	Common bool
+	Latest bool  // of versions: the newest of its key
 	Info   *Info // nil for a common prefix
 }
 
@@ -118,16 +119,8 @@ type VersionsRequest struct {
 
 // VersionsPage is one page of versions. If it is truncated the next one starts behind its last entry.
 type VersionsPage struct {
-	Entries   []VersionEntry
+	Entries   []ListEntry
 	Truncated bool
-}
-
-// VersionEntry is a version of a key or a common prefix.
-type VersionEntry struct {
-	Name   string
-	Common bool
-	Latest bool  // the newest version of its key
-	Info   *Info // nil for a common prefix
 }
 
 // UploadRequest opens a multipart upload.

@@ -31,15 +31,38 @@ func (s *Store) List(ctx context.Context, req *ListRequest) (*ListPage, error) {
 	if req.Limit <= 0 {
 		return page, nil
 	}
-	l := &lister{s: s, req: req, page: page, exclude: map[cluster.DriveID]bool{}}
+	l := s.lister(&req.Bucket, req.Prefix, req.Delimiter, req.Limit)
 	start, ok := startAfter(req.Prefix, req.Delimiter, req.After)
-	for ok {
-		var err error
-		if start, ok, err = l.segment(ctx, start); err != nil {
-			return nil, fmt.Errorf("list: %w", err)
-		}
+	if err := l.run(ctx, place{name: start}, ok); err != nil {
+		return nil, fmt.Errorf("list: %w", err)
+	}
+	page.Entries, page.Truncated = l.entries, l.truncated
+	if page.Truncated {
+		page.Next = page.Entries[len(page.Entries)-1].Name
 	}
 	return page, nil
+}
+
+// ListVersions returns one page of a bucket's versions.
+func (s *Store) ListVersions(ctx context.Context, req *VersionsRequest) (*VersionsPage, error) {
+	if req.Limit <= 0 {
+		return &VersionsPage{}, nil
+	}
+	l := s.lister(&req.Bucket, req.Prefix, req.Delimiter, req.Limit)
+	l.versions = true
+	start, ok := startAfter(req.Prefix, req.Delimiter, req.KeyMarker)
+	at := place{name: start}
+	if req.VersionMarker.Named && strings.HasPrefix(req.KeyMarker, req.Prefix) && req.KeyMarker >= req.Prefix {
+		ref, err := l.refOf(ctx, req.KeyMarker, req.VersionMarker)
+		if err != nil {
+			return nil, fmt.Errorf("list versions: key %q: %w", req.KeyMarker, err)
+		}
+		at, ok = place{name: req.KeyMarker, below: ref}, true
+	}
+	if err := l.run(ctx, at, ok); err != nil {
+		return nil, fmt.Errorf("list versions: %w", err)
+	}
+	return &VersionsPage{Entries: l.entries, Truncated: l.truncated}, nil
 }
 
 // startAfter is the first name behind after; false if there can be none. Behind a common prefix
@@ -74,26 +97,65 @@ func successor(p string) (string, bool) {
 
 // lister is one page in the making.
 type lister struct {
-	s       *Store
-	req     *ListRequest
-	page    *ListPage
-	exclude map[cluster.DriveID]bool // drives that failed during this page
+	s                 *Store
+	bucket            *cluster.Bucket
+	prefix, delimiter string
+	limit             int
+	versions          bool // all versions of each key, and not its current one
+
+	first     place // where the page begins
+	entries   []ListEntry
+	truncated bool
+	last      string                   // key of the last version that was passed
+	exclude   map[cluster.DriveID]bool // drives that failed during this page
+}
+
+func (s *Store) lister(b *cluster.Bucket, prefix, delimiter string, limit int) *lister {
+	return &lister{s: s, bucket: b, prefix: prefix, delimiter: delimiter, limit: limit, exclude: map[cluster.DriveID]bool{}}
+}
+
+// place is where a scan begins or ends: at a key, or at its versions older than below.
+type place struct {
+	name  string
+	below object.VersionRef
+}
+
+// before orders places as lists do: by name, versions of one name from the newest on.
+func (p place) before(o place) bool {
+	if p.name != o.name {
+		return p.name < o.name
+	}
+	return o.below.Compare(p.below) < 0
+}
+
+// run fills the page from a place on.
+func (l *lister) run(ctx context.Context, at place, more bool) (err error) {
+	if l.first = at; at.below != (object.VersionRef{}) {
+		l.last = at.name // its newest version lies before this page
+	}
+	for more {
+		if at, more, err = l.segment(ctx, at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // segment scans and merges once from start, and says where to go on, if anywhere.
-func (l *lister) segment(ctx context.Context, start string) (next string, more bool, err error) {
+func (l *lister) segment(ctx context.Context, start place) (next place, more bool, err error) {
 	plan, err := l.s.listPlan(l.exclude)
 	if err != nil {
-		return "", false, err
+		return next, false, err
 	}
 	replies, ok := l.scan(ctx, plan, start)
 	if !ok {
 		return start, true, ctx.Err() // deal the failed drives' sets to others
 	}
-	cut, truncated := "", false
+	var cut place
+	truncated := false
 	for i := range replies {
 		if r := &replies[i]; r.Truncated && len(r.Entries) > 0 {
-			if last := r.Entries[len(r.Entries)-1].Name; !truncated || last < cut {
+			if last := l.place(&r.Entries[len(r.Entries)-1]); !truncated || last.before(cut) {
 				cut, truncated = last, true
 			}
 		}
@@ -101,48 +163,59 @@ func (l *lister) segment(ctx context.Context, start string) (next string, more b
 	m := &merge{l: l, plan: plan, replies: replies, pos: make([]int, len(replies)), at: make([]*drive.Entry, len(replies))}
 	lastCommon := false
 	for {
-		name, ok := m.next()
-		if !ok || truncated && name > cut {
+		at, ok := m.next()
+		if !ok || truncated && cut.before(at) {
 			break
 		}
 		lastCommon = m.common()
-		entry, err := m.decide(ctx, name)
+		entry, err := m.decide(ctx, at)
 		if err != nil {
-			return "", false, fmt.Errorf("key %q: %w", name, err)
+			return next, false, fmt.Errorf("key %q: %w", at.name, err)
 		}
 		if entry == nil {
 			continue
 		}
-		if len(l.page.Entries) == l.req.Limit {
-			l.page.Truncated = true
-			l.page.Next = l.page.Entries[l.req.Limit-1].Name
-			return "", false, nil
+		if len(l.entries) == l.limit {
+			l.truncated = true
+			return next, false, nil
 		}
-		l.page.Entries = append(l.page.Entries, *entry)
+		entry.Latest = l.versions && !entry.Common && entry.Name != l.last
+		l.last = entry.Name
+		l.entries = append(l.entries, *entry)
 	}
-	if !truncated {
-		return "", false, nil
+	switch {
+	case !truncated:
+		return next, false, nil
+	case lastCommon:
+		next.name, more = successor(cut.name)
+		return next, more, nil
+	case l.versions:
+		return cut, true, nil
 	}
-	if !lastCommon {
-		return cut + "\x00", true, nil
+	return place{name: cut.name + "\x00"}, true, nil
+}
+
+// place is where an entry stands.
+func (l *lister) place(e *drive.Entry) place {
+	if !l.versions || e.Common {
+		return place{name: e.Name}
 	}
-	next, more = successor(cut)
-	return next, more, nil
+	return place{e.Name, e.Ref}
 }
 
 // scan asks the drives of a plan; false if one failed, which is then excluded.
-func (l *lister) scan(ctx context.Context, plan *listPlan, start string) ([]drive.ScanReply, bool) {
+func (l *lister) scan(ctx context.Context, plan *listPlan, start place) ([]drive.ScanReply, bool) {
 	ctx, cancel := context.WithTimeout(ctx, scanLimit)
 	defer cancel()
 	replies := make([]drive.ScanReply, len(plan.drives))
 	errs := make([]error, len(plan.drives))
-	sets := func(name string) cluster.SetID { return placement.SetOf(plan.topo, l.req.Bucket.ID, name) }
+	sets := func(name string) cluster.SetID { return placement.SetOf(plan.topo, l.bucket.ID, name) }
 	var wg sync.WaitGroup
 	for i, d := range plan.drives {
 		wg.Go(func() {
 			replies[i], errs[i] = d.d.Scan(ctx, &drive.ScanRequest{
-				Bucket: l.req.Bucket.ID, Prefix: l.req.Prefix, Start: start, Delimiter: l.req.Delimiter,
-				Limit: min(l.req.Limit-len(l.page.Entries)+1, scanMax),
+				Bucket: l.bucket.ID, Prefix: l.prefix, Start: start.name, Delimiter: l.delimiter,
+				Versions: l.versions, Below: start.below, Limit: min(l.limit-len(l.entries)+1, scanMax),
 				Full:  d.full, Witness: d.witness, Sets: sets,
 			})
 		})
@@ -159,31 +232,32 @@ func (l *lister) scan(ctx context.Context, plan *listPlan, start string) ([]driv
 	return replies, ok
 }
 
-// merge walks the answers of all drives in name order.
+// merge walks the answers of all drives in order.
 type merge struct {
 	l       *lister
 	plan    *listPlan
 	replies []drive.ScanReply
 	pos     []int
-	at      []*drive.Entry // entries of the present name, by drive; nil where it is missing
+	at      []*drive.Entry // entries of the present place, by drive; nil where it is missing
 }
 
-// next moves to the next name.
-func (m *merge) next() (string, bool) {
-	name, ok := "", false
+// next moves to the next place.
+func (m *merge) next() (at place, ok bool) {
 	for i := range m.replies {
-		if es := m.replies[i].Entries; m.pos[i] < len(es) && (!ok || es[m.pos[i]].Name < name) {
-			name, ok = es[m.pos[i]].Name, true
+		if es := m.replies[i].Entries; m.pos[i] < len(es) {
+			if p := m.l.place(&es[m.pos[i]]); !ok || p.before(at) {
+				at, ok = p, true
+			}
 		}
 	}
 	for i := range m.replies {
 		m.at[i] = nil
-		if es := m.replies[i].Entries; ok && m.pos[i] < len(es) && es[m.pos[i]].Name == name {
+		if es := m.replies[i].Entries; ok && m.pos[i] < len(es) && m.l.place(&es[m.pos[i]]) == at {
 			m.at[i] = &es[m.pos[i]]
 			m.pos[i]++
 		}
 	}
-	return name, ok
+	return at, ok
 }
 
 func (m *merge) common() bool {
@@ -195,14 +269,14 @@ func (m *merge) common() bool {
 	return false
 }
 
-// decide makes the list entry of the present name, nil if nothing is to be listed.
-func (m *merge) decide(ctx context.Context, name string) (*ListEntry, error) {
+// decide makes the list entry of the present place, nil if nothing is to be listed.
+func (m *merge) decide(ctx context.Context, at place) (*ListEntry, error) {
 	if m.common() {
-		ok, err := m.proven(ctx, name)
+		ok, err := m.proven(ctx, at.name)
 		if err != nil || !ok {
 			return nil, err
 		}
-		return &ListEntry{Name: name, Common: true}, nil
+		return &ListEntry{Name: at.name, Common: true}, nil
 	}
 	var set cluster.SetID
 	for _, e := range m.at {
@@ -210,62 +284,105 @@ func (m *merge) decide(ctx context.Context, name string) (*ListEntry, error) {
 			set = e.Set
 		}
 	}
-	verdict, full := m.plan.judge(set, m.at)
+	verdict, full := m.plan.judge(set, m.at, m.l.listed)
 	switch {
 	case verdict == listDead:
 		return nil, nil
 	case verdict == listLive && full != nil:
 		info := new(Info)
 		if err := ondisk.DecodeShared(info, full.Ref, full.Rev, full.Row); err == nil {
-			return &ListEntry{Name: name, Info: info}, nil
+			return &ListEntry{Name: at.name, Info: info}, nil
 		}
 	}
-	info, err := m.l.current(ctx, name)
+	info, err := m.l.resolved(ctx, at)
 	if err != nil || info == nil {
 		return nil, err
 	}
-	return &ListEntry{Name: name, Info: info}, nil
+	return &ListEntry{Name: at.name, Info: info}, nil
 }
 
-// current asks the one resolver for a key (I32).
-func (l *lister) current(ctx context.Context, name string) (*Info, error) {
-	f, err := l.s.read(ctx, l.s.target(&l.req.Bucket, name), object.VersionID{}, false)
-	if err != nil {
-		return nil, err
+// listed says which kinds of versions have a place in the list.
+func (l *lister) listed(kind ondisk.VersionKind) bool {
+	return kind == ondisk.KindObject || l.versions && kind == ondisk.KindDeleteMarker
+}
+
+// resolved asks the one resolver for a key or version (I32); nil: nothing is to be listed.
+func (l *lister) resolved(ctx context.Context, at place) (*Info, error) {
+	if !l.versions {
+		f, err := l.read(ctx, at.name, object.VersionID{})
+		return f.info, err
 	}
-	f.close()
-	return f.info, nil
+	f, err := l.read(ctx, at.name, object.IDOf(at.below, false))
+	if f.marker != nil {
+		return f.marker, err
+	}
+	return f.info, err
 }
 
-// proven says whether a common prefix has a live key: an example that all drives of its set agree
-// on, one that the resolver finds live, or in the end any key below it.
+// read reads the current version of a key, or the one named.
+func (l *lister) read(ctx context.Context, name string, id object.VersionID) (found, error) {
+	f, err := l.s.read(ctx, l.s.target(l.bucket, name), id, false)
+	if err == nil {
+		f.close()
+	}
+	return f, err
+}
+
+// refOf is the place of a named version. If there is no such null version any more, it is the place
+// before all others: better a version twice than one left out.
+func (l *lister) refOf(ctx context.Context, name string, id object.VersionID) (object.VersionRef, error) {
+	if !id.Null {
+		return id.Ref, nil
+	}
+	f, err := l.read(ctx, name, id)
+	for _, info := range []*Info{f.info, f.marker} {
+		if err == nil && info != nil {
+			return object.VersionRef{TS: info.TS, Write: info.Write}, nil
+		}
+	}
+	return object.VersionRef{}, err
+}
+
+// proven says whether there is something to be listed below a common prefix: an example that all
+// drives of its set agree on, one that the resolver finds, or in the end anything below it.
 func (m *merge) proven(ctx context.Context, prefix string) (bool, error) {
-	tried := map[string]bool{}
+	type example struct {
+		name string
+		ref  object.VersionRef // of versions
+	}
+	tried := map[example]bool{}
+	of := func(e *drive.Entry) example {
+		if m.l.versions {
+			return example{e.Example, e.Ref}
+		}
+		return example{name: e.Example}
+	}
 	for _, e := range m.at {
-		if e == nil || tried[e.Example] {
+		if e == nil || tried[of(e)] {
 			continue
 		}
-		tried[e.Example] = true
+		tried[of(e)] = true
 		same := make([]*drive.Entry, len(m.at))
 		for i, o := range m.at {
-			if o != nil && o.Example == e.Example {
+			if o != nil && of(o) == of(e) {
 				same[i] = o
 			}
 		}
-		if verdict, _ := m.plan.judge(e.Set, same); verdict == listLive {
+		if verdict, _ := m.plan.judge(e.Set, same, m.l.listed); verdict == listLive {
 			return true, nil
 		}
 	}
-	for example := range tried {
-		if info, err := m.l.current(ctx, example); err != nil || info != nil {
+	for ex := range tried {
+		if info, err := m.l.resolved(ctx, place{ex.name, ex.ref}); err != nil || info != nil {
 			return info != nil, err
 		}
 	}
-	below := *m.l.req
-	below.Prefix, below.Delimiter, below.Limit = prefix, "", 1
-	if !strings.HasPrefix(below.After, prefix) {
-		below.After = ""
+	below := m.l.s.lister(m.l.bucket, prefix, "", 1)
+	below.versions = m.l.versions
+	from := place{name: prefix}
+	if strings.HasPrefix(m.l.first.name, prefix) {
+		from = m.l.first
 	}
-	page, err := m.l.s.List(ctx, &below)
-	return err == nil && len(page.Entries) > 0, err
+	err := below.run(ctx, from, true)
+	return err == nil && len(below.entries) > 0, err
 }

@@ -7,6 +7,7 @@ import (
 
 	"holdfast/actors/drive"
 	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
 	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
 )
@@ -123,14 +124,15 @@ func (s *Store) makePlan(topo *cluster.Topology, online []bool, first int) (*lis
 	return p, nil
 }
 
-// judge merges what the drives of a plan say of one key; at[i] is drive i's entry or nil.
-func (p *listPlan) judge(set cluster.SetID, at []*drive.Entry) (quorum.ListVerdict, *drive.Entry) {
+// judge merges what the drives of a plan say of one key or version; at[i] is drive i's entry or nil.
+// live says which kinds belong into the list.
+func (p *listPlan) judge(set cluster.SetID, at []*drive.Entry, live func(ondisk.VersionKind) bool) (quorum.ListVerdict, *drive.Entry) {
 	var ws [maxSlots]quorum.Witness
 	var full *drive.Entry
 	list := p.sets[set]
 	for j, i := range list {
 		if e := at[i]; e != nil {
-			ws[j] = quorum.Witness{Present: true, Ref: e.Ref, Rev: e.Rev, Live: e.Kind == liveKind, Unstable: e.Unstable}
+			ws[j] = quorum.Witness{Present: true, Ref: e.Ref, Rev: e.Rev, Live: live(e.Kind), Unstable: e.Unstable}
 			if e.Row != nil {
 				full = e
 			}
