@@ -20,30 +20,31 @@ CORE = """
     list_objects list_objects_v2
     create_multipart_upload upload_part upload_part_copy complete_multipart_upload abort_multipart_upload
     list_parts list_multipart_uploads
+    put_bucket_versioning get_bucket_versioning list_object_versions
 """.split()
 
 # Markers of ceph/s3-tests that name another operation or another signature.
 OTHER_MARKERS = """
     lifecycle lifecycle_expiration lifecycle_transition encryption sse_s3 bucket_policy bucket_encryption tagging
     object_lock object_ownership bucket_logging bucket_logging_cleanup s3website s3select sns cloud_transition
-    cloud_restore appendobject storage_class test_of_sts iam_account iam_user iam_tenant iam_role auth_aws2 versioning
+    cloud_restore appendobject storage_class test_of_sts iam_account iam_user iam_tenant iam_role auth_aws2
     target_by_bucket
 """.split()
 
 # Arguments that ask for another operation's feature. An ACL is judged apart: see blame.
 OTHER_ARGUMENTS = """
     Tagging ServerSideEncryption SSECustomerAlgorithm SSEKMSKeyId ObjectLockMode ObjectLockEnabledForBucket
-    ObjectOwnership VersionId ExpectedBucketOwner WebsiteRedirectLocation GrantRead GrantFullControl
+    ObjectOwnership ExpectedBucketOwner WebsiteRedirectLocation GrantRead GrantFullControl
 """.split()
 
 # A second user is another operation (users); so is a browser's POST form, and SSE-C by raw headers.
 OTHER_NAMES = {
     "get_alt_client": "users", "get_tenant_client": "users", "get_new_bucket_resource_alt": "users",
     "post_object": "POST form", "_get_post_url": "POST form", "_cors_request_and_check": "CORS", "options": "CORS",
-    "check_configure_versioning_retry": "versioning", "get_iam_client": "IAM",
+    "get_iam_client": "IAM",
     "_multipart_upload_enc": "encryption", "_test_encryption_sse_customer_write": "encryption",
 }
-OTHER_WORDS = {"torrent": "GetObjectTorrent", "sse_c": "encryption", "versioned": "versioning", "_tenant": "users", "_acl": "ACL"}
+OTHER_WORDS = {"torrent": "GetObjectTorrent", "sse_c": "encryption", "_tenant": "users", "_acl": "ACL"}
 
 
 def operations():

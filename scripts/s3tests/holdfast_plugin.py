@@ -1,7 +1,7 @@
-"""A pytest plugin that fits ceph/s3-tests to a server with one user and without versioning or IAM.
+"""A pytest plugin that fits ceph/s3-tests to a server with one user and without IAM.
 
-The suite cleans up before and after each test as three users, by versions, and then walks IAM roles.
-Here the one user's buckets are emptied by plain listing, and open uploads are aborted with them.
+The suite cleans up before and after each test as three users and then walks IAM roles. Here the one
+user's buckets are emptied, all versions with them, and open uploads are aborted.
 """
 
 import s3tests.functional as functional
@@ -15,10 +15,11 @@ def empty(client, bucket):
         if not uploads:
             break
     while True:
-        objects = client.list_objects(Bucket=bucket, MaxKeys=500).get("Contents", [])
-        if not objects:
+        page = client.list_object_versions(Bucket=bucket, MaxKeys=500)
+        versions = page.get("Versions", []) + page.get("DeleteMarkers", [])
+        if not versions:
             return
-        keys = [{"Key": o["Key"]} for o in objects]
+        keys = [{"Key": v["Key"], "VersionId": v["VersionId"]} for v in versions]
         client.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
 
 
