@@ -162,7 +162,7 @@ func completeUpload(c *call) error {
 	if err != nil {
 		return c.absent(err, key, object.VersionID{})
 	}
-	c.versionHeader(&bucket, v, object.VersionID{})
+	c.writtenHeader(&bucket, v)
 	out := s3xml.CompleteMultipartUploadResult{Location: c.location(key), Bucket: c.addr.bucket, Key: key, ETag: v.ETag}
 	out.Checksums, out.ChecksumType = shownSums(v.Checksums, int(v.Parts))
 	return c.xml(out.AppendXML(nil))

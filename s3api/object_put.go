@@ -34,7 +34,7 @@ func putObject(c *call) error {
 	if err != nil {
 		return c.absent(err, key, object.VersionID{})
 	}
-	c.versionHeader(&bucket, v, object.VersionID{})
+	c.writtenHeader(&bucket, v)
 	c.header("ETag", quoted(v.ETag))
 	c.checksumHeaders(v.Checksums, 0)
 	c.empty(200)

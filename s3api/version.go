@@ -83,20 +83,27 @@ func parseVersion(id string, given bool) (object.VersionID, error) {
 // versionIDLen is the length of version ids, AWS's and ours; anything else is not even one.
 const versionIDLen = 32
 
-// versionHeader names the version that was read or written. A bucket that never had versioning
-// says nothing of versions, unless it was asked for one.
+// versionHeader names the version that was read. A bucket that never had versioning says nothing of
+// versions, unless it was asked for one.
 func (c *call) versionHeader(b *cluster.Bucket, v *erasureset.Info, asked object.VersionID) {
 	if b.Versioning != "" || asked.Named {
 		c.header("x-amz-version-id", shownID(b, v))
 	}
 }
 
-// writtenID is what an answer to a write says of the version, "" if nothing.
+// writtenID is what the answer to a write says of the version: nothing of the null version.
 func writtenID(b *cluster.Bucket, v *erasureset.Info) string {
-	if b.Versioning == "" {
+	if b.Versioning == "" || v.NullID {
 		return ""
 	}
-	return shownID(b, v)
+	return v.ID().String()
+}
+
+// writtenHeader names the version that was written.
+func (c *call) writtenHeader(b *cluster.Bucket, v *erasureset.Info) {
+	if id := writtenID(b, v); id != "" {
+		c.header("x-amz-version-id", id)
+	}
 }
 
 // shownID is the id of a version. What was written before versioning is the null version.
