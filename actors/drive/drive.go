@@ -123,6 +123,10 @@ type ScanRequest struct {
 	Bucket cluster.BucketID
 	Prefix string
 	Start  string // first key wanted, inclusive; "" = from the prefix
+	// Versions asks for every version of each key, newest first, that is not known replaced or removed:
+	// objects and delete markers. Below leaves out those of Start that are not older than it.
+	Versions bool
+	Below    object.VersionRef
 	// Delimiter lets the drive skip by seeking: names that share a common prefix are returned once, as Entry.Common.
 	Delimiter string
 	Limit     int // entries wanted (common prefixes counted), at most 4096

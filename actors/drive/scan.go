@@ -81,6 +81,9 @@ func (s *scan) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.it.Close()) }()
+	if req.Versions {
+		return s.walkVersions(ctx)
+	}
 	n := 0
 	for ok := s.it.First(); ok; n++ {
 		if n%scanCheck == scanCheck-1 {

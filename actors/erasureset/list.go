@@ -216,7 +216,7 @@ func (l *lister) scan(ctx context.Context, plan *listPlan, start place) ([]drive
 			replies[i], errs[i] = d.d.Scan(ctx, &drive.ScanRequest{
 				Bucket: l.bucket.ID, Prefix: l.prefix, Start: start.name, Delimiter: l.delimiter,
 				Versions: l.versions, Below: start.below, Limit: min(l.limit-len(l.entries)+1, scanMax),
-				Full:  d.full, Witness: d.witness, Sets: sets,
+				Full: d.full, Witness: d.witness, Sets: sets,
 			})
 		})
 	}

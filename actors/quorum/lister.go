@@ -16,6 +16,24 @@ func Witnessed(k *KeyState) (w Witness, ok bool) {
 	return Witness{Present: true, Ref: v.Ref, Rev: v.Rev, Live: v.Kind == Object, Unstable: !v.Stable}, true
 }
 
+// Standing walks the rows of one key as a drive holds them, newest first, for a list of versions.
+type Standing struct {
+	last, null object.VersionRef
+}
+
+// Next takes the next row and says whether the list must know of it: it is the newest revision of a
+// version that is neither known removed nor known replaced, or it is in doubt.
+func (s *Standing) Next(ref object.VersionRef, kind Kind, null, stable bool) bool {
+	if ref == s.last || null && ref.Compare(s.null) < 0 {
+		return false
+	}
+	s.last = ref
+	if stable && null {
+		s.null = ref
+	}
+	return !stable || kind == Object || kind == Marker
+}
+
 // Newest is a drive's newest version of a key that is not known purged, nil if there is none.
 func Newest(k *KeyState) *Version {
 	var gone, null object.VersionRef

@@ -239,3 +239,31 @@ func TestAClockHalts(t *testing.T) {
 		t.Errorf("resumed at %d", s)
 	}
 }
+
+func TestStandingVersions(t *testing.T) {
+	at := func(ts object.Stamp) object.VersionRef { return object.VersionRef{TS: ts} }
+	for name, c := range map[string]struct {
+		rows []Version // Ref and Rev are as given, newest first
+		want []object.Stamp
+	}{
+		"versions and a marker": {[]Version{{Ref: at(3), Kind: Marker, Stable: true}, {Ref: at(2), Kind: Object, Stable: true}, {Ref: at(1), Kind: Object, Stable: true}}, []object.Stamp{3, 2, 1}},
+		"revised":               {[]Version{{Ref: at(2), Rev: 5, Kind: Object, Stable: true}, {Ref: at(2), Rev: 2, Kind: Object, Stable: true}}, []object.Stamp{2}},
+		"removed":               {[]Version{{Ref: at(2), Rev: 5, Kind: Purged, Stable: true}, {Ref: at(2), Rev: 2, Kind: Object, Stable: true}, {Ref: at(1), Kind: Object, Stable: true}}, []object.Stamp{1}},
+		"removal in doubt":      {[]Version{{Ref: at(2), Rev: 5, Kind: Purged}, {Ref: at(2), Rev: 2, Kind: Object, Stable: true}}, []object.Stamp{2}},
+		"null replaced":         {[]Version{{Ref: at(3), Kind: Object, Null: true, Stable: true}, {Ref: at(2), Kind: Object, Stable: true}, {Ref: at(1), Kind: Object, Null: true, Stable: true}}, []object.Stamp{3, 2}},
+		"null in doubt":         {[]Version{{Ref: at(3), Kind: Object, Null: true}, {Ref: at(1), Kind: Object, Null: true, Stable: true}}, []object.Stamp{3, 1}},
+		"null removed":          {[]Version{{Ref: at(3), Rev: 4, Kind: Purged, Null: true, Stable: true}, {Ref: at(1), Kind: Object, Null: true, Stable: true}}, nil},
+		"tombstone":             {[]Version{{Ref: at(3), Kind: Tombstone, Null: true, Stable: true}, {Ref: at(1), Kind: Object, Null: true, Stable: true}}, nil},
+	} {
+		var s Standing
+		var got []object.Stamp
+		for i := range c.rows {
+			if v := &c.rows[i]; s.Next(v.Ref, v.Kind, v.Null, v.Stable) {
+				got = append(got, v.Ref.TS)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}

@@ -154,6 +154,66 @@ func scanTombstones(s *suite) {
 	}
 }
 
+// scanVersions walks versions in pieces of every length, from key to key and within one.
+func scanVersions(s *suite) {
+	put := func(key string, ts int, kind ondisk.VersionKind, null bool) *drive.Commit {
+		c := s.commitOf(version{key: key, ts: s.stamp(ts), kind: kind})
+		c.Versioned = !null
+		s.offer(c, true)
+		return c
+	}
+	var want []string
+	say := func(c *drive.Commit) { want = append(want, fmt.Sprintf("%s %d", c.Key.Name, c.Ref.TS-s.now)) }
+	var all []*drive.Commit
+	for _, key := range []string{"a", "d/x", "d/y", "e"} {
+		var own []*drive.Commit
+		for ts := 1; ts <= 4; ts++ {
+			kind := ondisk.KindObject
+			if ts == 3 {
+				kind = ondisk.KindDeleteMarker
+			}
+			own = append(own, put(key, 10*ts, kind, ts == 2))
+		}
+		all = append(all, own...)
+		for _, c := range slices.Backward(own) {
+			say(c)
+		}
+	}
+	s.mark(all...)
+	doubt := put("e", 50, ondisk.KindObject, true)
+	want = slices.Insert(want, 12, "e 50")
+	for limit := 1; limit <= len(want)+1; limit++ {
+		var got []string
+		req := drive.ScanRequest{Versions: true, Limit: limit}
+		for {
+			reply := s.scan(&req)
+			for _, e := range reply.Entries {
+				got = append(got, fmt.Sprintf("%s %d", e.Name, e.Ref.TS-s.now))
+				if e.Unstable != (e.Ref == doubt.Ref) || e.Row == nil {
+					s.Errorf("entry %+v", e)
+				}
+			}
+			if !reply.Truncated {
+				break
+			}
+			last := reply.Entries[len(reply.Entries)-1]
+			req.Start, req.Below = last.Name, last.Ref
+		}
+		if !slices.Equal(got, want) {
+			s.Fatalf("in pieces of %d: %q, want %q", limit, got, want)
+		}
+	}
+	reply := s.scan(&drive.ScanRequest{Versions: true, Delimiter: "/", Start: "a", Below: all[0].Ref})
+	s.wantEntries(reply, "d/", "e", "e", "e", "e", "e")
+	if e := reply.Entries[0]; !e.Common || e.Example != "d/x" || e.Ref.TS != s.stamp(40) || e.Unstable {
+		s.Errorf("a common prefix: %+v", e)
+	}
+	s.mark(doubt) // the null version of before is replaced
+	s.wantEntries(s.scan(&drive.ScanRequest{Versions: true, Prefix: "e"}), "e", "e", "e", "e")
+	// The marker of a versioned key hides it from lists of keys, its newer version does not.
+	s.wantEntries(s.scan(&drive.ScanRequest{}), "a", "d/x", "d/y", "e")
+}
+
 func (s *suite) at(key string) drive.Target {
 	return drive.Target{Set: suiteSet, Epoch: 1, BucketRev: 1, Key: s.key(key)}
 }

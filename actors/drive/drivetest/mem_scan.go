@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"holdfast/actors/drive"
+	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
@@ -46,6 +47,12 @@ func (m *Mem) Scan(ctx context.Context, req *drive.ScanRequest) (drive.ScanReply
 		if !strings.HasPrefix(name, req.Prefix) {
 			break
 		}
+		if req.Versions {
+			if i = m.versions(b, names, i, req, &reply); reply.Truncated {
+				break
+			}
+			continue
+		}
 		e, ok := m.entry(b, name, req)
 		if !ok {
 			continue
@@ -65,7 +72,7 @@ func (m *Mem) Scan(ctx context.Context, req *drive.ScanRequest) (drive.ScanReply
 		}
 		reply.Entries = append(reply.Entries, e)
 		if e.Common { // skip everything below it
-			i = sort.Search(len(names), func(j int) bool { return names[j] > e.Name && !strings.HasPrefix(names[j], e.Name) }) - 1
+			i = lastBelow(names, e.Name)
 		}
 	}
 	return reply, nil
@@ -88,6 +95,46 @@ func (m *Mem) entry(b *memBucket, name string, req *drive.ScanRequest) (drive.En
 		e.Row = k.row(v).Row
 	}
 	return e, true
+}
+
+// lastBelow is the index of the last name that begins with prefix.
+func lastBelow(names []string, prefix string) int {
+	return sort.Search(len(names), func(j int) bool { return names[j] > prefix && !strings.HasPrefix(names[j], prefix) }) - 1
+}
+
+// versions adds the versions of name i, or their common prefix, and returns the last name it speaks of.
+func (m *Mem) versions(b *memBucket, names []string, i int, req *drive.ScanRequest, reply *drive.ScanReply) int {
+	name := names[i]
+	k, set := b.keys[name], req.Sets(name)
+	full := has(req.Full, set)
+	if !full && !has(req.Witness, set) {
+		return i
+	}
+	var stands quorum.Standing
+	for j := range k.state.Versions {
+		v := &k.state.Versions[j]
+		if !stands.Next(v.Ref, v.Kind, v.Null, v.Stable) || name == req.Start && req.Below != (object.VersionRef{}) && v.Ref.Compare(req.Below) >= 0 {
+			continue
+		}
+		e := drive.Entry{Name: name, Set: set, Ref: v.Ref, Rev: v.Rev, Kind: ondisk.VersionKind(v.Kind), Unstable: !v.Stable}
+		at := -1
+		if req.Delimiter != "" {
+			at = strings.Index(name[len(req.Prefix):], req.Delimiter)
+		}
+		switch {
+		case len(reply.Entries) == req.Limit:
+			reply.Truncated = true
+			return i
+		case at >= 0:
+			e.Name, e.Common, e.Example = name[:len(req.Prefix)+at+len(req.Delimiter)], true, name
+			reply.Entries = append(reply.Entries, e)
+			return lastBelow(names, e.Name)
+		case full:
+			e.Row = k.row(v).Row
+		}
+		reply.Entries = append(reply.Entries, e)
+	}
+	return i
 }
 
 // BucketEmpty reports whether nothing of the bucket is held.

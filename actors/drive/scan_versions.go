@@ -1,0 +1,115 @@
+package drive
+
+import (
+	"bytes"
+	"context"
+
+	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
+	"holdfast/raftfsm/cluster"
+)
+
+// keyed is what a walk over versions remembers of the key that it is at.
+type keyed struct {
+	prefix []byte // of the key's rows
+	name   string
+	set    cluster.SetID
+	full   bool
+	asked  bool
+	below  object.VersionRef // only older versions are wanted; zero: all
+	stands quorum.Standing
+}
+
+// walkVersions walks all versions of all keys, where run looks at the newest one of each.
+func (s *scan) walkVersions(ctx context.Context) error {
+	var k keyed
+	for n, ok := 0, s.it.First(); ok; n++ {
+		if n%scanCheck == scanCheck-1 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		if ondisk.IsKeyStateKey(s.it.Key()) {
+			ok = s.it.Next()
+			continue
+		}
+		at, escaped, ref, rev, err := ondisk.SplitVersionKey(s.it.Key())
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(at, k.prefix) {
+			if err := s.enter(&k, at, escaped); err != nil {
+				return err
+			}
+		}
+		if !k.asked {
+			ok = s.it.NextPrefix()
+			continue
+		}
+		common, done, err := s.visitVersion(&k, revision{ref, rev})
+		if err != nil || done {
+			return err
+		}
+		if common == "" {
+			ok = s.it.Next()
+			continue
+		}
+		s.seek = ondisk.AppendPrefixAfter(s.seek[:0], s.req.Bucket, common)
+		ok = len(s.seek) > 0 && s.it.SeekGE(s.seek)
+	}
+	return s.it.Error()
+}
+
+// enter begins the next key.
+func (s *scan) enter(k *keyed, prefix, escaped []byte) (err error) {
+	*k = keyed{prefix: append(k.prefix[:0], prefix...)}
+	if s.name, err = ondisk.AppendName(s.name[:0], escaped); err != nil {
+		return err
+	}
+	k.name = string(s.name)
+	k.set = s.req.Sets(k.name)
+	k.full = hasSet(s.req.Full, k.set)
+	k.asked = k.full || hasSet(s.req.Witness, k.set)
+	if k.name == s.req.Start {
+		k.below = s.req.Below
+	}
+	return nil
+}
+
+// visitVersion looks at the row that the iterator is at; as visit.
+func (s *scan) visitVersion(k *keyed, r revision) (common string, done bool, err error) {
+	batch, _, shared, err := ondisk.SplitVersionValue(s.it.Value())
+	if err != nil {
+		return "", false, err
+	}
+	kind, err := ondisk.KindOfVersion(shared)
+	if err != nil {
+		return "", false, err
+	}
+	if _, err := ondisk.DecodeVersionOwn(&s.own, s.it.Value()); err != nil {
+		return "", false, err
+	}
+	unstable := s.unstable(r)
+	if !k.stands.Next(r.ref, quorum.Kind(kind), s.own.Null, !unstable) {
+		return "", false, nil
+	}
+	if k.below != (object.VersionRef{}) && r.ref.Compare(k.below) >= 0 {
+		return "", false, nil
+	}
+	e := Entry{Name: k.name, Set: k.set, Ref: r.ref, Rev: r.rev, Kind: kind, Unstable: unstable}
+	if at := s.delimiter(k.name); at >= 0 {
+		e.Name, e.Common, e.Example = k.name[:at], true, k.name
+		common = e.Name
+	}
+	if len(s.reply.Entries) == s.limit {
+		s.reply.Truncated = true
+		return "", true, nil
+	}
+	if k.full && !e.Common {
+		e.Row = s.keep(shared)
+	}
+	s.batch = max(s.batch, batch)
+	s.reply.Entries = append(s.reply.Entries, e)
+	return common, false, nil
+}
