@@ -57,7 +57,7 @@ func FuzzCopySource(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
-		bucket, key, err := parseCopySource(header)
+		bucket, key, _, err := parseCopySource(header)
 		if err == nil && (bucket == "" || key == "" || len(key) > 1024 || !utf8.ValidString(key) || strings.Contains(bucket, "/")) {
 			t.Fatalf("%q gives %q %q", header, bucket, key)
 		}

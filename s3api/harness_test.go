@@ -99,6 +99,20 @@ func (c *control) DeleteBucket(_ context.Context, name cluster.BucketName) error
 	return nil
 }
 
+func (c *control) SetVersioning(_ context.Context, name cluster.BucketName, status, _ string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b, ok := c.buckets[name]
+	if !ok {
+		return cluster.ErrNoBucket
+	}
+	if b.Versioning != status {
+		b.Versioning, b.Revision = status, b.Revision+1
+	}
+	c.buckets[name] = b
+	return nil
+}
+
 func (c *control) Credential(accessKey string) (cluster.Credential, bool) {
 	switch accessKey {
 	case testKey:

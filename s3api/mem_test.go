@@ -157,6 +157,9 @@ func (m *memObjects) Open(ctx context.Context, q *erasureset.OpenRequest) (erasu
 			return nil, err
 		}
 	}
+	if q.Version.Named && !q.Version.Null {
+		return nil, object.ErrNoVersion
+	}
 	if info == nil {
 		return nil, object.ErrNotFound
 	}
@@ -190,6 +193,14 @@ func (m *memObjects) List(_ context.Context, q *erasureset.ListRequest) (*erasur
 }
 
 var errUnused = errors.New("not part of the pipeline tests")
+
+func (m *memObjects) ListVersions(ctx context.Context, q *erasureset.VersionsRequest) (*erasureset.VersionsPage, error) {
+	page, err := m.List(ctx, &erasureset.ListRequest{Bucket: q.Bucket, Prefix: q.Prefix, Delimiter: q.Delimiter, After: q.KeyMarker, Limit: q.Limit})
+	if err != nil {
+		return nil, err
+	}
+	return &erasureset.VersionsPage{Entries: page.Entries, Truncated: page.Truncated}, nil
+}
 
 func (m *memObjects) CreateUpload(context.Context, *erasureset.UploadRequest) (*ondisk.Upload, error) {
 	return nil, errUnused

@@ -363,7 +363,7 @@ func TestDeleteObjects(t *testing.T) {
 	}
 	doc.WriteString("<Object><Key>none</Key></Object><Object><Key>k01</Key><VersionId>" + strings.Repeat("v", 32) + "</VersionId></Object></Delete>")
 	rep := r.ok(req{method: "POST", target: "/bucket?delete", body: doc.String()})
-	if strings.Count(rep.body, "<Deleted>") != 41 || strings.Count(rep.body, "<Error>") != 1 || !strings.Contains(rep.body, "<Code>NoSuchVersion</Code>") {
+	if strings.Count(rep.body, "<Deleted>") != 42 || strings.Contains(rep.body, "<Error>") { // what is not there is deleted, versions too
 		t.Errorf("the answer: %s", rep.body)
 	}
 	if list := r.ok(req{method: "GET", target: "/bucket"}); strings.Contains(list.body, "<Key>") {
