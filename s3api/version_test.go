@@ -302,6 +302,20 @@ func TestListsOfVersions(t *testing.T) {
 			t.Fatalf("below d/ in pages of %d: %q, want %q", size, got, want[inD:])
 		}
 	}
+	// A null version is one: what replaces it does so at once, a marker too.
+	for i := range 20 {
+		r.put("b", strconv.Itoa(i))
+		if i%5 == 4 {
+			r.remove("b", "")
+		}
+		now := "b null*"
+		if i%5 == 4 {
+			now = "!" + now
+		}
+		if got := r.versions(1+i%3, "&prefix=b"); !slices.Equal(got, []string{now}) {
+			t.Fatalf("after null version %d: %q, want %q", i, got, now)
+		}
+	}
 	// A delete marker hides its key from lists of keys.
 	if rep := r.ok(req{method: "GET", target: "/bucket?list-type=2"}); strings.Contains(rep.body, "<Key>d/x<") || !strings.Contains(rep.body, "<Key>d/y<") {
 		t.Errorf("list of keys: %s", rep.body)

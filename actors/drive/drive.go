@@ -156,6 +156,7 @@ type Entry struct {
 	Rev      object.Stamp
 	Kind     ondisk.VersionKind
 	Unstable bool
+	Null     bool   // of versions: the null version
 	Row      []byte // shared part of the version row for sets in Full
 }
 

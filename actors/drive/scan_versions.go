@@ -97,7 +97,7 @@ func (s *scan) visitVersion(k *keyed, r revision) (common string, done bool, err
 	if k.below != (object.VersionRef{}) && r.ref.Compare(k.below) >= 0 {
 		return "", false, nil
 	}
-	e := Entry{Name: k.name, Set: k.set, Ref: r.ref, Rev: r.rev, Kind: kind, Unstable: unstable}
+	e := Entry{Name: k.name, Set: k.set, Ref: r.ref, Rev: r.rev, Kind: kind, Unstable: unstable, Null: s.own.Null}
 	if at := s.delimiter(k.name); at >= 0 {
 		e.Name, e.Common, e.Example = k.name[:at], true, k.name
 		common = e.Name

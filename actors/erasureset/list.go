@@ -107,6 +107,7 @@ type lister struct {
 	entries   []ListEntry
 	truncated bool
 	last      string                   // key of the last version that was passed
+	nulls     string                   // key of which a null version was met
 	exclude   map[cluster.DriveID]bool // drives that failed during this page
 }
 
@@ -131,7 +132,7 @@ func (p place) before(o place) bool {
 // run fills the page from a place on.
 func (l *lister) run(ctx context.Context, at place, more bool) (err error) {
 	if l.first = at; at.below != (object.VersionRef{}) {
-		l.last = at.name // its newest version lies before this page
+		l.last, l.nulls = at.name, at.name // its newest version lies before this page, and maybe a null one
 	}
 	for more {
 		if at, more, err = l.segment(ctx, at); err != nil {
@@ -279,22 +280,28 @@ func (m *merge) decide(ctx context.Context, at place) (*ListEntry, error) {
 		return &ListEntry{Name: at.name, Common: true}, nil
 	}
 	var set cluster.SetID
+	null := false
 	for _, e := range m.at {
 		if e != nil {
-			set = e.Set
+			set, null = e.Set, e.Null
 		}
+	}
+	// Of two null versions the newer one replaces the older, whether the drives know that yet or not.
+	second := null && m.l.nulls == at.name
+	if null {
+		m.l.nulls = at.name
 	}
 	verdict, full := m.plan.judge(set, m.at, m.l.listed)
 	switch {
 	case verdict == listDead:
 		return nil, nil
-	case verdict == listLive && full != nil:
+	case verdict == listLive && full != nil && !second:
 		info := new(Info)
 		if err := ondisk.DecodeShared(info, full.Ref, full.Rev, full.Row); err == nil {
 			return &ListEntry{Name: at.name, Info: info}, nil
 		}
 	}
-	info, err := m.l.resolved(ctx, at)
+	info, err := m.l.resolved(ctx, at, null)
 	if err != nil || info == nil {
 		return nil, err
 	}
@@ -306,17 +313,20 @@ func (l *lister) listed(kind ondisk.VersionKind) bool {
 	return kind == ondisk.KindObject || l.versions && kind == ondisk.KindDeleteMarker
 }
 
-// resolved asks the one resolver for a key or version (I32); nil: nothing is to be listed.
-func (l *lister) resolved(ctx context.Context, at place) (*Info, error) {
+// resolved asks the one resolver for a key or version (I32); nil: nothing is to be listed. null says
+// that it is a null version, which counts only if it is the newest.
+func (l *lister) resolved(ctx context.Context, at place, null bool) (*Info, error) {
 	if !l.versions {
 		f, err := l.read(ctx, at.name, object.VersionID{})
 		return f.info, err
 	}
-	f, err := l.read(ctx, at.name, object.IDOf(at.below, false))
-	if f.marker != nil {
-		return f.marker, err
+	f, err := l.read(ctx, at.name, object.IDOf(at.below, null))
+	for _, info := range []*Info{f.info, f.marker} {
+		if err == nil && info != nil && (object.VersionRef{TS: info.TS, Write: info.Write}) == at.below {
+			return info, nil
+		}
 	}
-	return f.info, err
+	return nil, err
 }
 
 // read reads the current version of a key, or the one named.
@@ -349,11 +359,12 @@ func (m *merge) proven(ctx context.Context, prefix string) (bool, error) {
 	type example struct {
 		name string
 		ref  object.VersionRef // of versions
+		null bool
 	}
 	tried := map[example]bool{}
 	of := func(e *drive.Entry) example {
 		if m.l.versions {
-			return example{e.Example, e.Ref}
+			return example{e.Example, e.Ref, e.Null}
 		}
 		return example{name: e.Example}
 	}
@@ -373,7 +384,7 @@ func (m *merge) proven(ctx context.Context, prefix string) (bool, error) {
 		}
 	}
 	for ex := range tried {
-		if info, err := m.l.resolved(ctx, place{ex.name, ex.ref}); err != nil || info != nil {
+		if info, err := m.l.resolved(ctx, place{ex.name, ex.ref}, ex.null); err != nil || info != nil {
 			return info != nil, err
 		}
 	}

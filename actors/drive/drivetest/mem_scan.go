@@ -116,7 +116,7 @@ func (m *Mem) versions(b *memBucket, names []string, i int, req *drive.ScanReque
 		if !stands.Next(v.Ref, v.Kind, v.Null, v.Stable) || name == req.Start && req.Below != (object.VersionRef{}) && v.Ref.Compare(req.Below) >= 0 {
 			continue
 		}
-		e := drive.Entry{Name: name, Set: set, Ref: v.Ref, Rev: v.Rev, Kind: ondisk.VersionKind(v.Kind), Unstable: !v.Stable}
+		e := drive.Entry{Name: name, Set: set, Ref: v.Ref, Rev: v.Rev, Kind: ondisk.VersionKind(v.Kind), Unstable: !v.Stable, Null: v.Null}
 		at := -1
 		if req.Delimiter != "" {
 			at = strings.Index(name[len(req.Prefix):], req.Delimiter)
