@@ -63,7 +63,7 @@ func TestGoldens(t *testing.T) {
 		"uploads":        (&ListMultipartUploadsResult{Bucket: "b", KeyMarker: "k", UploadIDMarker: "u", NextKeyMarker: awkward, NextUploadIDMarker: "u2", Prefix: "p", Delimiter: "/", MaxUploads: 1, IsTruncated: true, Uploads: []Upload{{awkward, "u2", owner, owner, "", when, "CRC64NVME", "FULL_OBJECT"}}, CommonPrefixes: []string{"p/"}}).AppendXML(nil),
 		"uploads_url":    (&ListMultipartUploadsResult{Bucket: "b", URLEncode: true, Uploads: []Upload{{Key: awkward, UploadID: "u"}}}).AppendXML(nil),
 		"versions": (&ListVersionsResult{Name: "b", Prefix: "p", Delimiter: "/", KeyMarker: "k", NextKeyMarker: awkward, NextVersionIDMarker: "null", MaxKeys: 1, IsTruncated: true,
-			Versions: []ObjectVersion{{awkward, "null", true, when, "x", 5, "", owner}}, CommonPrefixes: []string{"p/"}}).AppendXML(nil),
+			Versions: []ObjectVersion{{awkward, "null", true, false, when, "x", 5, "", owner}, {Key: awkward, VersionID: "v1", Marker: true, LastModified: when, Owner: owner}}, CommonPrefixes: []string{"p/"}}).AppendXML(nil),
 		"attributes":      (&GetObjectAttributesResponse{ETag: "x-2", Checksums: sums[1:], ChecksumType: "COMPOSITE", StorageClass: "STANDARD", Size: &size, Parts: &AttributesParts{Total: 3, Next: 1, Max: 1, IsTruncated: true, Parts: []Part{{Number: 1, Size: 21, Checksums: sums[:1]}}}}).AppendXML(nil),
 		"attributes_none": (&GetObjectAttributesResponse{}).AppendXML(nil),
 	} {
