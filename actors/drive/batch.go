@@ -30,11 +30,11 @@ type batch struct {
 	uploads  map[string]*uploadRows       // by the key of the upload's row
 	segments map[uint32]ondisk.SegmentRow // S rows to write
 	usage    map[cluster.BucketID]*ondisk.Usage
-	moved    map[object.OID]ondisk.Manifest
-	late     []lateRow // D and P rows, see setLate
-	names    []uint64  // hashes of the names whose M rows the batch changes
-	garbage  bool      // G rows were written
-	durable  []func()  // run once the batch is durable; only messages, which are synced, add to it
+	moved    map[object.OID]ondisk.Manifest // X rows that it writes and may look up
+	late     []lateRow                      // D and P rows, see setLate
+	names    []uint64                       // hashes of the names whose M rows the batch changes
+	garbage  bool                           // G rows were written
+	durable  []func()                       // run once the batch is durable; only messages, which are synced, add to it
 
 	aged     bool               // the horizon rose
 	time     object.Stamp       // of the batch, 0 until it is asked for

@@ -47,7 +47,7 @@ type cell struct {
 		token    uint64
 		revised  object.Stamp
 		rows     []row
-		gone     []row
+		gone     []int
 	}
 }
 

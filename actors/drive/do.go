@@ -84,10 +84,16 @@ type Payload struct {
 	OID  object.OID // zero: no data
 	// Inline is the shard when it is small enough to lie in the index; nil otherwise.
 	Inline []byte
-	// Staged says that the shard was staged on this drive under OID.
+	// Staged says that the shard was staged on this drive under OID. Of a multipart object: that those
+	// of Parts were, each under its own, or are in PartInline; else its upload has them.
 	Staged bool
+	// Again says that the same data was offered to this drive before, or may have been: what it still has
+	// of it is used, and what it is about to give back makes it answer ErrNoShard.
+	Again bool
 	// Parts is the part table of a multipart object.
 	Parts []ondisk.Part
+	// PartInline are the inline shards of Parts, in the same order; nil for those that were staged.
+	PartInline [][]byte
 }
 
 // Reply is a drive's answer. All of it is the caller's until the next Do with the same Reply, but

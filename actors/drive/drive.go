@@ -165,7 +165,7 @@ type Uploads interface {
 	// PutPart durably records a part whose shard was staged (or inline, if small).
 	PutPart(ctx context.Context, at Target, upload object.WriteID, part *ondisk.UploadPart, inline []byte) error
 	// GetUpload returns an upload and all its part rows, in order of part number then (TS, Write) descending.
-	// An upload that a version completes which is not settled is ErrNoUpload, and not listed: it comes
+	// An upload that a version completes which is not settled is ErrUnsettled, and not listed: it comes
 	// back if that version is dropped.
 	GetUpload(ctx context.Context, key object.Key, upload object.WriteID) (*ondisk.Upload, []ondisk.UploadPart, error)
 	// ListUploads walks open uploads of a bucket in (key, upload id) order.

@@ -24,6 +24,8 @@ var (
 	ErrHeld = errors.New("version is held")
 	// ErrNoUpload is returned when the drive holds no such upload.
 	ErrNoUpload = errors.New("no such upload on this drive")
+	// ErrUnsettled is returned when an upload is completed by a version that may yet be dropped.
+	ErrUnsettled = errors.New("the outcome is not settled")
 	// ErrNoControl is returned when the drive has no copy of the control state.
 	ErrNoControl = errors.New("no control state on this drive")
 )

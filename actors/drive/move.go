@@ -48,14 +48,11 @@ func (*moveMsg) weight() int { return 512 }
 
 // apply implements message.
 func (m *moveMsg) apply(b *batch) error {
-	x, ok := b.moved[m.oid] // another extent of the shard may have moved in this very batch
-	if !ok {
-		var err error
-		if x, err = b.a.manifest(m.oid); errors.Is(err, ErrNoShard) {
-			return nil
-		} else if err != nil {
-			return err
-		}
+	x, err := b.manifest(m.oid) // another extent of the shard may have moved in this very batch
+	if errors.Is(err, ErrNoShard) {
+		return nil
+	} else if err != nil {
+		return err
 	}
 	i := slices.Index(x.Extents, m.from)
 	if i < 0 {
@@ -77,10 +74,7 @@ func (m *moveMsg) apply(b *batch) error {
 	b.durable = append(b.durable, rel.Durable)
 	b.deleteManifest(m.oid)
 	b.setManifest(m.oid, chunks)
-	if b.moved == nil {
-		b.moved = make(map[object.OID]ondisk.Manifest)
-	}
-	b.moved[m.oid] = x
+	b.written(m.oid, x)
 	m.moved = true
 	return nil
 }

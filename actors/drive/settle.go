@@ -19,7 +19,13 @@ type payload struct {
 	inline []byte // value of the D row, nil if none
 	inlKey []byte // its key
 	staged bool
+	again  bool
 	tables [][]byte // values of the X rows of a part table
+	parts  []ondisk.Part
+	inlets [][]byte // values of the D rows of parts, nil for those without
+
+	takes []object.OID // staged shards that its row needs
+	late  []lateRow    // D rows that its row needs
 
 	pendKey, pend []byte // the P row, if the version comes unstable
 }
@@ -89,7 +95,7 @@ func (c *cell) note(a *Actor, req *quorum.Request) {
 // settle brings the rows up to what a step made of the key.
 func (b *batch) settle(c *cell, req *quorum.Request, with payloads) error {
 	a, s, w := b.a, &c.state, &c.was
-	// What a shard needs is taken first: if it is not there the step was not taken.
+	// Shards are taken first: if one cannot be the step was not taken.
 	if err := b.takeNew(c, with); err != nil {
 		s.Versions = append(s.Versions[:0], w.versions...)
 		for i := range s.Versions {
@@ -168,11 +174,19 @@ func (b *batch) takeNew(c *cell, with payloads) error {
 		if i >= 0 && (c.was.versions[i].Data || !v.Data) {
 			continue
 		}
-		if p := with(v); p != nil && p.staged {
-			if err := b.take(p.oid); err != nil {
+		p := with(v)
+		if p == nil {
+			continue
+		}
+		for n, oid := range p.takes {
+			if err := b.take(oid); err != nil {
+				for _, taken := range p.takes[:n] {
+					b.addGarbage(&ondisk.Garbage{OID: taken})
+				}
 				return err
 			}
 		}
+		b.late = append(b.late, p.late...)
 	}
 	return nil
 }
@@ -219,6 +233,9 @@ func (b *batch) writeData(p *payload) {
 		b.setLate(p.inlKey, p.inline)
 	}
 	b.setManifest(p.oid, p.tables)
+	if len(p.parts) > 0 {
+		b.written(p.oid, ondisk.Manifest{Parts: p.parts})
+	}
 }
 
 // writeRow writes the M row of version j.
@@ -250,6 +267,7 @@ func (b *batch) keep(c *cell, req *quorum.Request, old *quorum.Version, j int, w
 			r.data = ondisk.Ref{Set: req.Set, OID: p.oid, Inline: p.inline != nil}
 			r.parts = len(p.tables) > 0
 			b.writeData(p)
+			b.unlearn(c)
 		}
 	}
 	if v.Data != old.Data || v.Upload != old.Upload || v.Ballot != old.Ballot || v.Epoch != old.Epoch || v.Null != old.Null ||
@@ -296,12 +314,11 @@ func (b *batch) drop(c *cell) (any bool) {
 		any = true
 		b.buf = ondisk.AppendVersionSuffix(append(b.buf[:0], c.prefix...), v.Ref, v.Rev)
 		b.deleteRow(b.buf)
-		r := w.rows[i]
 		if !v.Stable {
-			b.forgetPending(c, v, &r)
+			b.forgetPending(v)
 		}
-		if !r.data.OID.IsZero() {
-			gone = append(gone, r)
+		if !w.rows[i].data.OID.IsZero() {
+			gone = append(gone, i)
 		}
 	}
 	w.gone = gone
@@ -313,19 +330,36 @@ func (b *batch) drop(c *cell) (any bool) {
 			b.fail(c.extend(b.a, it, need{all: true}))
 		}
 	}
-	for i := range gone {
-		same := func(r row) bool { return r.data.OID == gone[i].data.OID }
-		if slices.ContainsFunc(c.rows, same) || slices.ContainsFunc(gone[:i], same) {
-			continue
+	for n, i := range gone {
+		v, r := &w.versions[i], &w.rows[i]
+		same := func(x row) bool { return x.data.OID == r.data.OID }
+		switch {
+		case slices.ContainsFunc(c.rows, same), slices.ContainsFunc(gone[:n], func(j int) bool { return same(w.rows[j]) }):
+		case r.parts && !v.Stable && b.sharesParts(c, v):
+			b.deleteManifest(r.data.OID)
+		default:
+			b.discard(r.data, r.parts)
 		}
-		b.discard(gone[i].data, gone[i].parts)
 	}
 	return any
 }
 
-// forgetPending ends the P row of a version that is taken away. The parts of a completion that was
-// never settled are its upload's: they go with that or stay with it.
-func (b *batch) forgetPending(c *cell, v *quorum.Version, r *row) {
+// sharesParts says that the parts of a completion that was never settled are not its own: they go or
+// stay with the upload, if that is still open, or with another completion of it.
+func (b *batch) sharesParts(c *cell, v *quorum.Version) bool {
+	if v.Upload == (object.WriteID{}) {
+		return false
+	}
+	for i := range c.state.Versions {
+		if c.state.Versions[i].Upload == v.Upload && c.rows[i].parts {
+			return true
+		}
+	}
+	return b.upload(c.key, v.Upload).there
+}
+
+// forgetPending ends the P row of a version that is taken away.
+func (b *batch) forgetPending(v *quorum.Version) {
 	if p := b.a.unstable(revision{v.Ref, v.Rev}); p != nil {
 		b.endPending(p)
 		p.gone = true
@@ -334,10 +368,6 @@ func (b *batch) forgetPending(c *cell, v *quorum.Version, r *row) {
 			b.a.drops.Store(b.a.vanished.add(revision{p.Ref, p.Rev}))
 			b.a.settle(p)
 		})
-	}
-	if r.parts && v.Upload != (object.WriteID{}) && b.upload(c.key, v.Upload).there {
-		b.deleteManifest(r.data.OID)
-		r.data = ondisk.Ref{}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"holdfast/actors/guardfs"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
 	"holdfast/actors/segment"
 )
 
@@ -110,11 +111,109 @@ func (b *batch) take(oid object.OID) error {
 	return nil
 }
 
+// ready finds out, before a step, what a message brought for a version: nothing may be missing of what
+// its row will refer to.
+func (b *batch) ready(c *cell, v *quorum.Version, p *payload) error {
+	p.takes, p.late = p.takes[:0], p.late[:0]
+	if !p.staged {
+		return nil
+	}
+	if i := c.index(v.Ref, v.Rev); i >= 0 && c.state.Versions[i].Data {
+		return nil
+	}
+	if len(p.parts) == 0 {
+		return b.need(c, v, p, &ondisk.Ref{OID: p.oid}, nil)
+	}
+	for i := range p.parts {
+		var inlet []byte
+		if i < len(p.inlets) {
+			inlet = p.inlets[i]
+		}
+		if part := &p.parts[i]; part.Stored > 0 {
+			if err := b.need(c, v, p, &part.Ref, inlet); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// need finds out where one shard of a version comes from: it is here, inline in the message, or staged.
+func (b *batch) need(c *cell, v *quorum.Version, p *payload, ref *ondisk.Ref, inlet []byte) error {
+	a := b.a
+	if p.again {
+		here, err := b.holds(ref)
+		switch {
+		case err != nil:
+			return err
+		case here && b.owns(c, v, ref.OID):
+			return nil
+		case here: // no row refers to it: the reclaimer would take it from the new one
+			return a.wrap(fmt.Errorf("shard %s is being given back: %w", ref.OID, ErrNoShard))
+		}
+	}
+	switch {
+	case inlet != nil:
+		p.late = append(p.late, lateRow{pebble.InternalKeyKindSet, ondisk.AppendInlineKey(nil, ref.OID), inlet})
+		return nil
+	case !a.isStaged(ref.OID):
+		return a.wrap(fmt.Errorf("shard %s is not staged: %w", ref.OID, ErrNoShard))
+	}
+	p.takes = append(p.takes, ref.OID)
+	return nil
+}
+
+// holds says whether there are rows of a shard.
+func (b *batch) holds(ref *ondisk.Ref) (bool, error) {
+	key := ondisk.AppendManifestKey(nil, ref.OID, 0)
+	if ref.Inline {
+		key = ondisk.AppendInlineKey(nil, ref.OID)
+	}
+	_, closer, err := b.a.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		b.fail(err)
+		return false, err
+	}
+	return true, closer.Close()
+}
+
+// owns says whether what there is of a shard is some row's of the key: of another attempt of the same
+// write, or of the upload that the version completes. The cell is whole.
+func (b *batch) owns(c *cell, v *quorum.Version, oid object.OID) bool {
+	upload := v.Upload != (object.WriteID{})
+	for i := range c.state.Versions {
+		old := &c.state.Versions[i]
+		if old.Data && (c.rows[i].data.OID == oid || upload && old.Upload == v.Upload && c.rows[i].parts) {
+			return true
+		}
+	}
+	return upload && b.upload(c.key, v.Upload).there
+}
+
 // isStaged says whether a shard was staged here and not committed yet.
 func (a *Actor) isStaged(oid object.OID) bool {
 	a.staged.mu.Lock()
 	defer a.staged.mu.Unlock()
 	return a.staged.open[oid] != nil
+}
+
+// manifest reads the X rows of an oid after the batch so far.
+func (b *batch) manifest(oid object.OID) (ondisk.Manifest, error) {
+	if x, ok := b.moved[oid]; ok {
+		return x, nil
+	}
+	return b.a.manifest(oid)
+}
+
+// written notes X rows that the batch has written.
+func (b *batch) written(oid object.OID, x ondisk.Manifest) {
+	if b.moved == nil {
+		b.moved = make(map[object.OID]ondisk.Manifest)
+	}
+	b.moved[oid] = x
 }
 
 // setManifest writes the X rows of an oid.

@@ -3,6 +3,7 @@ package drive
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -27,7 +28,6 @@ type stepMsg struct {
 	load   payload
 	heal   []payload
 	opened []ondisk.Upload
-	keep   []ondisk.Part // the part table
 }
 
 func (*stepMsg) isMsg() {}
@@ -50,7 +50,7 @@ func (p *stepPool) put(m *stepMsg) {
 		m.buf = nil
 	}
 	m.out.Reset()
-	*m = stepMsg{reply: reply{done: m.done}, buf: m.buf[:0], out: m.out}
+	*m = stepMsg{reply: reply{done: m.done}, buf: m.buf[:0], out: m.out, load: payload{takes: m.load.takes[:0]}}
 	p.Put(m)
 }
 
@@ -100,28 +100,41 @@ func (m *stepMsg) encode(req *Request) (err error) {
 			m.buf = ondisk.AppendInline(m.buf, p.Inline)
 			m.load.inlKey, m.load.inline = m.buf[pend:inline:inline], m.buf[inline:]
 		}
-		m.load.shared, m.load.size, m.load.oid, m.load.staged = m.buf[n:row:row], p.Size, p.OID, p.Staged
+		m.load.shared = m.buf[n:row:row]
 		m.load.pendKey, m.load.pend = m.buf[row:key:key], m.buf[key:pend:pend]
-		if len(p.Parts) > 0 {
-			m.keep = slices.Clone(p.Parts)
-			m.load.tables, err = ondisk.EncodeManifest(&ondisk.Manifest{Parts: m.keep})
-		}
+		err = m.load.fill(p)
 	}
 	m.prefix = m.buf[:n:n]
 	for i := range req.Payloads {
 		p := &req.Payloads[i]
-		x := payload{shared: bytes.Clone(p.Row), size: p.Size, oid: p.OID, staged: p.Staged}
+		x := payload{shared: bytes.Clone(p.Row)}
 		if p.Inline != nil {
 			x.inlKey, x.inline = ondisk.AppendInlineKey(nil, p.OID), ondisk.AppendInline(nil, p.Inline)
 		}
-		if len(p.Parts) > 0 && err == nil {
-			x.tables, err = ondisk.EncodeManifest(&ondisk.Manifest{Parts: p.Parts})
-		}
+		err = errors.Join(err, x.fill(p))
+		x.again = true
 		m.heal = append(m.heal, x)
 	}
 	for _, up := range req.Opened {
 		m.opened = append(m.opened, *up)
 	}
+	return err
+}
+
+// fill copies what rows need of p beside those that it brings itself.
+func (x *payload) fill(p *Payload) (err error) {
+	x.size, x.oid, x.staged, x.again = p.Size, p.OID, p.Staged, p.Again
+	if len(p.Parts) == 0 {
+		return nil
+	}
+	x.parts = slices.Clone(p.Parts)
+	for _, b := range p.PartInline {
+		if b != nil {
+			b = ondisk.AppendInline(nil, b)
+		}
+		x.inlets = append(x.inlets, b)
+	}
+	x.tables, err = ondisk.EncodeManifest(&ondisk.Manifest{Parts: x.parts})
 	return err
 }
 
@@ -152,13 +165,14 @@ func (m *stepMsg) apply(b *batch) error {
 		return err
 	}
 	n := needOf(req)
+	n.all = n.all || m.load.again
 	n.rows = m.rows && (req.Kind == quorum.ReqPrepare)
 	c := b.cell(req.Key, m.prefix, n)
 	if b.err != nil {
 		return b.err
 	}
-	if m.load.staged && c.index(req.Version.Ref, req.Version.Rev) < 0 && !b.a.isStaged(m.load.oid) {
-		return b.a.wrap(fmt.Errorf("commit: shard %s is not staged: %w", m.load.oid, ErrNoShard))
+	if err := m.ready(b, c); err != nil {
+		return err
 	}
 	b.opening = m.opened
 	ans, err := b.step(c, req, m.payload)
@@ -168,6 +182,19 @@ func (m *stepMsg) apply(b *batch) error {
 	}
 	b.answer(c, m, &ans)
 	return b.err
+}
+
+// ready makes sure that all shards are there that the message offers.
+func (m *stepMsg) ready(b *batch, c *cell) error {
+	if m.req.Kind == quorum.ReqCommit {
+		return b.ready(c, &m.req.Version, &m.load)
+	}
+	for i := range min(len(m.heal), len(m.req.Versions)) {
+		if err := b.ready(c, &m.req.Versions[i], &m.heal[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // answer copies what the step says, beside what the drive adds, into the message.

@@ -104,7 +104,7 @@ func (b *batch) settleUploads(c *cell, req *quorum.Request) {
 		var keep []ondisk.Part // the parts of its version, if that stands
 		for i := range s.Versions {
 			if v := &s.Versions[i]; v.Upload == id && v.Stable && !c.rows[i].data.OID.IsZero() {
-				m, err := b.a.manifest(c.rows[i].data.OID)
+				m, err := b.manifest(c.rows[i].data.OID)
 				if errors.Is(err, ErrNoShard) {
 					err = nil // of a completion without parts
 				}
@@ -298,8 +298,12 @@ func (a *Actor) GetUpload(ctx context.Context, key object.Key, upload object.Wri
 		batch = max(batch, u.Batch)
 		return err
 	})
-	if err == nil && (up == nil || a.completes(upload)) {
+	switch {
+	case err != nil:
+	case up == nil:
 		err = ErrNoUpload
+	case a.completes(upload):
+		err = ErrUnsettled
 	}
 	if err == nil {
 		err = a.gate.pass(ctx, batch, a.health.Failed())

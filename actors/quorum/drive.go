@@ -235,11 +235,16 @@ func (d Drive) commit(now object.Stamp, at At, req *Request) Answer {
 	}
 	if verdict.Repeat {
 		held := k.find(req.Version.Ref, req.Version.Rev)
-		if held.Stable || !d.sit(at.Set, held, req.Ballot) && held.Ballot.Compare(req.Ballot) >= 0 {
-			return ans
+		news := req.Version.Data && !held.Data // whoever finishes it brings the shard that was missing here
+		held.Data = held.Data || req.Version.Data
+		if !held.Stable && (d.sit(at.Set, held, req.Ballot) || held.Ballot.Compare(req.Ballot) < 0) {
+			news = true
+			if held.Ballot.Compare(req.Ballot) < 0 {
+				held.Ballot = req.Ballot
+			}
 		}
-		if held.Ballot.Compare(req.Ballot) < 0 {
-			held.Ballot = req.Ballot
+		if !news {
+			return ans
 		}
 	} else {
 		row := req.Version

@@ -385,7 +385,7 @@ func completedUpload(s *suite) {
 		}
 		s.wantShard(sh, want)
 	}
-	if _, _, err := s.d.GetUpload(s.ctx, s.key("k"), up.ID); !errors.Is(err, drive.ErrNoUpload) {
+	if _, _, err := s.d.GetUpload(s.ctx, s.key("k"), up.ID); !errors.Is(err, drive.ErrUnsettled) {
 		s.Fatalf("the upload while its completion is not settled: %v", err)
 	}
 	s.mark(req)

@@ -7,6 +7,7 @@
 package drivetest
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -28,14 +29,15 @@ type Mem struct {
 	mu      sync.Mutex
 	machine quorum.Drive
 	buckets map[cluster.BucketID]*memBucket    // guarded by mu
-	shards  map[object.OID]*memShard           // guarded by mu: committed and staged ones
+	shards  map[object.OID]*memShard           // guarded by mu: those that rows refer to
+	staging map[object.OID]*memShard           // guarded by mu: those that were staged last and not committed
 	parts   map[object.OID][]ondisk.Part       // guarded by mu: part tables
 	holds   map[object.OID]*memHold            // guarded by mu: multipart objects that are read
 	sets    map[cluster.SetID]*quorum.SetState // guarded by mu
 	state   quorum.DriveState                  // guarded by mu
 	pins    map[quorum.PinID][]*memReader      // guarded by mu
 	batch   uint64                             // guarded by mu
-	staged  int                                // guarded by mu: open shard writers
+	writers int                                // guarded by mu: open shard writers
 	pinned  int                                // guarded by mu: open shard readers and holds
 	control *memControl                        // guarded by mu
 }
@@ -69,7 +71,7 @@ type memRow struct {
 	epoch         uint64
 	accepted      time.Time
 	upload        object.WriteID
-	stable        bool // after the last step
+	stable, has   bool // that it is, and that its data is here, after the last step
 }
 
 var _ drive.Drive = (*Mem)(nil)
@@ -83,6 +85,7 @@ func NewMem(id cluster.DriveID) *Mem {
 		machine: quorum.Drive{Life: drive.AttemptLife},
 		buckets: map[cluster.BucketID]*memBucket{},
 		shards:  map[object.OID]*memShard{},
+		staging: map[object.OID]*memShard{},
 		parts:   map[object.OID][]ondisk.Part{},
 		holds:   map[object.OID]*memHold{},
 		sets:    map[cluster.SetID]*quorum.SetState{},
@@ -111,7 +114,7 @@ func (m *Mem) Health() drive.Health {
 func (m *Mem) Leaks() (writers, readers int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.staged, m.pinned
+	return m.writers, m.pinned
 }
 
 // Rows counts version rows, open uploads, and shards, committed or staged.
@@ -124,7 +127,7 @@ func (m *Mem) Rows() (versions, uploads, shards int) {
 		}
 		uploads += len(b.uploads)
 	}
-	return versions, uploads, len(m.shards)
+	return versions, uploads, len(m.shards) + len(m.staging)
 }
 
 // KeyState is a copy of what the drive knows of a key.
@@ -237,22 +240,17 @@ func (m *Mem) settle(b *memBucket, name string, k *memKey, req *drive.Request) {
 	for i := range k.state.Versions {
 		v := &k.state.Versions[i]
 		left[revision{v.Ref, v.Rev}] = true
-		if k.row(v) != nil {
+		p := payload(v)
+		if r := k.row(v); r != nil {
+			if v.Data && !r.has {
+				m.bring(p)
+			}
 			continue
 		}
-		p := payload(v)
 		r := &memRow{Payload: *p, set: req.Set, epoch: v.Epoch, accepted: m.clock(), upload: v.Upload, slot: uint8(memberSlot(set))}
 		r.Row, r.Parts, r.Inline = slices.Clone(p.Row), slices.Clone(p.Parts), nil
 		k.rows[revision{v.Ref, v.Rev}] = r
-		if p.Inline != nil {
-			m.shards[p.OID] = inlineShard(p.Inline)
-		}
-		if p.Staged {
-			m.shards[p.OID].committed = true
-		}
-		if len(p.Parts) > 0 {
-			m.parts[p.OID] = r.Parts
-		}
+		m.bring(p)
 	}
 	open := map[object.WriteID]bool{} // uploads that were open before the step
 	for at := range b.uploads {
@@ -261,14 +259,73 @@ func (m *Mem) settle(b *memBucket, name string, k *memKey, req *drive.Request) {
 	for at, r := range k.rows {
 		if !left[at] {
 			delete(k.rows, at)
-			m.reclaim(k, r, !r.stable && open[r.upload])
+			m.reclaim(k, r, !r.stable && (open[r.upload] || k.completes(r.upload)))
 		}
 	}
 	m.settleUploads(b, name, k, req)
 	for i := range k.state.Versions {
 		v := &k.state.Versions[i]
-		k.row(v).stable = v.Stable
+		k.row(v).stable, k.row(v).has = v.Stable, v.Data
 	}
+}
+
+// ready makes sure that all shards are there that a request offers.
+func (m *Mem) ready(k *memKey, req *drive.Request) error {
+	check := func(v *quorum.Version, p *drive.Payload) error {
+		if r := k.row(v); !p.Staged || r != nil && r.has {
+			return nil
+		}
+		oids := []object.OID{p.OID}
+		if len(p.Parts) > 0 {
+			oids = nil
+		}
+		for i := range p.Parts {
+			if part := &p.Parts[i]; part.Stored > 0 && (i >= len(p.PartInline) || p.PartInline[i] == nil) {
+				oids = append(oids, part.Ref.OID)
+			}
+		}
+		for _, oid := range oids {
+			if !m.isStaged(oid) && (m.shards[oid] == nil || !p.Again) {
+				return fmt.Errorf("drive %s: commit of %s, which was not staged and synced: %w", m.id, oid, drive.ErrNoShard)
+			}
+		}
+		return nil
+	}
+	if req.Kind == quorum.ReqCommit {
+		return check(&req.Version, &req.Payload)
+	}
+	for i := range min(len(req.Payloads), len(req.Versions)) {
+		if err := check(&req.Versions[i], &req.Payloads[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bring keeps the data of a version.
+func (m *Mem) bring(p *drive.Payload) {
+	if p.Inline != nil {
+		m.shards[p.OID] = inlineShard(p.Inline)
+	}
+	if len(p.Parts) > 0 {
+		m.parts[p.OID] = slices.Clone(p.Parts)
+	} else if p.Staged {
+		m.take(p.OID)
+	}
+	for i := range p.Parts {
+		switch oid := p.Parts[i].Ref.OID; {
+		case m.shards[oid] != nil || !p.Staged || p.Parts[i].Stored == 0:
+		case i < len(p.PartInline) && p.PartInline[i] != nil:
+			m.shards[oid] = inlineShard(p.PartInline[i])
+		default:
+			m.take(oid)
+		}
+	}
+}
+
+// completes says whether a version completes an upload.
+func (k *memKey) completes(id object.WriteID) bool {
+	return id != object.WriteID{} && slices.ContainsFunc(k.state.Versions, func(v quorum.Version) bool { return v.Upload == id })
 }
 
 // memberSlot is the slot that the drive's shards of a set belong to.

@@ -90,11 +90,11 @@ func (m *Mem) do(req *drive.Request, reply *drive.Reply) error {
 		k = b.key(req.Key.Name)
 		defer b.forget(req.Key.Name, k)
 	}
+	if err := m.ready(k, req); err != nil {
+		return err
+	}
 	held := slices.ContainsFunc(k.state.Versions, func(v quorum.Version) bool { return v.Is(req.Version.Ref, req.Version.Rev) })
 	if req.Kind == quorum.ReqCommit && !held {
-		if s := m.shards[req.OID]; req.Staged && (s == nil || !s.synced) {
-			return fmt.Errorf("drive %s: commit of %s, which was not staged and synced: %w", m.id, req.OID, drive.ErrNoShard)
-		}
 		if m.faults.refuses() {
 			reply.Kind, reply.Highest = req.Kind, m.state.Highest
 			return nil

@@ -21,18 +21,17 @@ const block = 64 << 10
 
 // memShard is the data of one shard. Its bytes never change once synced.
 type memShard struct {
-	data      []byte
-	frame     int
-	synced    bool
-	committed bool
-	inline    bool
+	data   []byte
+	frame  int
+	synced bool
+	inline bool
 
 	mu      sync.Mutex
 	damaged map[int64]bool // guarded by mu: numbers of blocks that fail their checksum
 }
 
 func inlineShard(p []byte) *memShard {
-	return &memShard{data: bytes.Clone(p), frame: max(1, len(p)), synced: true, committed: true, inline: true}
+	return &memShard{data: bytes.Clone(p), frame: max(1, len(p)), synced: true, inline: true}
 }
 
 func (s *memShard) check(from, to int64) error {
@@ -99,8 +98,8 @@ func (m *Mem) Stage(ctx context.Context, req drive.StageRequest) (drive.ShardWri
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := &memShard{frame: req.Frame}
-	m.shards[req.OID] = s
-	m.staged++
+	m.staging[req.OID] = s
+	m.writers++
 	return &memWriter{m: m, oid: req.OID, shard: s}, nil
 }
 
@@ -130,6 +129,21 @@ func (w *memWriter) Sync(ctx context.Context) error {
 	return w.m.faults.leave(ctx, OpSync)
 }
 
+// isStaged says that a shard was staged and synced, and not committed yet.
+func (m *Mem) isStaged(oid object.OID) bool {
+	s := m.staging[oid]
+	return s != nil && s.synced
+}
+
+// take makes a staged shard one that rows refer to. What was under that name before stays: the shards
+// of one name are all alike.
+func (m *Mem) take(oid object.OID) {
+	if m.shards[oid] == nil {
+		m.shards[oid] = m.staging[oid]
+	}
+	delete(m.staging, oid)
+}
+
 // Abort gives the data back unless a commit or a part row took it; harmless afterwards.
 func (w *memWriter) Abort() {
 	if w.done.Swap(true) {
@@ -137,9 +151,9 @@ func (w *memWriter) Abort() {
 	}
 	w.m.mu.Lock()
 	defer w.m.mu.Unlock()
-	w.m.staged--
-	if w.m.shards[w.oid] == w.shard && !w.shard.committed {
-		delete(w.m.shards, w.oid)
+	w.m.writers--
+	if w.m.staging[w.oid] == w.shard {
+		delete(w.m.staging, w.oid)
 	}
 }
 
@@ -151,7 +165,7 @@ type memReader struct {
 
 func (m *Mem) reader(oid object.OID) *memReader {
 	s := m.shards[oid]
-	if s == nil || !s.committed {
+	if s == nil {
 		return nil
 	}
 	m.pinned++

@@ -99,18 +99,18 @@ func (m *Mem) PutPart(ctx context.Context, at drive.Target, upload object.WriteI
 	if ans.Reply.Refused != quorum.RefusedNot {
 		return fmt.Errorf("drive %s: put part: %w", m.id, drive.ErrStale)
 	}
+	if slices.ContainsFunc(u.parts, func(p ondisk.UploadPart) bool { return p.Number == part.Number && p.Write == part.Write }) {
+		return m.faults.leave(ctx, OpPutPart) // sent again
+	}
 	if inline != nil {
 		m.shards[part.Ref.OID] = inlineShard(inline)
 	} else if part.Size > 0 {
-		s := m.shards[part.Ref.OID]
-		if s == nil || !s.synced {
+		if !m.isStaged(part.Ref.OID) {
 			return fmt.Errorf("drive %s: put part %s, which was not staged and synced: %w", m.id, part.Ref.OID, drive.ErrNoShard)
 		}
-		s.committed = true
+		m.take(part.Ref.OID)
 	}
-	if !slices.ContainsFunc(u.parts, func(p ondisk.UploadPart) bool { return p.Number == part.Number && p.Write == part.Write }) {
-		u.parts = append(u.parts, *part)
-	}
+	u.parts = append(u.parts, *part)
 	m.batch++
 	m.state.Highest = max(m.state.Highest, part.TS)
 	return m.faults.leave(ctx, OpPutPart)
@@ -127,8 +127,11 @@ func (m *Mem) GetUpload(ctx context.Context, key object.Key, upload object.Write
 	if b := m.buckets[key.Bucket]; b != nil {
 		u = b.uploads[uploadKey{key.Name, upload}]
 	}
-	if u == nil || m.buckets[key.Bucket].completes(uploadKey{key.Name, upload}) {
+	if u == nil {
 		return nil, nil, fmt.Errorf("drive %s: get upload: %w", m.id, drive.ErrNoUpload)
+	}
+	if m.buckets[key.Bucket].completes(uploadKey{key.Name, upload}) {
+		return nil, nil, fmt.Errorf("drive %s: get upload: %w", m.id, drive.ErrUnsettled)
 	}
 	up, parts := u.up, slices.Clone(u.parts)
 	slices.SortFunc(parts, func(a, b ondisk.UploadPart) int {
