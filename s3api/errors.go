@@ -77,6 +77,7 @@ func domainErrors() []domainError {
 		{"drive.ErrNoShard", drive.ErrNoShard, plain(s3err.InternalError)},
 		{"drive.ErrDamaged", drive.ErrDamaged, plain(s3err.InternalError)},
 		{"drive.ErrNoUpload", drive.ErrNoUpload, plain(s3err.NoSuchUpload)},
+		{"drive.ErrUnsettled", drive.ErrUnsettled, plain(s3err.ServiceUnavailable)},
 		{"drive.ErrNoControl", drive.ErrNoControl, plain(s3err.InternalError)},
 		{"actors.ErrFull", actors.ErrFull, plain(s3err.SlowDown)},
 		{"actors.ErrStopped", actors.ErrStopped, plain(s3err.ServiceUnavailable)},

@@ -145,7 +145,7 @@ func (c *collector) again(ctx context.Context, b tomb, t *target) {
 			return
 		}
 		if !b.waiting {
-			_ = c.s.settle(ctx, t) // what it cannot do now it may do the next time
+			_, _ = c.s.settle(ctx, t) // what it cannot do now it may do the next time
 		}
 	}
 	if b.waiting {

@@ -37,12 +37,9 @@ func (o *op) completeUpload(ctx context.Context, req *CompleteRequest, slots quo
 	info := &Info{Kind: ondisk.KindObject}
 	cond := req.If
 	open, gone := s.getUpload(ctx, t, req.Upload)
-	switch {
-	case errors.Is(gone, object.ErrNoUpload):
-		cond = func(*Info) error { return gone } // unless it was completed
-	case gone != nil:
-		return nil, gone
-	default:
+	if gone != nil {
+		cond = func(*Info) error { return gone } // unless it was completed, which the Update finds first
+	} else {
 		parts, err := open.choose(t, req)
 		if err != nil {
 			return nil, err

@@ -90,7 +90,7 @@ func (f *fanned) failure(t *target) error {
 	switch have := f.ok.Len(); {
 	case stale > 0:
 		return fmt.Errorf("set %d: bucket %q has changed: %w", t.id, t.bucket.Name, cluster.ErrBucketSealed)
-	case none > 0 && none >= t.shape.K:
+	case none > t.n()-t.shape.K:
 		return fmt.Errorf("set %d: %w", t.id, object.ErrNoUpload)
 	case full > 0 && have+full >= t.shape.W:
 		return fmt.Errorf("set %d: %d of %d drives are full: %w", t.id, full, t.n(), object.ErrStorageFull)

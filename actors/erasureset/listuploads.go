@@ -156,8 +156,8 @@ func (s *Store) askUploads(ctx context.Context, req *ListUploadsRequest, pos upl
 	for _, u := range merged {
 		id := placement.SetOf(topo, req.Bucket.ID, u.key)
 		set := topo.Sets[id]
-		// The rule of getUpload; what it could not tell is listed, since an open upload may not hide.
-		u.open = u.count >= set.K() || u.count+silent[id] >= set.W()
+		// The rule of askUpload; what it could not tell is listed, since an open upload may not hide.
+		u.open = u.count+silent[id] >= set.K()
 		seen = append(seen, *u)
 	}
 	slices.SortFunc(seen, func(a, b seenUpload) int { return a.compare(b.uploadPos) })

@@ -50,6 +50,7 @@ type op struct {
 	wake     time.Time
 	told     bool // the outcome is known
 	prepared bool // drives remember a ballot
+	offered  bool // its version was offered to drives
 	over     bool
 	deadline time.Time
 	ctx      context.Context // of all calls; nil until the first that needs one
@@ -211,7 +212,7 @@ func (o *op) done() {
 	}
 	o.timer.Stop()
 	o.body.reset()
-	o.t, o.m, o.edit, o.opened, o.withShard, o.prepared, o.asked = nil, nil, nil, nil, false, false, 0
+	o.t, o.m, o.edit, o.opened, o.withShard, o.prepared, o.offered, o.asked = nil, nil, nil, nil, false, false, false, 0
 	o.taken, o.stepped, o.local = o.taken[:0], 0, o.local[:0]
 	o.ctx, o.cancel, o.cleanup, o.wake = nil, nil, nil, time.Time{}
 	s.ops.Put(o)

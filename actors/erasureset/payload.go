@@ -17,6 +17,7 @@ import (
 type payload struct {
 	drive.Payload                  // all but Inline
 	shards        [maxSlots][]byte // inline shards
+	parts         [][][]byte       // inline shards of parts: of each, by slot; nil for those that were staged
 	slots         quorum.Slots     // that have their shard in place, or need none
 	partial       quorum.Slots     // that lack a part
 	row, buf      []byte           // memory of rows and inline shards, reused
@@ -71,6 +72,8 @@ func (o *op) commit(s *quorum.Send) {
 		o.revise(s)
 		return
 	}
+	o.body.Again = o.offered // what an attempt that came to nothing left behind is of use
+	o.offered = true
 	to := s.To & o.body.slots
 	o.lack(s.To&^to, s.ID, quorum.ReasonAbsent)
 	to = o.ready(to, s.ID)
@@ -127,7 +130,7 @@ func (o *op) complete(s *quorum.Send) {
 	send := func(slots quorum.Slots) {
 		for i := range slots.All() {
 			c := o.newCall(i, s)
-			c.req.Payload, c.req.Inline = body.Payload, body.shards[i]
+			body.fill(&c.req.Payload, i)
 			c.req.Version.Data = v.Kind == quorum.Object && (holders.Has(i) || body.slots.Has(i))
 			o.send(c)
 		}
@@ -168,6 +171,7 @@ type remake struct {
 // bodyOf is the row, and the part table, of a version that a report brought.
 func (o *op) bodyOf(v *quorum.Version) (*remake, error) {
 	b := &remake{}
+	b.Again = true
 	b.Row = slices.Clone(o.row(v)) // the report may go while a call still reads it
 	if err := ondisk.DecodeShared(&b.info, v.Ref, v.Rev, b.Row); err != nil {
 		return nil, err
@@ -216,17 +220,42 @@ func (o *op) recode(v *quorum.Version, body *remake, others quorum.Slots) error 
 
 // recodeParts does the same for each part of a multipart object.
 func (o *op) recodeParts(body *remake, others quorum.Slots) error {
+	held := o.holders(object.VersionRef{TS: body.info.TS, Write: body.info.Write})
+	body.parts = make([][][]byte, len(body.Parts))
 	for i := range body.Parts {
 		p := &body.Parts[i]
-		src := o.s.partSource(o.t, p, erasure.ForSize(o.t.n(), o.t.shape.K, p.Stored), o.holders(object.VersionRef{TS: body.info.TS, Write: body.info.Write}))
-		staged, err := o.restage(src, p.Write, others)
+		if p.Stored == 0 {
+			continue
+		}
+		src := o.s.partSource(o.t, p, erasure.ForSize(o.t.n(), o.t.shape.K, p.Stored), held)
+		var err error
+		if p.Ref.Inline {
+			body.parts[i], err = src.inlineShards(o.context())
+		} else {
+			others, err = o.restage(src, p.Write, others)
+		}
 		src.close()
-		if others = staged; err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	body.slots, body.Staged = others, true
 	return nil
+}
+
+// fill makes p what one slot's drive gets.
+func (b *remake) fill(p *drive.Payload, slot int) {
+	*p = b.Payload
+	p.Inline = b.shards[slot]
+	if !slices.ContainsFunc(b.parts, func(shards [][]byte) bool { return shards != nil }) {
+		return
+	}
+	p.PartInline = make([][]byte, len(b.parts))
+	for i, shards := range b.parts {
+		if shards != nil {
+			p.PartInline[i] = shards[slot]
+		}
+	}
 }
 
 // restage stages the shards of a source on slots; it returns those that took theirs.
@@ -288,9 +317,9 @@ func (o *op) fillHeal(c *call) error {
 			if body.slots != target {
 				return fmt.Errorf("shard of %d bytes: %w", v.Ref.TS, drive.ErrNoShard)
 			}
-			body.Inline = body.shards[c.slot]
 		}
-		c.req.Payloads = append(c.req.Payloads, body.Payload)
+		c.req.Payloads = append(c.req.Payloads, drive.Payload{})
+		body.fill(&c.req.Payloads[i], c.slot)
 	}
 	for _, id := range c.req.Uploads {
 		up, err := o.s.getUpload(o.context(), o.t, id)

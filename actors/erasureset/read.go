@@ -114,18 +114,18 @@ func (o *op) failure(res *quorum.Result, refusal error) error {
 	return t.writeQuorum(have, more)
 }
 
-// settle resolves whatever of a key is in doubt.
-func (s *Store) settle(ctx context.Context, t *target) error {
+// settle resolves whatever of a key is in doubt and returns what stands then.
+func (s *Store) settle(ctx context.Context, t *target) ([]quorum.Version, error) {
 	o := s.newOp(t)
 	defer o.finish()
 	o.ctx = ctx
 	s.metrics.resolves.Inc()
 	res, err := o.change(ctx, &quorum.Intent{Kind: quorum.Settle, Write: o.id}, s.opt.HealLimit)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := o.failure(&res, nil); err != nil {
-		return fmt.Errorf("finish an unacknowledged version: %w", err)
+		return nil, fmt.Errorf("finish an unacknowledged version: %w", err)
 	}
-	return nil
+	return res.Versions, nil
 }

@@ -45,7 +45,7 @@ func (s *Store) ResolvePending(ctx context.Context) int {
 		if !ok {
 			continue // of a bucket that is gone
 		}
-		if err := s.settle(ctx, t); err != nil {
+		if _, err := s.settle(ctx, t); err != nil {
 			stuck = err
 			continue
 		}

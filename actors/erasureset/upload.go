@@ -107,9 +107,27 @@ type openUpload struct {
 	answered quorum.Slots
 }
 
-// getUpload asks all drives in service for an upload. An upload that W dropped is left on fewer
-// than k, so k holders prove it open; and it is not open if even all silent drives would not make W.
+// getUpload finds an open upload. One that a version in doubt completes is open or not once that is
+// settled.
 func (s *Store) getUpload(ctx context.Context, t *target, id object.WriteID) (*openUpload, error) {
+	o, err := s.askUpload(ctx, t, id)
+	if !errors.Is(err, drive.ErrUnsettled) {
+		return o, err
+	}
+	stands, err := s.settle(ctx, t)
+	switch {
+	case err != nil:
+		return nil, err
+	case slices.ContainsFunc(stands, func(v quorum.Version) bool { return v.Ref.Write == id }):
+		return nil, fmt.Errorf("upload %s was completed: %w", id, object.ErrNoUpload)
+	}
+	return s.askUpload(ctx, t, id)
+}
+
+// askUpload asks all drives in service for an upload. It is open if k hold it (quorum's rule, by which
+// it is completed and aborted), and not if even with those that are silent fewer do: what is said here
+// once must not be taken back by a drive that answers later.
+func (s *Store) askUpload(ctx context.Context, t *target, id object.WriteID) (*openUpload, error) {
 	type answer struct {
 		slot  int
 		up    *ondisk.Upload
@@ -126,10 +144,12 @@ func (s *Store) getUpload(ctx context.Context, t *target, id object.WriteID) (*o
 		}()
 	}
 	o := &openUpload{parts: map[uint16][]partSeen{}}
-	var holders quorum.Slots
+	var holders, hidden quorum.Slots
 	for range slots.Len() {
 		a := <-answers
-		if a.err != nil && !errors.Is(a.err, drive.ErrNoUpload) {
+		if errors.Is(a.err, drive.ErrUnsettled) {
+			hidden |= quorum.Slot(a.slot)
+		} else if a.err != nil && !errors.Is(a.err, drive.ErrNoUpload) {
 			continue
 		}
 		o.answered |= quorum.Slot(a.slot)
@@ -147,10 +167,14 @@ func (s *Store) getUpload(ctx context.Context, t *target, id object.WriteID) (*o
 		return nil, t.readQuorum(o.answered, "")
 	case holders.Len() >= t.shape.K:
 		return o, nil
-	case holders.Len()+silent < t.shape.W:
+	case holders.Len()+hidden.Len()+silent < t.shape.K:
 		return nil, fmt.Errorf("upload %s: %w", id, object.ErrNoUpload)
 	}
-	return nil, t.readQuorum(o.answered, " and more to tell whether the upload is open")
+	err := t.readQuorum(o.answered, " and more to tell whether the upload is open")
+	if hidden != 0 {
+		err = fmt.Errorf("%w: %w", err, drive.ErrUnsettled)
+	}
+	return nil, err
 }
 
 func (o *openUpload) see(slot int, p *ondisk.UploadPart) {
