@@ -102,7 +102,8 @@ func (b *batch) settle(c *cell, req *quorum.Request, with payloads) error {
 			s.Versions[i].Seats = slices.Clone(s.Versions[i].Seats)
 		}
 		s.Promise, s.Decision, s.Token = w.promise, w.decision, w.token
-		s.Uploads = append(s.Uploads[:0], w.uploads...)
+		s.Dead, s.Hints = append(s.Dead[:0], w.dead...), append(s.Hints[:0], w.hints...)
+		s.Uploads, s.Superseded = append(s.Uploads[:0], w.uploads...), s.Superseded[:w.known]
 		return err
 	}
 	before := tally(w.versions, c.rows)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -137,6 +138,62 @@ func TestHalfCompletedUpload(t *testing.T) {
 			}
 			f.mustGet("k", data)
 		})
+	}
+}
+
+// TestUploadOfAnotherKey: one write id never comes to two keys, by which drives tell versions apart.
+func TestUploadOfAnotherKey(t *testing.T) {
+	f := newFixture(t, 4, nil)
+	req := *f.upload("k", pattern(1, 100))
+	req.Key = "other"
+	if _, err := f.Complete(f.ctx(), &req); !errors.Is(err, object.ErrNoUpload) {
+		t.Errorf("complete under another key: %v", err)
+	}
+	req.Key = "k"
+	if _, err := f.Complete(f.ctx(), &req); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPromisesOfAnEarlierLife: what drives remember of ballots whose coordinator is gone bars nobody,
+// and goes with the key.
+func TestPromisesOfAnEarlierLife(t *testing.T) {
+	f := newFixture(t, 4, nil)
+	absent := func(cur *Info) error {
+		if cur != nil {
+			return object.ErrPrecondition
+		}
+		return nil
+	}
+	put := func(body string) error {
+		_, err := f.Put(f.ctx(), &PutRequest{Bucket: f.bucket, Key: "k", Body: strings.NewReader(body), Size: int64(len(body)), If: absent})
+		return err
+	}
+	if err := put("one"); err != nil {
+		t.Fatal(err)
+	}
+	f.restart()
+	if err := put("two"); !errors.Is(err, object.ErrPrecondition) {
+		t.Errorf("second conditional put: %v", err)
+	}
+	f.restart()
+	f.mustPut("k", []byte("three"))
+	f.mustGet("k", []byte("three"))
+	if err := f.del("k"); err != nil {
+		t.Fatal(err)
+	}
+	f.marks.flush()
+	await.True(t, "the tombstone is collected", func() bool {
+		f.CollectTombstones(f.ctx())
+		for _, m := range f.mems {
+			if s := m.KeyState(object.Key{Bucket: f.bucket.ID, Name: "k"}); !s.Empty() {
+				return false
+			}
+		}
+		return true
+	})
+	if err := put("four"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package drivetest
 
 import (
+	"bytes"
 	"errors"
 
 	"holdfast/actors/drive"
@@ -80,6 +81,20 @@ func stampedAnew(s *suite) {
 	s.wantOpen(oid, data)
 	s.settle(anew, 0)
 	s.wantOpen(oid, data)
+
+	// Both are replaced in one step: the data goes once, and takes nothing else along.
+	oid = s.staged(data)
+	old, anew = s.offerOf("both", 1, oid, len(data)), s.offerOf("both", 2, oid, len(data))
+	anew.Again = true
+	s.ask(old)
+	s.ask(anew)
+	last := s.object("both", 3, true)
+	s.ask(last)
+	s.settle(last, 0)
+	s.wantGone("the data of two attempts", oid)
+	if rep := s.all("both"); len(rep.Versions) != 1 || !bytes.Equal(rep.Inline, last.Inline) {
+		s.Fatalf("behind both: %+v, shard %x", rep.Versions, rep.Inline)
+	}
 
 	// The drive drops it, and is healed while that is still being given back.
 	oid = s.staged(data)
