@@ -243,13 +243,12 @@ func (b *batch) mark(m *Mark) {
 	b.name = prefix
 	c := b.keys[string(prefix)]
 	switch {
-	case c == nil && p != nil && p.known != knowsNothing:
+	case c == nil && p != nil && p.known == knowsTwo:
 		c = b.recall(p, prefix)
-		if p.known == knowsTwo || m.Missed != 0 {
-			b.register(c)
-		} else {
-			defer b.spare(c)
-		}
+		b.register(c)
+	case c == nil && p != nil && p.known == knowsAlone && m.Missed == 0:
+		c = b.recall(p, prefix) // nobody else may see it: newer rows may have come
+		defer b.spare(c)
 	default:
 		n := need{until: m.Ref}
 		if p == nil || p.version.Null {

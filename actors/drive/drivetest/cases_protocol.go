@@ -2,6 +2,7 @@ package drivetest
 
 import (
 	"bytes"
+	"fmt"
 
 	"holdfast/actors/drive"
 	"holdfast/actors/object"
@@ -195,6 +196,31 @@ func refusals(s *suite) {
 	want("a revision to come", quorum.RefusedBehind)
 	req.Set, req.Epoch = 4000, 1
 	want("a set of others", quorum.RefusedSync)
+}
+
+// markBeside: what a drive knows of a key by heart when it is marked is not all that it holds.
+func markBeside(s *suite) {
+	for _, missed := range []quorum.Slots{0, quorum.Slot(3)} {
+		name := fmt.Sprint("k", missed)
+		var list []*drive.Request
+		for ts := range 4 {
+			req := s.object(name, ts, true)
+			s.wantOK("a version", s.ask(req).OK, true)
+			list = append(list, req)
+		}
+		for i, req := range list {
+			v := &req.Version
+			if err := s.d.Mark([]drive.Mark{{Key: req.Key, Set: suiteSet, Ref: v.Ref, Rev: v.Rev, Missed: missed}}); err != nil {
+				s.Fatal(err)
+			}
+			prepare := s.request(quorum.ReqPrepare, name)
+			prepare.Ballot = object.VersionRef{TS: s.stamp(10 + i), Write: object.NewWriteID()}
+			rep := s.ask(prepare)
+			if n := len(rep.Versions); !rep.OK || n != 4-i || rep.Versions[0].Ref != list[3].Version.Ref || !rep.Versions[n-1].Stable {
+				s.Fatalf("behind mark %d, missed by %b: %+v", i, missed, rep.Versions)
+			}
+		}
+	}
 }
 
 func namedPins(s *suite) {

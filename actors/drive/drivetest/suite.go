@@ -63,6 +63,7 @@ func Run(t *testing.T, open func(t *testing.T) drive.Drive) {
 		{"revisions and removals of a version", revisions},
 		{"what slots miss is listed until they have it", hints},
 		{"a heal copies unless the key has changed", heals},
+		{"a mark in one batch with a request hides nothing from it", markBeside},
 		{"a shard may be staged again", stagedAgain},
 		{"an attempt under a newer stamp has the data of the one before", stampedAnew},
 		{"a heal brings the parts that are missing", healedParts},
