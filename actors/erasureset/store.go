@@ -133,7 +133,7 @@ func New(opt Options) (*Store, error) {
 	s := &Store{opt: opt, log: opt.Logger, codec: codec, slabs: opt.Slabs, readSlabs: opt.ReadSlabs, digests: digest.New(), brisk: newBrisk()}
 	s.clock.wall, s.clock.log = opt.Clock, s.log
 	s.env = quorum.Env{Clock: &s.clock, Limits: quorum.Limits{
-		Write:    quorum.WriteLimits{Straggler: opt.StragglerLimit, Mark: opt.MarkLimit, Restamps: restamps, Probe: true},
+		Write:    quorum.WriteLimits{Straggler: opt.StragglerLimit, Mark: opt.MarkLimit, Restamps: restamps},
 		Interval: 2 * opt.MarkInterval, Life: drive.AttemptLife, Tries: tries, Hedge: opt.HedgeAfter,
 	}}
 	s.metrics = newMetrics(opt.Registry, s)

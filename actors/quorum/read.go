@@ -56,11 +56,6 @@ type Read struct {
 
 	// At is the version that is looked for; none named: the current one. Answers must hold all of its revisions.
 	At object.VersionID
-
-	// Condemned says of an attempt that this coordinator has begun to kill it, on proof that it
-	// cannot reach W. It is never finished afterwards: a kill that was given up may still arrive
-	// (research on the protocol: "the kill belongs to its ballot", P5). Nil: none.
-	Condemned func(object.VersionRef) bool
 }
 
 // end is the oldest version that a slot's answer speaks of.
@@ -121,7 +116,7 @@ func NewRead(s Shape) Read { return Read{SetConfig: SetConfig{Shape: s}} }
 // NewReadIn returns a machine for one read of one key under a configuration.
 func NewReadIn(c *SetConfig, off Rules) Read { return Read{SetConfig: *c, off: off} }
 
-// Step takes one event. No event may follow a final outcome but answers to Plan's all-slot read.
+// Step takes one event. No event may follow a final outcome.
 func (r *Read) Step(ev ReadEvent) ReadEffect {
 	switch ev.Kind {
 	case ReadBegin:
@@ -349,7 +344,7 @@ func (r *Read) dead(t *tally) bool {
 			silent |= Slot(e.slot)
 		}
 	}
-	if r.off.Off(NoSkipBound) || (t.holders&r.Judges()|silent).Len() < r.W || r.condemned(t) {
+	if r.off.Off(NoSkipBound) || (t.holders&r.Judges()|silent).Len() < r.W {
 		return true
 	}
 	return r.split(t) || r.overruled(t)
@@ -386,62 +381,5 @@ func (r *Read) overruled(t *tally) bool {
 	return newer && t.ballot.Compare(d.Ballot) < 0
 }
 
-func (r *Read) condemned(t *tally) bool { return r.Condemned != nil && r.Condemned(t.ref) }
-
 // Answered are the slots that gave evidence.
 func (r *Read) Answered() Slots { return r.answered }
-
-// ActionKind says how an unfinished version ends.
-type ActionKind uint8
-
-// Kinds of Action.
-const (
-	ActMark   ActionKind = iota + 1 // chosen: tell the holders that it is stable
-	ActDrop                         // not acknowledged and never will be: kill it
-	ActFinish                       // may have been acknowledged: bring it to W slots, then mark
-	ActStuck                        // may have been acknowledged and cannot be finished now
-)
-
-// Action is one step of a resolution.
-type Action struct {
-	Kind    ActionKind
-	Ref     object.VersionRef
-	Rev     object.Stamp
-	Holders Slots
-	// Known is that some slot marked Ref stable: it may be read even if it cannot be marked elsewhere.
-	Known bool
-}
-
-// AskAll makes the machine ask every slot, for a resolution.
-func (r *Read) AskAll() Slots {
-	r.usable = r.Judges()
-	return r.ask(r.N + 1)
-}
-
-// Plan says, once every slot has answered or failed, how each unfinished version of the key ends,
-// newest first. The caller has made sure that no coordinator is at work on the key: it holds the
-// key's queue. The plan ends with the first version that stands. keep says that a version that
-// could be killed shall be finished instead if that is possible.
-func (r *Read) Plan(keep func(object.VersionRef) bool) []Action {
-	var plan []Action
-	for i := range r.versions {
-		t := &r.versions[i]
-		a := Action{Ref: t.ref, Rev: t.rev, Holders: t.holders, Known: t.stable != 0}
-		finishable := t.holders.Len() >= r.K && r.answered.Len() >= r.W
-		switch {
-		case r.chosen(t):
-			a.Kind = ActMark
-			return append(plan, a)
-		case r.condemned(t), r.dead(t) && !(finishable && keep(t.ref)):
-			a.Kind = ActDrop
-			plan = append(plan, a)
-			continue
-		case r.answered.Len() >= r.W:
-			a.Kind = ActFinish
-		default:
-			a.Kind = ActStuck
-		}
-		return append(plan, a)
-	}
-	return plan
-}

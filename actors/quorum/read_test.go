@@ -1,7 +1,6 @@
 package quorum
 
 import (
-	"slices"
 	"testing"
 
 	"holdfast/actors/object"
@@ -106,49 +105,6 @@ func TestReadSchedules(t *testing.T) {
 				if e := r.Step(s.ev); e != s.want {
 					t.Fatalf("step %d:\n got %+v\nwant %+v", i, e, s.want)
 				}
-			}
-		})
-	}
-}
-
-func TestPlans(t *testing.T) {
-	drop := func(object.VersionRef) bool { return false }
-	for _, c := range []struct {
-		name     string
-		n        int
-		answers  map[int][]Seen
-		keep     func(object.VersionRef) bool
-		condemn  uint64
-		want     []ActionKind
-		lastSeen Slots
-	}{
-		{"nothing", 4, map[int][]Seen{0: nil, 1: nil, 2: nil}, drop, 0, nil, 0},
-		{"stable on some: mark the others", 4, map[int][]Seen{0: seen(true, 5), 1: seen(false, 5), 2: nil}, drop, 0, []ActionKind{ActMark}, 0b0011},
-		{"on W: mark", 4, map[int][]Seen{0: seen(false, 5), 1: seen(false, 5), 3: seen(false, 5)}, drop, 0, []ActionKind{ActMark}, 0b1011},
-		{"too few: drop, then what is below", 4, map[int][]Seen{0: seen(true, 9, 5), 1: seen(true, 5), 2: seen(true, 5), 3: seen(true, 5)}, drop, 0, []ActionKind{ActDrop, ActMark}, 0b1111},
-		{"maybe acknowledged, W are here: finish", 4, map[int][]Seen{0: seen(true, 9, 5), 1: seen(true, 9, 5), 2: seen(true, 5)}, drop, 0, []ActionKind{ActFinish}, 0b0011},
-		{"maybe acknowledged, W are not: stuck", 4, map[int][]Seen{0: seen(true, 9, 5), 1: seen(true, 9, 5)}, drop, 0, []ActionKind{ActStuck}, 0b0011},
-		{"to be kept: finished although it could be dropped", 4, map[int][]Seen{0: seen(false, 9), 1: seen(false, 9), 2: nil, 3: nil}, func(object.VersionRef) bool { return true }, 0, []ActionKind{ActFinish}, 0b0011},
-		{"condemned: dropped although it might be finished", 4, map[int][]Seen{0: seen(true, 9, 5), 1: seen(true, 9, 5), 2: seen(true, 5)}, func(object.VersionRef) bool { return true }, 9, []ActionKind{ActDrop, ActMark}, 0b0111},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			r := NewRead(ShapeOf(c.n))
-			r.Condemned = func(ref object.VersionRef) bool { return uint64(ref.TS) == c.condemn }
-			r.AskAll()
-			for i := range c.n {
-				if s, ok := c.answers[i]; ok {
-					r.Step(ReadEvent{Kind: ReadAnswer, Slot: i, Seen: s})
-				} else {
-					r.Step(ReadEvent{Kind: ReadUnknown, Slot: i})
-				}
-			}
-			var kinds []ActionKind
-			var last Slots
-			for _, a := range r.Plan(c.keep) {
-				kinds, last = append(kinds, a.Kind), a.Holders
-			}
-			if !slices.Equal(kinds, c.want) || last != c.lastSeen {
-				t.Errorf("plan %v, last holders %b; want %v, %b", kinds, last, c.want, c.lastSeen)
 			}
 		})
 	}

@@ -74,38 +74,6 @@ func TestClockRisesStrictly(t *testing.T) {
 	}
 }
 
-func TestKeyQueueIsFairAndCancellable(t *testing.T) {
-	q := NewKeyQueue[string]()
-	k, other := object.Key{Name: "k"}, object.Key{Name: "other"}
-	for i, want := range []bool{true, false, false, false} {
-		if got := q.Enter(k, string(rune('a'+i))); got != want {
-			t.Fatalf("%c has its turn: %v", 'a'+i, got)
-		}
-	}
-	if !q.Enter(other, "x") {
-		t.Fatal("another key waits")
-	}
-	if _, ok := q.Leave(k, "b"); ok { // gives up waiting
-		t.Fatal("a turn passed on by one who had none")
-	}
-	if next, ok := q.Leave(k, "a"); !ok || next != "c" {
-		t.Fatalf("after a comes %q", next)
-	}
-	if _, ok := q.Leave(k, "a"); ok {
-		t.Fatal("left twice")
-	}
-	if next, ok := q.Leave(k, "c"); !ok || next != "d" {
-		t.Fatalf("after c comes %q", next)
-	}
-	if _, ok := q.Leave(k, "d"); ok {
-		t.Fatal("nobody is left")
-	}
-	q.Leave(other, "x")
-	if q.Len() != 0 {
-		t.Fatalf("%d lines are left", q.Len())
-	}
-}
-
 func TestJudgeListed(t *testing.T) {
 	live := func(ts uint64, stable bool) Witness {
 		return Witness{Present: true, Ref: v(ts), Rev: object.Stamp(ts), Live: true, Unstable: !stable}

@@ -146,9 +146,7 @@ func (u *Update) offer(ref object.VersionRef, rev object.Stamp, b Ballot) {
 
 func (u *Update) start(now time.Time, begin WriteEvent) time.Time {
 	u.state = updateWriting
-	limits := u.env.Limits.Write
-	limits.Probe = true
-	u.w = NewWriteIn(&u.t.Config, limits, u.env.Rules)
+	u.w = NewWriteIn(&u.t.Config, u.env.Limits.Write, u.env.Rules)
 	u.w.restamps = u.restamps
 	return u.write(now, u.w.Step(now, begin))
 }

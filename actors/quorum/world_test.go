@@ -33,7 +33,7 @@ type world struct {
 func newWorld(t *testing.T, n int, off Rules) *world {
 	w := &world{t: t, now: t0, off: off}
 	w.env = &Env{Rules: off, Clock: &Clock{}, Limits: Limits{
-		Write:    WriteLimits{Straggler: 5 * time.Millisecond, Mark: 20 * time.Millisecond, Restamps: 3, Probe: true},
+		Write:    WriteLimits{Straggler: 5 * time.Millisecond, Mark: 20 * time.Millisecond, Restamps: 3},
 		Interval: 20 * time.Millisecond, Life: time.Minute, Tries: 4,
 	}}
 	w.target = Target{Key: object.Key{Bucket: 1, Name: "k"}, Config: SetConfig{Epoch: 1, Shape: ShapeOf(n)}}

@@ -24,9 +24,6 @@ type WriteLimits struct {
 	Straggler time.Duration // how long an acknowledgement waits for the slots beyond W (I2b)
 	Mark      time.Duration // how long the mark waits for them
 	Restamps  int           // attempts under a new stamp
-	// Probe: a kill asks for a mark and never drops; what is proved dead is dropped afterwards. Without
-	// it (one coordinator, which knows that nobody else finishes its attempts) holders drop at once.
-	Probe bool
 }
 
 // Write brings one version to its slots: offer, acknowledge at W, mark stable; or kill what cannot
@@ -232,12 +229,8 @@ func (w *Write) lost(out Slots) WriteEffect {
 		return w.fail(true) // it is another's: only a resolver may end it
 	case w.accepted == 0 && unknown == 0, w.off.Off(NoSameWriteID):
 		return w.again() // nobody holds it and nothing is under way: nothing to kill
-	case w.limits.Probe:
-		return w.kill(w.Members() &^ w.accepted)
-	case w.Acks(w.accepted|unknown, w.off):
-		return w.fail(true) // it may be on W slots without our knowing
 	}
-	return w.kill(w.Members() &^ unknown &^ w.failed[ReasonAbsent])
+	return w.kill(w.Members() &^ w.accepted)
 }
 
 func (w *Write) kill(slots Slots) WriteEffect {
@@ -254,14 +247,12 @@ func (w *Write) judgeKill(now time.Time) WriteEffect {
 	switch {
 	case w.killOut != 0:
 		return WriteEffect{}
-	case w.limits.Probe && (w.chosen || !w.moved && w.Acks(w.accepted, w.off)):
+	case w.chosen, !w.moved && w.Acks(w.accepted, w.off):
 		w.killing = 0
 		return w.won(now, 0)
 	case w.Kills(w.dead, w.off):
 		e := w.again()
-		if w.limits.Probe {
-			e.Drop = w.accepted
-		}
+		e.Drop = w.accepted
 		return e
 	}
 	return w.fail(true)
