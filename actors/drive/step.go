@@ -227,7 +227,7 @@ func needsUploads(c *cell, req *quorum.Request) bool {
 		return true
 	case quorum.ReqMark:
 		for i := range c.state.Versions {
-			if v := &c.state.Versions[i]; !v.Stable && v.Upload != (object.WriteID{}) {
+			if c.state.Versions[i].Upload != (object.WriteID{}) { // stable ones too: it may have been opened late
 				return true
 			}
 		}

@@ -204,15 +204,25 @@ func (w *twins) adopt(req *drive.Request) {
 // do sends one request to both.
 func (w *twins) do(*rapid.T) { w.send([]*drive.Request{w.request()}) }
 
-// several are sent as one batch.
+// several are sent as one batch, marks before the others.
 func (w *twins) several(*rapid.T) {
 	var list []*drive.Request
-	for range 2 + w.draw("more", 4) {
-		if r := w.request(); r.Kind != quorum.ReqMark && r.Kind != quorum.ReqStage && r.Kind != quorum.ReqHeal {
+	var marks []drive.Mark
+	for range 2 + w.draw("more", 5) {
+		switch r := w.request(); r.Kind {
+		case quorum.ReqMark:
+			marks = append(marks, drive.Mark{Key: r.Key, Set: r.Set, Ref: r.Version.Ref, Rev: r.Version.Rev, Missed: r.Missed})
+		case quorum.ReqStage, quorum.ReqHeal:
+		default:
 			list = append(list, r)
 		}
 	}
 	if slices.ContainsFunc(list, func(r *drive.Request) bool { return r.Kind != quorum.ReqCollect }) {
+		for _, d := range []drive.Doer{w.r.a, w.mem} {
+			if err := d.Mark(marks); err != nil {
+				w.t.Fatal(err)
+			}
+		}
 		w.send(list)
 	}
 }
