@@ -146,6 +146,7 @@ func TestLinearizableSearchSeesWhatIsWrong(t *testing.T) {
 // linWorld is one run.
 type linWorld struct {
 	*fixture
+	key    string
 	stores []*Store
 	clock  atomic.Int64
 	upload object.WriteID
@@ -214,13 +215,13 @@ func (w *linWorld) run(ctx context.Context, s *Store, c *linCall) error {
 	}
 	put := func(cond Condition) error {
 		b := linBody(c.value)
-		req := &PutRequest{Bucket: w.bucket, Key: "k", Body: bytes.NewReader(b), Size: int64(len(b)), If: cond}
+		req := &PutRequest{Bucket: w.bucket, Key: w.key, Body: bytes.NewReader(b), Size: int64(len(b)), If: cond}
 		req.Meta.UserMeta = append(req.Meta.UserMeta, ondisk.Pair{Name: "v", Value: fmt.Sprint(c.value)})
 		_, err := s.Put(ctx, req)
 		return err
 	}
 	del := func(cond Condition) error {
-		_, err := s.Delete(ctx, &DeleteRequest{Bucket: w.bucket, Key: "k", If: cond})
+		_, err := s.Delete(ctx, &DeleteRequest{Bucket: w.bucket, Key: w.key, If: cond})
 		return err
 	}
 	switch c.kind {
@@ -235,12 +236,12 @@ func (w *linWorld) run(ctx context.Context, s *Store, c *linCall) error {
 	case linDeleteIfMatch:
 		return del(isValue(c.match))
 	case linComplete:
-		_, err := s.Complete(ctx, &CompleteRequest{Bucket: w.bucket, Key: "k", Upload: w.upload, Parts: []CompletedPart{w.part}})
+		_, err := s.Complete(ctx, &CompleteRequest{Bucket: w.bucket, Key: w.key, Upload: w.upload, Parts: []CompletedPart{w.part}})
 		return err
 	case linAbort:
-		return s.Abort(ctx, w.bucket, "k", w.upload)
+		return s.Abort(ctx, w.bucket, w.key, w.upload)
 	}
-	h, err := s.Open(ctx, &OpenRequest{Bucket: w.bucket, Key: "k"})
+	h, err := s.Open(ctx, &OpenRequest{Bucket: w.bucket, Key: w.key})
 	if errors.Is(err, object.ErrNotFound) {
 		return nil
 	}
@@ -278,9 +279,16 @@ func (w *linWorld) fault(rng *rand.Rand, m *drivetest.Mem) {
 	m.After(lose)
 }
 
-func playLinear(t *testing.T, n int, seed uint64) {
-	f := newFixture(t, n, func(o *Options) { o.ResolveAge = time.Millisecond })
-	w := &linWorld{fixture: f, stores: []*Store{f.Store}}
+// away takes a local drive out of service, or brings all back.
+func (w *linWorld) away(rng *rand.Rand) {
+	gone := rng.IntN(2 * len(w.topo.Drives))
+	for i := range w.topo.Drives {
+		w.setOffline(i, i == gone)
+	}
+}
+
+func playLinear(t *testing.T, f *fixture, seed uint64) {
+	w := &linWorld{fixture: f, key: fmt.Sprint("k", seed), stores: []*Store{f.Store}}
 	for range 2 { // other nodes
 		s, err := New(f.opt)
 		if err != nil {
@@ -289,12 +297,12 @@ func playLinear(t *testing.T, n int, seed uint64) {
 		defer s.Close()
 		w.stores = append(w.stores, s)
 	}
-	up, err := f.CreateUpload(f.ctx(), &UploadRequest{Bucket: f.bucket, Key: "k"})
+	up, err := f.CreateUpload(f.ctx(), &UploadRequest{Bucket: f.bucket, Key: w.key})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := linBody(linUpload)
-	p, err := f.PutPart(f.ctx(), &PartRequest{Bucket: f.bucket, Key: "k", Upload: up.ID, Number: 1, Body: bytes.NewReader(b), Size: int64(len(b))})
+	p, err := f.PutPart(f.ctx(), &PartRequest{Bucket: f.bucket, Key: w.key, Upload: up.ID, Number: 1, Body: bytes.NewReader(b), Size: int64(len(b))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +312,11 @@ func playLinear(t *testing.T, n int, seed uint64) {
 		rng := rand.New(rand.NewPCG(seed, uint64(c)))
 		wg.Go(func() {
 			for i := range 7 {
-				if c == 0 {
+				switch {
+				case c != 0:
+				case f.mems == nil:
+					w.away(rng)
+				default:
 					w.fault(rng, f.mems[rng.IntN(len(f.mems))])
 				}
 				w.do(rng, 1+i*4+c)
@@ -315,6 +327,9 @@ func playLinear(t *testing.T, n int, seed uint64) {
 	for _, m := range f.mems {
 		m.Before(nil)
 		m.After(nil)
+	}
+	for i := range f.topo.Drives {
+		f.setOffline(i, false)
 	}
 	f.ResolvePending(f.ctx())
 	last := linCall{kind: linGet, begin: w.clock.Add(1)}
@@ -334,7 +349,20 @@ func playLinear(t *testing.T, n int, seed uint64) {
 func TestHistoriesAreLinearizable(t *testing.T) {
 	for _, n := range []int{1, 4, 6} {
 		for seed := range uint64(40) {
-			t.Run(fmt.Sprintf("n=%d/seed=%d", n, seed), func(t *testing.T) { playLinear(t, n, seed) })
+			t.Run(fmt.Sprintf("n=%d/seed=%d", n, seed), func(t *testing.T) {
+				playLinear(t, newFixture(t, n, func(o *Options) { o.ResolveAge = time.Millisecond }), seed)
+			})
 		}
+	}
+}
+
+// TestHistoriesOnLocalDrives: the same where batches, marks and rows are real ones.
+func TestHistoriesOnLocalDrives(t *testing.T) {
+	f := newLocalFixture(t, 4)
+	f.Close()
+	f.opt.ResolveAge, f.opt.MarkInterval = time.Millisecond, time.Millisecond
+	f.open()
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { playLinear(t, f, seed) })
 	}
 }
