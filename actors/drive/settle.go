@@ -169,10 +169,13 @@ func (b *batch) takeNew(c *cell, with payloads) error {
 	if with == nil {
 		return nil
 	}
+	was, i := c.was.versions, 0
 	for j := range c.state.Versions {
 		v := &c.state.Versions[j]
-		i := slices.IndexFunc(c.was.versions, func(o quorum.Version) bool { return o.Is(v.Ref, v.Rev) })
-		if i >= 0 && (c.was.versions[i].Data || !v.Data) {
+		for i < len(was) && newer(&was[i], v) {
+			i++
+		}
+		if i < len(was) && was[i].Is(v.Ref, v.Rev) && (was[i].Data || !v.Data) {
 			continue
 		}
 		p := with(v)
@@ -307,9 +310,13 @@ func (b *batch) sharedOf(c *cell, j int) []byte {
 func (b *batch) drop(c *cell) (any bool) {
 	w := &c.was
 	gone := w.gone[:0]
+	list, j := c.state.Versions, 0
 	for i := range w.versions {
 		v := &w.versions[i]
-		if c.index(v.Ref, v.Rev) >= 0 {
+		for j < len(list) && newer(&list[j], v) {
+			j++
+		}
+		if j < len(list) && list[j].Is(v.Ref, v.Rev) {
 			continue
 		}
 		any = true
