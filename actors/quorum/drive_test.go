@@ -356,3 +356,29 @@ func TestANewcomerMaySleepThroughItsFlip(t *testing.T) {
 		t.Errorf("states %d, %d", w.drives[1].set.State, w.drives[4].set.State)
 	}
 }
+
+// TestARepeatedAcceptBringsTheShard: who finishes a version counts those that repeat their word among
+// those with its shard, also the one that had taken the row alone.
+func TestARepeatedAcceptBringsTheShard(t *testing.T) {
+	w := newWorld(t, 4, 0)
+	v := w.version(w.at(time.Millisecond), 1)
+	lacking := v
+	lacking.Data = false
+	w.commit(0b0001, &lacking)
+	w.commit(0b0010, &v)
+	ballot := Ballot{TS: w.at(2 * time.Millisecond), Write: w.id()}
+	w.send(0b0011, Request{Kind: ReqPrepare, Ballot: ballot})
+	if got := w.send(0b0011, Request{Kind: ReqCommit, Version: v, Ballot: ballot}); got != 0b0011 {
+		t.Fatalf("repeated by %b", got)
+	}
+	for m := range 2 {
+		if row := &w.drives[m].key.Versions[0]; !row.Data || row.Ballot != ballot {
+			t.Errorf("drive %d holds %+v", m, *row)
+		}
+	}
+	w.mark(0b0001, &v)
+	w.send(0b0001, Request{Kind: ReqCommit, Version: lacking, Ballot: ballot})
+	if row := &w.drives[0].key.Versions[0]; !row.Data || !row.Stable {
+		t.Errorf("a late repetition takes it away: %+v", *row)
+	}
+}
