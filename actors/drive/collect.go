@@ -30,7 +30,8 @@ func (m *collectMsg) apply(b *batch) error {
 		return err
 	}
 	var empty [][]byte // prefixes of keys that have no row left
-	for _, s := range m.steps {
+	for i := range m.steps {
+		s := &m.steps[i]
 		if c := b.keys[string(s.prefix)]; c != nil && c.whole && len(c.state.Versions) == 0 && !c.stored {
 			empty = append(empty, s.prefix)
 		}

@@ -51,7 +51,7 @@ type Receiver interface {
 // Request is a request of the protocol and what goes with it to one drive. It belongs to the callee
 // until Do returns.
 //
-//	ReqReport, ReqPrepare    WithRows, WithShard, Synced
+//	ReqReport, ReqPrepare    WithRows, WithShard, Synced, NoUploads
 //	ReqCommit                Payload (of Version)
 //	ReqUpload                Opened, one: the upload's row
 //	ReqHeal                  Payloads of Versions, Opened of Uploads, both in the same order
@@ -73,6 +73,8 @@ type Request struct {
 	// Synced waits until the stable marks that the answer speaks of are durable, at most 1 s; without
 	// it Version.Synced may be false for want of knowing.
 	Synced bool
+	// NoUploads says of a report that nobody needs to know of the key's uploads, which cost a look of their own.
+	NoUploads bool
 }
 
 // Payload is what a drive stores of a version beside what the protocol knows of it.

@@ -90,17 +90,8 @@ func (a *Actor) reportOnce(ctx context.Context, c *cell, req *Request, reply *Re
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
-	c.prefix = ondisk.AppendVersionPrefix(c.prefix[:0], req.Key)
-	c.reset(req.Key, c.prefix)
-	n := needOf(&req.Request)
-	n.rows = req.WithRows
-	if err := c.load(a, it, n); err != nil {
+	if err := a.fill(c, it, req); err != nil {
 		return nil, damaged(err)
-	}
-	if givesUploads(&req.Request) {
-		if err := a.openUploads(c); err != nil {
-			return nil, damaged(err)
-		}
 	}
 	if a.drops.Load() != drops {
 		return nil, errMoved // one of them may have looked stable
@@ -113,6 +104,21 @@ func (a *Actor) reportOnce(ctx context.Context, c *cell, req *Request, reply *Re
 		return nil, nil
 	}
 	return a.addShard(c, it, req, reply), nil
+}
+
+// fill makes c the cell of what a report is about.
+func (a *Actor) fill(c *cell, it *pebble.Iterator, req *Request) error {
+	c.prefix = ondisk.AppendVersionPrefix(c.prefix[:0], req.Key)
+	c.reset(req.Key, c.prefix)
+	n := needOf(&req.Request)
+	n.rows = req.WithRows
+	if err := c.load(a, it, n); err != nil {
+		return err
+	}
+	if givesUploads(&req.Request) && !req.NoUploads {
+		return a.openUploads(c)
+	}
+	return nil
 }
 
 // look lets the protocol answer from a reader's cell, which nothing else sees.

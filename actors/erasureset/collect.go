@@ -12,7 +12,7 @@ import (
 
 const (
 	maxTombs     = 256 << 10 // keys that wait; those beyond are found again by the sweep
-	tombsAtOnce  = 256       // in one round of collection
+	tombsAtOnce  = 1024      // in one round of collection
 	collectLimit = 30 * time.Second
 	// collectTries is how often a key is tried while all its drives are there. What they do not agree on
 	// after that waits for the next sweep.
@@ -32,6 +32,7 @@ type collector struct {
 
 type tomb struct {
 	key     object.Key
+	stamp   object.Stamp // of the tombstone, if it is known
 	tries   int
 	due     time.Time // of later: what is younger may not go yet
 	waiting bool      // it was in later
@@ -39,8 +40,8 @@ type tomb struct {
 
 func newCollector(s *Store) *collector { return &collector{s: s, known: map[object.Key]struct{}{}} }
 
-// add tells of a key with a tombstone.
-func (c *collector) add(key object.Key) { c.put(tomb{key: key}) }
+// add tells of a key with a tombstone, and its stamp if that is known.
+func (c *collector) add(key object.Key, stamp object.Stamp) { c.put(tomb{key: key, stamp: stamp}) }
 
 func (c *collector) put(t tomb) {
 	c.mu.Lock()
@@ -125,6 +126,7 @@ func (c *collector) once(ctx context.Context) (done int) {
 			tombs, list = append(tombs, b), append(list, &joint{t: t, m: quorum.NewCollect(&c.s.env, t.quorum())})
 		}
 	}
+	c.raise(ctx, tombs, list)
 	c.s.together(ctx, list)
 	for i, j := range list {
 		if j.m.Result().Status == quorum.StatusOK {
@@ -135,6 +137,23 @@ func (c *collector) once(ctx context.Context) (done int) {
 	}
 	c.s.metrics.collected.Add(float64(done))
 	return done
+}
+
+// raise has the drives raise the floors of the sets to the tombstones' stamps before anybody asks for
+// them, once for each set: else the machine of each key would, and ask all members again. A floor that
+// is raised early only refuses more.
+func (c *collector) raise(ctx context.Context, tombs []tomb, list []*joint) {
+	step := c.s.newStep()
+	for i, j := range list {
+		if tombs[i].stamp == 0 {
+			continue
+		}
+		qt := j.t.quorum()
+		send := quorum.Send{To: qt.Config.Members()}
+		send.Req = quorum.Request{Kind: quorum.ReqFloor, Fence: quorum.Fence{Set: j.t.id, Epoch: qt.Config.Epoch}, Floor: tombs[i].stamp}
+		step.add(j, &send)
+	}
+	step.run(ctx) // what comes of it the machines see
 }
 
 // again keeps a key for later. If all its drives are there, they disagree: of a tombstone that is

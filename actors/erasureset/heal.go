@@ -101,7 +101,7 @@ func (s *Store) healKey(ctx context.Context, t *target, slot int) error {
 	switch res.Status {
 	case quorum.StatusOK:
 		s.metrics.healed.Inc()
-		s.tombs.add(t.key)
+		s.tombs.add(t.key, 0)
 		return nil
 	case quorum.StatusStale:
 		return t.changed()

@@ -57,7 +57,7 @@ func (o *op) mark(s *quorum.Send) {
 	case missed != 0:
 		o.s.metrics.degraded.Inc()
 	case v.Kind == quorum.Tombstone:
-		o.s.tombs.add(o.t.key)
+		o.s.tombs.add(o.t.key, v.Rev)
 	}
 }
 

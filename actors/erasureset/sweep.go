@@ -76,7 +76,7 @@ func (s *Store) sweepDrive(ctx context.Context, plan *listPlan, d planned, bucke
 		}
 		for i := range reply.Entries {
 			if e := &reply.Entries[i]; e.Kind == ondisk.KindTombstone && !e.Unstable {
-				s.tombs.add(object.Key{Bucket: bucket.ID, Name: e.Name})
+				s.tombs.add(object.Key{Bucket: bucket.ID, Name: e.Name}, 0)
 				found++
 			}
 		}

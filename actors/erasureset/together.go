@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holdfast/actors/drive"
+	"holdfast/actors/object"
 	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
 )
@@ -22,63 +23,124 @@ type asking struct {
 	of   *joint
 	slot int
 	id   uint32
-	call int // in its drive's batch
+	call *stepCall
 }
 
-// batch are the requests of one step to one drive.
-type batch struct {
-	d     drive.Drive
-	calls []drive.Call
-	asked []asking
+// step are the requests of one step, by drive.
+type step struct {
+	s      *Store
+	drives map[cluster.DriveID]*stepBatch
 }
+
+// stepBatch are those to one drive.
+type stepBatch struct {
+	d      drive.Drive
+	calls  []drive.Call
+	asked  []asking
+	floors map[quorum.Fence]*stepCall // what raises the floor of a set
+}
+
+// stepCall is one of them.
+type stepCall struct {
+	at    int // in its drive's batch
+	req   drive.Request
+	reply drive.Reply
+}
+
+func (s *Store) newStep() *step { return &step{s: s, drives: map[cluster.DriveID]*stepBatch{}} }
 
 // together runs operations that never wait for a time.
 func (s *Store) together(ctx context.Context, list []*joint) {
-	step := map[cluster.DriveID]*batch{}
+	now := s.newStep()
 	for _, j := range list {
-		s.gather(step, j, &quorum.Event{Kind: quorum.EvBegin})
+		now.gather(j, &quorum.Event{Kind: quorum.EvBegin})
 	}
-	for len(step) > 0 {
-		var wg sync.WaitGroup
-		for _, b := range step {
-			wg.Go(func() { b.d.DoAll(ctx, b.calls) })
-		}
-		wg.Wait()
-		next := map[cluster.DriveID]*batch{}
-		for _, b := range step {
-			for _, a := range b.asked {
+	for len(now.drives) > 0 {
+		now.run(ctx)
+		next := s.newStep()
+		for _, b := range now.drives {
+			for i := range b.asked {
+				a := &b.asked[i]
 				if a.id == 0 {
 					continue
 				}
-				c := &b.calls[a.call]
-				ev := quorum.Event{Kind: quorum.EvReply, From: a.slot, ID: a.id, Reply: &c.Reply.Reply}
-				if c.Err != nil {
-					ev.Kind, ev.Reply, ev.Reason = quorum.EvLost, nil, reasonOf(c.Err)
+				ev := quorum.Event{Kind: quorum.EvReply, From: a.slot, ID: a.id, Reply: &a.call.reply.Reply}
+				if err := b.calls[a.call.at].Err; err != nil {
+					ev.Kind, ev.Reply, ev.Reason = quorum.EvLost, nil, reasonOf(err)
 				}
-				s.gather(next, a.of, &ev)
+				next.gather(a.of, &ev)
 			}
 		}
-		step = next
+		now.end()
+		now = next
 	}
 }
 
-// gather steps one operation and adds what it asks to the next step's batches.
-func (s *Store) gather(step map[cluster.DriveID]*batch, j *joint, ev *quorum.Event) {
-	eff := j.m.Step(time.Now(), ev)
-	for i := range eff.Sends {
-		send := &eff.Sends[i]
-		for slot := range send.To.All() {
-			id := j.t.set.Members[slot]
-			b := step[id]
-			if b == nil {
-				b = &batch{d: j.t.drives[slot]}
-				step[id] = b
+// run has every drive carry out its requests.
+func (st *step) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, b := range st.drives {
+		wg.Go(func() { b.d.DoAll(ctx, b.calls) })
+	}
+	wg.Wait()
+}
+
+// end gives the memory of the calls back. A drive that did not answer may yet use it.
+func (st *step) end() {
+	for _, b := range st.drives {
+		for i := range b.asked {
+			if c := b.asked[i].call; b.calls[c.at].Err == nil && c.req.Kind != quorum.ReqFloor {
+				c.req = drive.Request{}
+				st.s.stepCalls.Put(c)
 			}
-			b.asked = append(b.asked, asking{j, slot, send.ID, len(b.calls)})
-			b.calls = append(b.calls, drive.Call{
-				Req:   &drive.Request{Request: send.Req, Synced: send.Req.Kind == quorum.ReqReport},
-				Reply: &drive.Reply{},
-			})
 		}
 	}
+}
+
+// gather steps one operation and adds what it asks.
+func (st *step) gather(j *joint, ev *quorum.Event) {
+	eff := j.m.Step(time.Now(), ev)
+	for i := range eff.Sends {
+		st.add(j, &eff.Sends[i])
+	}
+}
+
+// add adds what an operation asks of some members.
+func (st *step) add(j *joint, send *quorum.Send) {
+	for slot := range send.To.All() {
+		id := j.t.set.Members[slot]
+		b := st.drives[id]
+		if b == nil {
+			b = &stepBatch{d: j.t.drives[slot]}
+			st.drives[id] = b
+		}
+		b.asked = append(b.asked, asking{j, slot, send.ID, b.call(st.s, send)})
+	}
+}
+
+// call adds a request. Floors of one set are raised once, to the highest.
+func (b *stepBatch) call(s *Store, send *quorum.Send) *stepCall {
+	floor := send.Req.Kind == quorum.ReqFloor
+	set := quorum.Fence{Set: send.Req.Set, Epoch: send.Req.Epoch}
+	if c := b.floors[set]; floor && c != nil {
+		c.req.Floor = max(c.req.Floor, send.Req.Floor)
+		return c
+	}
+	c, _ := s.stepCalls.Get().(*stepCall)
+	if c == nil {
+		c = &stepCall{}
+	}
+	c.at = len(b.calls)
+	c.req.Request = send.Req
+	c.req.Synced = send.Req.Kind == quorum.ReqReport // a collection's, which needs no uploads
+	c.req.NoUploads = c.req.Synced
+	if floor {
+		c.req.Key = object.Key{} // it is of the whole set
+		if b.floors == nil {
+			b.floors = map[quorum.Fence]*stepCall{}
+		}
+		b.floors[set] = c
+	}
+	b.calls = append(b.calls, drive.Call{Req: &c.req, Reply: &c.reply})
+	return c
 }

@@ -105,7 +105,7 @@ func (m *Mem) do(req *drive.Request, reply *drive.Reply) error {
 	ans := m.machine.Step(object.StampAt(m.clock()), at, &req.Request)
 	k.state.Synced()
 	reply.CopyFrom(&ans.Reply)
-	if !req.All || req.Kind != quorum.ReqReport && req.Kind != quorum.ReqPrepare {
+	if !req.All || req.NoUploads || req.Kind != quorum.ReqReport && req.Kind != quorum.ReqPrepare {
 		reply.Uploads = nil
 	}
 	if ans.Write == quorum.WriteSync {

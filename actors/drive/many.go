@@ -1,0 +1,195 @@
+package drive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
+)
+
+// manyMsg is many requests in one batch.
+type manyMsg struct {
+	reply
+	steps []stepMsg
+	errs  []error
+}
+
+const (
+	// maxMany is how many requests one message carries, so that the loop is not held up for long.
+	maxMany = 512
+	// maxLook is how many reports share one view of the index.
+	maxLook = 256
+)
+
+func (*manyMsg) isMsg() {}
+
+func (m *manyMsg) weight() (n int) {
+	for i := range m.steps {
+		n += m.steps[i].weight()
+	}
+	return n
+}
+
+// apply implements message.
+func (m *manyMsg) apply(b *batch) error {
+	for i := range m.steps {
+		if m.errs[i] = m.steps[i].apply(b); b.err != nil {
+			return b.err
+		}
+	}
+	return nil
+}
+
+// DoAll implements Doer.
+func (a *Actor) DoAll(ctx context.Context, calls []Call) {
+	var looks, steps []*Call
+	collects := true
+	for i := range calls {
+		c := &calls[i]
+		switch c.Req.Kind {
+		case quorum.ReqReport:
+			if !c.Req.WithShard && c.Req.Pin == (quorum.PinID{}) {
+				looks = append(looks, c)
+				continue
+			}
+			fallthrough
+		case quorum.ReqStage, quorum.ReqFetch, quorum.ReqUnpin, quorum.ReqMark:
+			c.Err = a.Do(ctx, c.Req, c.Reply)
+		default:
+			collects = collects && c.Req.Kind == quorum.ReqCollect
+			steps = append(steps, c)
+		}
+	}
+	if len(looks) > 0 {
+		a.lookAll(ctx, inKeyOrder(looks))
+	}
+	if collects {
+		steps = inKeyOrder(steps)
+	}
+	for len(steps) > 0 {
+		n := min(len(steps), maxMany)
+		a.many(ctx, steps[:n], collects)
+		steps = steps[n:]
+	}
+}
+
+// inKeyOrder sorts calls as their keys lie in the index.
+func inKeyOrder(calls []*Call) []*Call {
+	type place struct {
+		prefix []byte
+		c      *Call
+	}
+	places, buf := make([]place, len(calls)), make([]byte, 0, 64*len(calls))
+	for i, c := range calls {
+		n := len(buf)
+		buf = ondisk.AppendVersionPrefix(buf, c.Req.Key)
+		places[i] = place{buf[n:len(buf):len(buf)], c}
+	}
+	slices.SortFunc(places, func(x, y place) int { return bytes.Compare(x.prefix, y.prefix) })
+	for i := range places {
+		calls[i] = places[i].c
+	}
+	return calls
+}
+
+// fail gives all calls one error.
+func fail(calls []*Call, err error) {
+	for _, c := range calls {
+		c.Err = err
+	}
+}
+
+// many sends up to maxMany requests as one message.
+func (a *Actor) many(ctx context.Context, calls []*Call, collects bool) {
+	all := manyMsg{reply: newReply(), steps: make([]stepMsg, len(calls)), errs: make([]error, len(calls))}
+	for i, c := range calls {
+		if err := all.steps[i].encode(c.Req); err != nil {
+			fail(calls, a.wrap(fmt.Errorf("encode: %w", err)))
+			return
+		}
+	}
+	var m message = &all
+	steps, errs := all.steps, all.errs
+	if collects {
+		m = &collectMsg{all}
+	}
+	if answered, err := a.do(ctx, m); err != nil || !answered {
+		fail(calls, err)
+		return
+	}
+	for i, c := range calls {
+		if c.Err = errs[i]; c.Err == nil {
+			*c.Reply = steps[i].out
+			c.Reply.Batch = min(c.Reply.Batch, a.gate.durable.Load())
+		}
+	}
+}
+
+// lookAll answers reports that want no shard, which are in the order of their keys.
+func (a *Actor) lookAll(ctx context.Context, calls []*Call) {
+	synced := slices.ContainsFunc(calls, func(c *Call) bool { return c.Req.Synced })
+	if synced {
+		if err := a.FlushMarks(ctx); err != nil {
+			fail(calls, err)
+			return
+		}
+	}
+	for some := range slices.Chunk(calls, maxLook) {
+		err := a.lookSome(ctx, some)
+		switch {
+		case errors.Is(err, errMoved):
+			for _, c := range some {
+				c.Err = a.Do(ctx, c.Req, c.Reply)
+			}
+		case err != nil:
+			fail(some, a.wrap(fmt.Errorf("report: %w", err)))
+		}
+	}
+	if synced && a.marked.Load() > a.gate.durable.Load() {
+		if err := a.FlushMarks(ctx); err != nil {
+			fail(calls, err)
+			return
+		}
+	}
+	for _, c := range calls {
+		for i := range c.Reply.Versions {
+			c.Reply.Versions[i].Synced = c.Req.Synced && c.Reply.Versions[i].Stable
+		}
+	}
+}
+
+// lookSome answers some of them from one view of the index.
+func (a *Actor) lookSome(ctx context.Context, calls []*Call) (err error) {
+	if err := a.begin(ctx, a.readers); err != nil {
+		return err
+	}
+	defer a.end(a.readers)
+	c := a.reads.get()
+	defer a.reads.put(c)
+	drops := a.drops.Load() // before the view is taken
+	it, err := a.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	batch := uint64(0)
+	for _, x := range calls {
+		x.Reply.Reset()
+		if x.Err = damaged(a.fill(c, it, x.Req)); x.Err != nil {
+			x.Err = a.wrap(fmt.Errorf("report %q: %w", x.Req.Key.Name, x.Err))
+			continue
+		}
+		a.look(c, x.Req, x.Reply)
+		batch = max(batch, c.batch)
+	}
+	if a.drops.Load() != drops {
+		return errMoved // one of them may have looked stable
+	}
+	return a.gate.pass(ctx, batch, a.health.Failed())
+}
