@@ -77,6 +77,9 @@ type Actor struct {
 	live    map[object.Key]uint64 // owned by loop: heal tokens
 	tokens  uint64                // owned by loop: the last token given
 	cells   []*cell               // owned by loop: for use again
+	none    cell                  // see batch.none
+	settled []*pending            // owned by loop: likewise
+	batch   *batch                // owned by loop: likewise
 	batchNo uint64                // owned by loop: number of the last batch
 	garbage uint64                // owned by loop: number of the last G row
 	reads   readPool

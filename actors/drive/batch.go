@@ -39,7 +39,9 @@ type batch struct {
 	aged     bool               // the horizon rose
 	time     object.Stamp       // of the batch, 0 until it is asked for
 	name     []byte             // scratch for one prefix
+	rowKeys  []byte             // memory of late rows' keys
 	req      quorum.Request     // scratch for one mark
+	marking  *pending           // what the mark of the present step is about
 	member   quorum.SetState    // the set of the present step
 	bucket   quorum.BucketState // its bucket
 	opening  []ondisk.Upload    // rows that the present step brought for uploads
@@ -48,16 +50,34 @@ type batch struct {
 
 func (a *Actor) newBatch() *batch {
 	a.recent.begin()
-	return &batch{a: a, num: a.batchNo + 1, pb: a.db.NewBatch()}
+	b := a.batch // its memory is used again
+	if b == nil {
+		b = &batch{}
+	}
+	*b = batch{
+		a: a, num: a.batchNo + 1, pb: a.db.NewBatch(),
+		buf: b.buf[:0], val: b.val[:0], name: b.name[:0], rowKeys: b.rowKeys[:0], late: b.late[:0], names: b.names[:0],
+	}
+	a.batch = nil
+	return b
 }
+
+// maxLate is how many late rows a batch may have had for its memory to be kept.
+const maxLate = 2048
 
 func (b *batch) close() {
 	b.closeIter()
 	for _, c := range b.keys {
-		b.spare(c)
+		if c != b.none() {
+			b.spare(c)
+		}
 	}
 	if err := b.pb.Close(); err != nil {
 		b.fail(err)
+	}
+	if cap(b.late) <= maxLate {
+		clear(b.late)
+		b.a.batch = b
 	}
 }
 
@@ -136,14 +156,17 @@ func (b *batch) setLate(key, value []byte) {
 
 // deleteInline removes a D row.
 func (b *batch) deleteInline(oid object.OID) {
-	b.late = append(b.late, lateRow{how: pebble.InternalKeyKindDelete, key: ondisk.AppendInlineKey(nil, oid)})
+	n := len(b.rowKeys)
+	b.rowKeys = ondisk.AppendInlineKey(b.rowKeys, oid)
+	b.late = append(b.late, lateRow{how: pebble.InternalKeyKindDelete, key: b.rowKeys[n:len(b.rowKeys):len(b.rowKeys)]})
 }
 
 // deletePending removes a P row, which was written exactly once: if that was not long ago, both vanish
 // with the next flush.
 func (b *batch) deletePending(p *pending) {
-	key := ondisk.AppendPendingKey(nil, p.set, p.Ref, p.Rev)
-	b.late = append(b.late, lateRow{how: pebble.InternalKeyKindSingleDelete, key: key})
+	n := len(b.rowKeys)
+	b.rowKeys = ondisk.AppendPendingKey(b.rowKeys, p.set, p.Ref, p.Rev)
+	b.late = append(b.late, lateRow{how: pebble.InternalKeyKindSingleDelete, key: b.rowKeys[n:len(b.rowKeys):len(b.rowKeys)]})
 }
 
 // addLate moves the late rows into the batch. Changes of one key keep their order.

@@ -24,8 +24,8 @@ type oldVersion struct {
 	row     row
 }
 
-// maxCells is how many cells the loop keeps for use again.
-const maxCells = 1024
+// maxCells is how many cells, and pending versions, the loop keeps for use again.
+const maxCells = 256
 
 // newCell returns a cell for a key.
 func (b *batch) newCell(key object.Key, prefix []byte) *cell {
@@ -64,14 +64,39 @@ func (b *batch) cell(key object.Key, prefix []byte, n need) *cell {
 		return b.newCell(key, prefix)
 	}
 	c := b.keys[string(prefix)]
-	if c != nil {
+	if c != nil && c != b.none() {
 		b.fail(c.extend(b.a, it, n))
+		return c
+	}
+	if c != nil { // nothing is left of it
+		c = b.newCell(key, prefix)
+		c.whole = true
+		b.register(c)
 		return c
 	}
 	c = b.newCell(key, prefix)
 	b.fail(c.load(b.a, it, n))
 	b.register(c)
 	return c
+}
+
+// none stands for the cells of keys of which the batch leaves nothing.
+func (b *batch) none() *cell { return &b.a.none }
+
+// empty says whether the batch leaves nothing of a key. Its cell is then given back.
+func (b *batch) empty(prefix []byte) bool {
+	c := b.keys[string(prefix)]
+	switch {
+	case c == nil:
+		return false
+	case c == b.none():
+		return true
+	case !c.whole || len(c.state.Versions) > 0 || c.stored || c.opened:
+		return false
+	}
+	b.keys[string(prefix)] = b.none()
+	b.spare(c)
+	return true
 }
 
 // recall makes up a key's cell from what is known of it by heart.
@@ -94,12 +119,12 @@ func (b *batch) learn(c *cell, j int) {
 		if list[i].Stable || i == j {
 			continue
 		}
-		q := a.unstable(revision{list[i].Ref, list[i].Rev})
+		q := a.pendingOf(revision{list[i].Ref, list[i].Rev})
 		if q != nil && !(q.known == knowsAlone && q.version.Null && list[j].Null) {
 			q.known, q.old = knowsNothing, nil
 		}
 	}
-	p := a.unstable(revision{list[j].Ref, list[j].Rev})
+	p := a.pendingOf(revision{list[j].Ref, list[j].Rev})
 	if j > 0 || p == nil || !c.whole || c.stored {
 		return
 	}
@@ -119,7 +144,7 @@ func (b *batch) unlearn(c *cell) {
 		if v.Stable {
 			continue
 		}
-		if p := b.a.unstable(revision{v.Ref, v.Rev}); p != nil {
+		if p := b.a.pendingOf(revision{v.Ref, v.Rev}); p != nil {
 			p.known, p.old = knowsNothing, nil
 		}
 	}
@@ -176,6 +201,27 @@ func (a *Actor) unstable(r revision) *pending {
 	return a.pending[r]
 }
 
+// pendingOf is unstable for the loop, which alone changes what is guarded by mu.
+func (a *Actor) pendingOf(r revision) *pending { return a.pending[r] }
+
+// newPending returns memory for one more unstable version.
+func (a *Actor) newPending() *pending {
+	if n := len(a.settled); n > 0 {
+		p := a.settled[n-1]
+		a.settled = a.settled[:n-1]
+		return p
+	}
+	return &pending{}
+}
+
+// recycle takes back what nobody can find any more.
+func (a *Actor) recycle(p *pending) {
+	if len(a.settled) < maxCells {
+		*p = pending{} // lets go of the name
+		a.settled = append(a.settled, p)
+	}
+}
+
 // settle forgets that a revision is pending.
 func (a *Actor) settle(p *pending) {
 	a.mu.Lock()
@@ -221,7 +267,7 @@ func (b *batch) deleteRow(key []byte) {
 func (b *batch) mark(m *Mark) {
 	a := b.a
 	at := m.revision()
-	p := a.unstable(at)
+	p := a.pendingOf(at)
 	if p != nil && p.gone {
 		p = nil
 	}
@@ -234,7 +280,9 @@ func (b *batch) mark(m *Mark) {
 	simple := p != nil && p.known == knowsAlone && m.Missed == 0 && len(b.keys) == 0
 	if simple { // no other row changes: nobody else in this batch need know
 		c := b.recall(p, nil)
+		b.marking = p
 		_, err := b.step(c, req, nil)
+		b.marking = nil
 		b.fail(err)
 		b.spare(c)
 		return
@@ -242,6 +290,9 @@ func (b *batch) mark(m *Mark) {
 	prefix := ondisk.AppendVersionPrefix(b.name[:0], m.Key)
 	b.name = prefix
 	c := b.keys[string(prefix)]
+	if c == b.none() {
+		return // it was superseded and collected
+	}
 	switch {
 	case c == nil && p != nil && p.known == knowsTwo:
 		c = b.recall(p, prefix)

@@ -24,19 +24,13 @@ const rangeRun = 16
 func (m *collectMsg) apply(b *batch) error {
 	var rows [][]byte
 	b.deferred = &rows
+	m.empty = make([][]byte, 0, len(m.keys))
 	err := m.manyMsg.apply(b)
 	b.deferred = nil
 	if err != nil {
 		return err
 	}
-	var empty [][]byte // prefixes of keys that have no row left
-	for i := range m.steps {
-		s := &m.steps[i]
-		if c := b.keys[string(s.prefix)]; c != nil && c.whole && len(c.state.Versions) == 0 && !c.stored {
-			empty = append(empty, s.prefix)
-		}
-	}
-	empty = slices.CompactFunc(empty, bytes.Equal)
+	empty := slices.CompactFunc(m.empty, bytes.Equal)
 	for len(empty) > 0 && b.err == nil {
 		n, end := b.run(empty)
 		if n >= rangeRun {

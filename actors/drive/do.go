@@ -23,7 +23,8 @@ type Doer interface {
 	// ErrNoUpload nothing was done; after any other the request may yet take effect.
 	Do(ctx context.Context, req *Request, reply *Reply) error
 	// DoAll carries out many requests together, each for itself and in no order: those that change
-	// rows share one batch. The answer or error of each is in its Call.
+	// rows share one batch. The answer or error of each is in its Call. Request and reply of one that
+	// has an error are not the caller's any more: the drive may yet work on them.
 	DoAll(ctx context.Context, calls []Call)
 	// Mark queues ReqMark requests, all or none. It returns at once; marks become durable with a later
 	// batch, within 1 s.

@@ -13,11 +13,16 @@ import (
 	"holdfast/actors/quorum"
 )
 
-// manyMsg is many requests in one batch.
+// manyMsg is many requests in one batch. The requests and replies are their caller's, who does not
+// touch them before the answer, and never again if there is none.
 type manyMsg struct {
 	reply
-	steps []stepMsg
-	errs  []error
+	calls []Call
+	heavy []*stepMsg // of those that bring data, in order; nil: the step is made when it is taken
+	keys  [][]byte   // prefixes of the keys
+	bytes int
+	step  stepMsg  // scratch
+	empty [][]byte // prefixes of keys that have no row left, if that is asked for
 }
 
 const (
@@ -29,21 +34,37 @@ const (
 
 func (*manyMsg) isMsg() {}
 
-func (m *manyMsg) weight() (n int) {
-	for i := range m.steps {
-		n += m.steps[i].weight()
-	}
-	return n
-}
+func (m *manyMsg) weight() int { return m.bytes }
 
 // apply implements message.
 func (m *manyMsg) apply(b *batch) error {
-	for i := range m.steps {
-		if m.errs[i] = m.steps[i].apply(b); b.err != nil {
+	for i := range m.calls {
+		c, s := &m.calls[i], m.heavy[i]
+		if s == nil {
+			s = &m.step
+			*s = stepMsg{req: c.Req.Request, prefix: m.keys[i], rows: c.Req.WithRows}
+		}
+		s.out = *c.Reply
+		s.out.Reset()
+		c.Err = s.apply(b)
+		*c.Reply = s.out
+		if b.err != nil {
 			return b.err
+		}
+		if m.empty != nil && b.empty(m.keys[i]) {
+			m.empty = append(m.empty, m.keys[i])
 		}
 	}
 	return nil
+}
+
+// brings says whether a request has more with it than the protocol's part.
+func brings(req *Request) bool {
+	switch req.Kind {
+	case quorum.ReqCommit, quorum.ReqHeal, quorum.ReqUpload:
+		return true
+	}
+	return false
 }
 
 // DoAll implements Doer.
@@ -107,15 +128,26 @@ func fail(calls []*Call, err error) {
 
 // many sends up to maxMany requests as one message.
 func (a *Actor) many(ctx context.Context, calls []*Call, collects bool) {
-	all := manyMsg{reply: newReply(), steps: make([]stepMsg, len(calls)), errs: make([]error, len(calls))}
+	all := manyMsg{reply: newReply(), calls: make([]Call, len(calls)), heavy: make([]*stepMsg, len(calls)), keys: make([][]byte, len(calls))}
+	buf := make([]byte, 0, 64*len(calls))
 	for i, c := range calls {
-		if err := all.steps[i].encode(c.Req); err != nil {
+		all.calls[i] = Call{Req: c.Req, Reply: c.Reply} // Err is the caller's at once
+		n := len(buf)
+		buf = ondisk.AppendVersionPrefix(buf, c.Req.Key)
+		all.keys[i] = buf[n:len(buf):len(buf)]
+		all.bytes += len(all.keys[i]) + 256
+		if !brings(c.Req) {
+			continue
+		}
+		s := &stepMsg{}
+		if err := s.encode(c.Req); err != nil {
 			fail(calls, a.wrap(fmt.Errorf("encode: %w", err)))
 			return
 		}
+		all.heavy[i] = s
+		all.bytes += s.weight()
 	}
 	var m message = &all
-	steps, errs := all.steps, all.errs
 	if collects {
 		m = &collectMsg{all}
 	}
@@ -124,8 +156,7 @@ func (a *Actor) many(ctx context.Context, calls []*Call, collects bool) {
 		return
 	}
 	for i, c := range calls {
-		if c.Err = errs[i]; c.Err == nil {
-			*c.Reply = steps[i].out
+		if c.Err = all.calls[i].Err; c.Err == nil {
 			c.Reply.Batch = min(c.Reply.Batch, a.gate.durable.Load())
 		}
 	}

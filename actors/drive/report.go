@@ -196,16 +196,20 @@ func (a *Actor) Pending(ctx context.Context, age time.Duration, limit int) ([]on
 	if err := a.usable(); err != nil {
 		return nil, err
 	}
-	var old []*pending
+	type late struct {
+		ondisk.Pending
+		since time.Time
+	}
+	var old []late
 	limitTime := a.o.Clock().Add(-age)
 	a.mu.RLock()
 	for _, p := range a.pending {
 		if !p.since.After(limitTime) {
-			old = append(old, p)
+			old = append(old, late{p.Pending, p.since})
 		}
 	}
 	a.mu.RUnlock()
-	slices.SortFunc(old, func(x, y *pending) int {
+	slices.SortFunc(old, func(x, y late) int {
 		return cmp.Or(x.since.Compare(y.since), x.Ref.Compare(y.Ref))
 	})
 	out := make([]ondisk.Pending, 0, min(limit, len(old)))

@@ -34,7 +34,10 @@ type payload struct {
 // step was not taken.
 func (b *batch) step(c *cell, req *quorum.Request, with payloads) (quorum.Answer, error) {
 	a := b.a
-	set, fence := a.set(req.Set), a.fence(req.Key.Bucket)
+	set, fence := a.sets[req.Set], a.fences[req.Key.Bucket] // which the loop alone changes
+	if set == nil {
+		set = &quorum.SetState{}
+	}
 	b.member, b.bucket = *set, quorum.BucketState(fence)
 	if !c.opened && needsUploads(c, req) {
 		b.loadUploads(c)
@@ -223,7 +226,8 @@ func (b *batch) insert(c *cell, req *quorum.Request, j int, with payloads) {
 	if v.Stable {
 		return
 	}
-	x := &pending{
+	x := b.a.newPending()
+	*x = pending{
 		Pending: ondisk.Pending{Key: c.key, Ref: v.Ref, Rev: v.Rev, Epoch: v.Epoch, Bytes: int64(len(p.inline))},
 		set:     req.Set, since: b.a.o.Clock(), version: *v, row: r,
 	}
@@ -281,9 +285,14 @@ func (b *batch) keep(c *cell, req *quorum.Request, old *quorum.Version, j int, w
 	if v.Stable == old.Stable {
 		return false
 	}
-	if p := b.a.unstable(revision{v.Ref, v.Rev}); p != nil {
+	p := b.marking
+	if p == nil {
+		p = b.a.pendingOf(revision{v.Ref, v.Rev})
+	}
+	if p != nil {
 		b.endPending(p)
 		b.a.settle(p)
+		b.a.recycle(p)
 	}
 	return true
 }
@@ -368,7 +377,7 @@ func (b *batch) sharesParts(c *cell, v *quorum.Version) bool {
 
 // forgetPending ends the P row of a version that is taken away.
 func (b *batch) forgetPending(v *quorum.Version) {
-	if p := b.a.unstable(revision{v.Ref, v.Rev}); p != nil {
+	if p := b.a.pendingOf(revision{v.Ref, v.Rev}); p != nil {
 		b.endPending(p)
 		p.gone = true
 		// Readers hold older views of the index, in which the row still is: it must not look stable.

@@ -1,7 +1,10 @@
 package erasureset
 
 import (
+	"cmp"
 	"context"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,7 +15,8 @@ import (
 
 const (
 	maxTombs     = 256 << 10 // keys that wait; those beyond are found again by the sweep
-	tombsAtOnce  = 1024      // in one round of collection
+	tombsAtOnce  = 4096      // in one round of collection, in the order of their keys: neighbours go together
+	tombsInStep  = 256       // of these, so many ask the drives together
 	collectLimit = 30 * time.Second
 	// collectTries is how often a key is tried while all its drives are there. What they do not agree on
 	// after that waits for the next sweep.
@@ -119,6 +123,9 @@ func (c *collector) once(ctx context.Context) (done int) {
 		return 0
 	}
 	c.s.marks.flush()
+	slices.SortFunc(batch, func(x, y tomb) int {
+		return cmp.Or(cmp.Compare(x.key.Bucket, y.key.Bucket), strings.Compare(x.key.Name, y.key.Name))
+	})
 	list := make([]*joint, 0, len(batch))
 	tombs := batch[:0]
 	for _, b := range batch {
@@ -127,7 +134,10 @@ func (c *collector) once(ctx context.Context) (done int) {
 		}
 	}
 	c.raise(ctx, tombs, list)
-	c.s.together(ctx, list)
+	var mem stepCalls
+	for some := range slices.Chunk(list, tombsInStep) {
+		together(ctx, some, &mem)
+	}
 	for i, j := range list {
 		if j.m.Result().Status == quorum.StatusOK {
 			done++
@@ -143,7 +153,7 @@ func (c *collector) once(ctx context.Context) (done int) {
 // them, once for each set: else the machine of each key would, and ask all members again. A floor that
 // is raised early only refuses more.
 func (c *collector) raise(ctx context.Context, tombs []tomb, list []*joint) {
-	step := c.s.newStep()
+	step := newStep(&stepCalls{})
 	for i, j := range list {
 		if tombs[i].stamp == 0 {
 			continue

@@ -25,6 +25,7 @@ type marker struct {
 type driveMarks struct {
 	d     drive.Drive
 	marks []drive.Mark
+	spare []drive.Mark // memory of marks that were sent
 }
 
 func newMarker(s *Store) *marker {
@@ -78,7 +79,7 @@ func (m *marker) flush() {
 	for _, q := range m.todo {
 		if len(q.marks) > 0 {
 			batch = append(batch, &driveMarks{d: q.d, marks: q.marks})
-			q.marks = nil
+			q.marks, q.spare = q.spare[:0], nil
 		}
 	}
 	m.mu.Unlock()
@@ -90,9 +91,22 @@ func (m *marker) flush() {
 		err := b.d.Mark(b.marks)
 		if errors.Is(err, drive.ErrBusy) {
 			m.again(b)
-		} else if err != nil && !errors.Is(err, drive.ErrOffline) {
+			continue
+		}
+		m.sent(b)
+		if err != nil && !errors.Is(err, drive.ErrOffline) {
 			m.s.log.Warn("marks were not taken", "drive", b.d.ID(), "count", len(b.marks), "err", err)
 		}
+	}
+}
+
+// sent keeps the memory of marks, of which a drive has its own copy.
+func (m *marker) sent(b *driveMarks) {
+	clear(b.marks) // lets go of the names
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if q := m.todo[b.d.ID()]; q != nil && cap(b.marks) <= maxMarks/64 {
+		q.spare = b.marks
 	}
 }
 

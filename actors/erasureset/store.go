@@ -100,7 +100,6 @@ type Store struct {
 	watermarks watermarks
 	ops        sync.Pool // of *op
 	calls      sync.Pool // of *call
-	stepCalls  sync.Pool // of *stepCall
 	crew       crew
 	marks      *marker
 	tombs      *collector

@@ -28,7 +28,7 @@ type asking struct {
 
 // step are the requests of one step, by drive.
 type step struct {
-	s      *Store
+	mem    *stepCalls
 	drives map[cluster.DriveID]*stepBatch
 }
 
@@ -47,17 +47,35 @@ type stepCall struct {
 	reply drive.Reply
 }
 
-func (s *Store) newStep() *step { return &step{s: s, drives: map[cluster.DriveID]*stepBatch{}} }
+// stepCalls keeps the memory of calls from one step to another.
+type stepCalls struct{ free []*stepCall }
+
+func (p *stepCalls) get() *stepCall {
+	n := len(p.free)
+	if n == 0 {
+		return &stepCall{}
+	}
+	c := p.free[n-1]
+	p.free = p.free[:n-1]
+	return c
+}
+
+func (p *stepCalls) put(c *stepCall) {
+	c.req = drive.Request{} // lets go of the name
+	p.free = append(p.free, c)
+}
+
+func newStep(mem *stepCalls) *step { return &step{mem: mem, drives: map[cluster.DriveID]*stepBatch{}} }
 
 // together runs operations that never wait for a time.
-func (s *Store) together(ctx context.Context, list []*joint) {
-	now := s.newStep()
+func together(ctx context.Context, list []*joint, mem *stepCalls) {
+	now := newStep(mem)
 	for _, j := range list {
 		now.gather(j, &quorum.Event{Kind: quorum.EvBegin})
 	}
 	for len(now.drives) > 0 {
 		now.run(ctx)
-		next := s.newStep()
+		next := newStep(mem)
 		for _, b := range now.drives {
 			for i := range b.asked {
 				a := &b.asked[i]
@@ -90,8 +108,7 @@ func (st *step) end() {
 	for _, b := range st.drives {
 		for i := range b.asked {
 			if c := b.asked[i].call; b.calls[c.at].Err == nil && c.req.Kind != quorum.ReqFloor {
-				c.req = drive.Request{}
-				st.s.stepCalls.Put(c)
+				st.mem.put(c)
 			}
 		}
 	}
@@ -114,22 +131,19 @@ func (st *step) add(j *joint, send *quorum.Send) {
 			b = &stepBatch{d: j.t.drives[slot]}
 			st.drives[id] = b
 		}
-		b.asked = append(b.asked, asking{j, slot, send.ID, b.call(st.s, send)})
+		b.asked = append(b.asked, asking{j, slot, send.ID, b.call(st.mem, send)})
 	}
 }
 
 // call adds a request. Floors of one set are raised once, to the highest.
-func (b *stepBatch) call(s *Store, send *quorum.Send) *stepCall {
+func (b *stepBatch) call(mem *stepCalls, send *quorum.Send) *stepCall {
 	floor := send.Req.Kind == quorum.ReqFloor
 	set := quorum.Fence{Set: send.Req.Set, Epoch: send.Req.Epoch}
 	if c := b.floors[set]; floor && c != nil {
 		c.req.Floor = max(c.req.Floor, send.Req.Floor)
 		return c
 	}
-	c, _ := s.stepCalls.Get().(*stepCall)
-	if c == nil {
-		c = &stepCall{}
-	}
+	c := mem.get()
 	c.at = len(b.calls)
 	c.req.Request = send.Req
 	c.req.Synced = send.Req.Kind == quorum.ReqReport // a collection's, which needs no uploads
