@@ -92,6 +92,8 @@ type Actor struct {
 	fences     map[cluster.BucketID]ondisk.Fence  // guarded by mu
 	purged     map[cluster.BucketID]bool          // guarded by mu: removed buckets without rows
 	peers      map[cluster.DriveID]uint64         // guarded by mu: batches of others acknowledged to clients
+	ends       map[object.Key]ended               // guarded by mu: deleted keys that are not collected yet
+	endsTop    int                                // owned by loop: how many there were at most
 }
 
 var (
@@ -178,6 +180,7 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 		ended:      make(chan struct{}),
 		gone:       make(chan struct{}),
 		pending:    make(map[revision]*pending),
+		ends:       make(map[object.Key]ended),
 		completing: make(map[object.WriteID]int),
 		sets:       make(map[cluster.SetID]*quorum.SetState),
 		fences:     make(map[cluster.BucketID]ondisk.Fence),

@@ -28,6 +28,7 @@ type cell struct {
 	stored bool            // it exists
 	whole  bool            // all versions are loaded
 	opened bool            // the uploads are loaded
+	older  bool            // newer versions may have come since what is known by heart
 	batch  uint64          // highest batch of a row that was read
 
 	own    ondisk.VersionOwn // scratch
@@ -99,7 +100,7 @@ func (c *cell) reset(key object.Key, prefix []byte) {
 	}
 	c.rows, c.seats, c.shared, c.lowest = c.rows[:0], c.seats[:0], c.shared[:0], c.lowest[:0]
 	c.ks = ondisk.KeyState{Dead: c.ks.Dead[:0], Hints: c.ks.Hints[:0], Unknown: c.ks.Unknown[:0]}
-	c.stored, c.whole, c.opened, c.batch = false, false, false, 0
+	c.stored, c.whole, c.opened, c.older, c.batch = false, false, false, false, 0
 }
 
 // load reads the key's rows as far as n wants them.

@@ -75,7 +75,11 @@ func (b *batch) cell(key object.Key, prefix []byte, n need) *cell {
 		return c
 	}
 	c = b.newCell(key, prefix)
-	b.fail(c.load(b.a, it, n))
+	if e, ok := b.a.ends[key]; ok {
+		c.ends(&e)
+	} else {
+		b.fail(c.load(b.a, it, n))
+	}
 	b.register(c)
 	return c
 }
@@ -102,7 +106,7 @@ func (b *batch) empty(prefix []byte) bool {
 // recall makes up a key's cell from what is known of it by heart.
 func (b *batch) recall(p *pending, prefix []byte) *cell {
 	c := b.newCell(p.Key, prefix)
-	c.whole = true
+	c.whole, c.older = true, p.known == knowsAlone
 	c.state.Versions = append(c.state.Versions, p.version)
 	c.rows = append(c.rows, p.row)
 	if p.known == knowsTwo {

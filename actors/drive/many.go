@@ -204,17 +204,24 @@ func (a *Actor) lookSome(ctx context.Context, calls []*Call) (err error) {
 	c := a.reads.get()
 	defer a.reads.put(c)
 	drops := a.drops.Load() // before the view is taken
-	it, err := a.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
+	var it *pebble.Iterator
 	batch := uint64(0)
 	for _, x := range calls {
 		x.Reply.Reset()
-		if x.Err = damaged(a.fill(c, it, x.Req)); x.Err != nil {
-			x.Err = a.wrap(fmt.Errorf("report %q: %w", x.Req.Key.Name, x.Err))
-			continue
+		if e, ok := a.endOf(x.Req.Key); ok && x.Req.NoUploads && !x.Req.WithRows {
+			c.reset(x.Req.Key, nil)
+			c.ends(&e)
+		} else {
+			if it == nil {
+				if it, err = a.db.NewIter(&pebble.IterOptions{UseL6Filters: true}); err != nil {
+					return err
+				}
+				defer func() { err = errors.Join(err, it.Close()) }()
+			}
+			if x.Err = damaged(a.fill(c, it, x.Req)); x.Err != nil {
+				x.Err = a.wrap(fmt.Errorf("report %q: %w", x.Req.Key.Name, x.Err))
+				continue
+			}
 		}
 		a.look(c, x.Req, x.Reply)
 		batch = max(batch, c.batch)

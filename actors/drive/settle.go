@@ -47,6 +47,9 @@ func (b *batch) step(c *cell, req *quorum.Request, with payloads) (quorum.Answer
 	if err := b.settle(c, req, with); err != nil {
 		return quorum.Answer{}, err
 	}
+	if req.Key.Name != "" {
+		a.noteEnd(c)
+	}
 	if b.member != *set {
 		b.setSet(req.Set, &b.member)
 	}
