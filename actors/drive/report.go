@@ -123,13 +123,17 @@ func (a *Actor) fill(c *cell, it *pebble.Iterator, req *Request) error {
 
 // look lets the protocol answer from a reader's cell, which nothing else sees.
 func (a *Actor) look(c *cell, req *Request, reply *Reply) {
-	q := req.Request
-	q.Pin = quorum.PinID{} // pins are kept beside
+	q := &req.Request
+	if q.Pin != (quorum.PinID{}) { // pins are kept beside
+		bare := *q
+		bare.Pin = quorum.PinID{}
+		q = &bare
+	}
 	bucket := quorum.BucketState(a.fence(req.Key.Bucket))
 	state := quorum.DriveState{
 		Highest: object.Stamp(a.clocks.Load()), Horizon: object.Stamp(a.horizon.Load()), Since: object.Stamp(a.since.Load()),
 	}
-	ans := a.machine.Step(object.StampAt(a.o.Clock()), quorum.At{Key: &c.state, Set: a.set(req.Set), Bucket: &bucket, Drive: &state}, &q)
+	ans := a.machine.Step(object.StampAt(a.o.Clock()), quorum.At{Key: &c.state, Set: a.set(req.Set), Bucket: &bucket, Drive: &state}, q)
 	reply.CopyFrom(&ans.Reply)
 	if !c.whole && !req.All && !req.At.Named {
 		reply.Complete = false

@@ -278,6 +278,7 @@ func (o *op) next() {
 // The runner is not woken for answers that decide nothing. So that the one which made W still starts
 // the time of the stragglers, which begins when it came, the runner looks at least that often.
 func (o *op) wait() *call {
+	slept := false
 	for o.stepped == len(o.taken) {
 		clear(o.taken)
 		o.taken, o.stepped = o.in.take(o.taken[:0]), 0
@@ -285,7 +286,11 @@ func (o *op) wait() *call {
 			break
 		}
 		now := time.Now()
-		if o.giveUp(now); len(o.local) > 0 || o.lost && o.over || !o.wake.IsZero() && !now.Before(o.wake) {
+		due := !o.wake.IsZero() && !now.Before(o.wake)
+		if slept || due {
+			o.giveUp(now)
+		}
+		if due || len(o.local) > 0 || o.lost && o.over {
 			return nil
 		}
 		look := o.s.opt.StragglerLimit
@@ -297,6 +302,7 @@ func (o *op) wait() *call {
 		case <-o.in.wake:
 			o.timer.Stop()
 		case <-o.timer.C:
+			slept = true
 		}
 	}
 	c := o.taken[o.stepped]
