@@ -14,17 +14,43 @@ const maxSuperseded = 1 << 14
 
 // superseded remembers attempts that were held here and have been reclaimed, so that nobody takes
 // their absence for evidence (P1). It is the loop's, which asks for each commit: a chained table over
-// a ring, without a pointer, that allocates nothing once it has grown.
+// a ring of small entries without a pointer, that allocates nothing once it has grown.
 type superseded struct {
-	ring  []quorum.Reclaimed
-	chain []int32 // of each place of the ring: the next with the same hash, -1 at the end
+	ring  []packed
+	odd   map[int32]quorum.Reclaimed // by place: what an entry cannot say
 	heads []int32
 	next  int          // place to be filled next
 	top   object.Stamp // highest stamp ever remembered: a version above it need not be looked for
 }
 
+// packed is an attempt that was a version's first revision, taken under its own ballot in the epoch of
+// its stamp by a member of a set that did not move, or known stable.
+type packed struct {
+	ref                  object.VersionRef
+	epoch                uint64
+	chain                int32 // the next place with the same hash, -1 at the end
+	null, stable, seated bool
+	w                    uint8
+}
+
+func (p *packed) unpack() quorum.Reclaimed {
+	r := quorum.Reclaimed{Attempt: quorum.Attempt{Ref: p.ref, Rev: p.ref.TS, Epoch: p.epoch, Null: p.null}, Stable: p.stable}
+	if p.seated {
+		r.Seat = quorum.Seat{Epoch: p.epoch, Ballot: p.ref, W: p.w, Old: true, New: true}
+	}
+	return r
+}
+
 func (s *superseded) hash(write object.WriteID) int {
 	return int(uint32(write[0])|uint32(write[1])<<8|uint32(write[2])<<16) & (len(s.heads) - 1)
+}
+
+// at is the attempt at a place.
+func (s *superseded) at(i int32) quorum.Reclaimed {
+	if r, ok := s.odd[i]; ok {
+		return r
+	}
+	return s.ring[i].unpack()
 }
 
 // find looks for an attempt, whatever its epoch.
@@ -32,9 +58,12 @@ func (s *superseded) find(ref object.VersionRef, rev object.Stamp) (quorum.Recla
 	if max(ref.TS, rev) > s.top || len(s.ring) == 0 {
 		return quorum.Reclaimed{}, false
 	}
-	for i := s.heads[s.hash(ref.Write)]; i >= 0; i = s.chain[i] {
-		if a := &s.ring[i]; a.Ref == ref && a.Rev == rev {
-			return *a, true
+	for i := s.heads[s.hash(ref.Write)]; i >= 0; i = s.ring[i].chain {
+		if s.ring[i].ref != ref {
+			continue
+		}
+		if a := s.at(i); a.Rev == rev {
+			return a, true
 		}
 	}
 	return quorum.Reclaimed{}, false
@@ -50,14 +79,21 @@ func (s *superseded) add(a quorum.Reclaimed) (since object.Stamp) {
 	}
 	s.top = max(s.top, a.Ref.TS, a.Rev)
 	i := s.next
+	p := packed{ref: a.Ref, epoch: a.Epoch, null: a.Null, stable: a.Stable, seated: a.Seat != quorum.Seat{}, w: a.Seat.W}
 	if i < len(s.ring) {
-		since = s.forget(i)
-		s.ring[i] = a
+		since = s.forget(int32(i))
+		s.ring[i] = p
 	} else {
-		s.ring, s.chain = append(s.ring, a), append(s.chain, -1)
+		s.ring = append(s.ring, p)
+	}
+	if p.unpack() != a {
+		if s.odd == nil {
+			s.odd = map[int32]quorum.Reclaimed{}
+		}
+		s.odd[int32(i)] = a
 	}
 	h := s.hash(a.Ref.Write)
-	s.chain[i], s.heads[h] = s.heads[h], int32(i)
+	s.ring[i].chain, s.heads[h] = s.heads[h], int32(i)
 	if s.next++; s.next == maxSuperseded {
 		s.next = 0
 	}
@@ -65,13 +101,14 @@ func (s *superseded) add(a quorum.Reclaimed) (since object.Stamp) {
 }
 
 // forget takes place i out of its chain.
-func (s *superseded) forget(i int) object.Stamp {
-	old := &s.ring[i]
+func (s *superseded) forget(i int32) object.Stamp {
+	old := s.at(i)
 	at := &s.heads[s.hash(old.Ref.Write)]
-	for *at != int32(i) {
-		at = &s.chain[*at]
+	for *at != i {
+		at = &s.ring[*at].chain
 	}
-	*at = s.chain[i]
+	*at = s.ring[i].chain
+	delete(s.odd, i)
 	return max(old.Ref.TS, old.Rev)
 }
 
