@@ -291,6 +291,19 @@ func (w *twins) check(*rapid.T) {
 			w.same(req, &got, &want)
 		}
 	}
+	var manyGot, manyWant []drive.Call // many at once, of which some are known by heart
+	for _, name := range twinKeys {
+		req := &drive.Request{Request: quorum.Request{Kind: quorum.ReqReport, Key: key(name), All: true}, NoUploads: true}
+		req.Set, req.Epoch, req.Revision, req.Sealed = testSet, w.epoch, w.rev, true
+		manyGot = append(manyGot, drive.Call{Req: req, Reply: &drive.Reply{}})
+		manyWant = append(manyWant, drive.Call{Req: req, Reply: &drive.Reply{}})
+	}
+	w.r.a.DoAll(twinCtx, manyGot)
+	w.mem.DoAll(twinCtx, manyWant)
+	for _, c := range manyGot {
+		i := slices.IndexFunc(manyWant, func(o drive.Call) bool { return o.Req == c.Req })
+		w.same(c.Req, &c, &manyWant[i])
+	}
 	req := drive.ScanRequest{Bucket: testBucket, Full: allSets(), Limit: 10, Tombstones: true, Sets: func(string) cluster.SetID { return testSet }}
 	got, err := w.r.a.Scan(twinCtx, &req)
 	want, wantErr := w.mem.Scan(twinCtx, &req)
