@@ -252,7 +252,9 @@ func (a *Actor) watch() {
 }
 
 // Close takes the drive out of service: what is in the mailbox is still written, then the index is
-// closed. A failed drive is abandoned instead: its index can never be closed. Close is idempotent.
+// closed. A failed drive is abandoned instead: its index can never be closed. So is one that does not
+// answer, or has a call under way that does not come back within Limits.Close: closing fails it.
+// Close is idempotent.
 func (a *Actor) Close() error {
 	a.once.Do(func() {
 		close(a.closing)
@@ -266,6 +268,8 @@ func (a *Actor) Close() error {
 }
 
 func (a *Actor) shut() error {
+	late := time.AfterFunc(a.o.Limits.Close, func() { a.health.Fail(errStuck) })
+	defer late.Stop()
 	ended := make(chan error, 1)
 	go func() {
 		ended <- a.act.Wait()

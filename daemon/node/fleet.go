@@ -303,10 +303,4 @@ func (f *fleet) stopWatch() {
 }
 
 // Close closes every drive in service. The watch must have been stopped.
-func (f *fleet) Close() error {
-	var errs []error
-	for _, a := range f.actors() {
-		errs = append(errs, a.Close())
-	}
-	return errors.Join(errs...)
-}
+func (f *fleet) Close() error { return closeDrives(f.actors(), f.log) }
