@@ -217,6 +217,9 @@ func (d Drive) collect(now object.Stamp, at At, req *Request) Answer {
 				}
 			}
 		}
+		if floor > now+MaxAhead && !d.Rules.Off(NoClockBound) {
+			return ans // H17
+		}
 		set.GCFloor = max(set.GCFloor, floor)
 		for i := range k.Versions {
 			k.Superseded = append(k.Superseded, k.Versions[i].reclaimed())

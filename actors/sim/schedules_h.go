@@ -277,6 +277,23 @@ func holesFromH17() []Schedule {
 			x: B PUT
 			run x
 			must x ok`},
+		{Name: "H17-floor", Rule: "clock-bound", Breaks: "I22", About: "a ballot of a year ahead, promised by a drive whose clock was as wrong, raises no floor", Steps: `
+			n 4 keys 2
+			d: A DELETE
+			run d
+			clock 3 31536000000
+			clock B 31536000000
+			p: B PUT if absent
+			do p prepare all
+			die p
+			clock B -31536000000
+			clock 3 -31536000000
+			sync all
+			c: A COLLECT
+			run c
+			x: A PUT key b
+			run x
+			must x ok`},
 		{Name: "H18", Rule: "watermark", Breaks: "linearizable", About: "an old image is put back: what the drive had accepted is absent there", Steps: `
 			n 4
 			save 3
