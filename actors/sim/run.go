@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// RuleUndecided is the rule that a history "broke" whose search for an order was given up: nobody knows.
+const RuleUndecided = "undecided"
+
 // Violation is a rule of the protocol found broken.
 type Violation struct {
 	Rule   string // an invariant, I1..I32, "linearizable", "converges" or "panic"
@@ -29,7 +32,8 @@ type Failure struct {
 // Stats counts what a number of runs did.
 type Stats struct {
 	Seeds, Events, Calls, Unknown, Failed uint64
-	Undecided                             uint64 // histories whose search was given up
+	Undecided                             uint64 // seeds with a history whose search was given up
+	Widest                                uint64 // states of the widest search; maxStates are too many
 }
 
 func (a *Stats) add(b *Stats) {
@@ -39,6 +43,7 @@ func (a *Stats) add(b *Stats) {
 	a.Unknown += b.Unknown
 	a.Failed += b.Failed
 	a.Undecided += b.Undecided
+	a.Widest = max(a.Widest, b.Widest)
 }
 
 // Batch is a range of seeds to run.
@@ -89,7 +94,16 @@ func (b *Batch) Run(ctx context.Context) (Stats, []Failure) {
 					break
 				}
 				for i := from; i < min(from+step, b.Count); i++ {
-					if v := w.Run(Cut{Seed: b.First + i}); v != nil && (whole == nil || whole.Run(Cut{Seed: b.First + i}) == nil) {
+					v := w.Run(Cut{Seed: b.First + i})
+					w.Seeds++
+					if v != nil && v.Rule == RuleUndecided {
+						mu.Lock()
+						if v, total.Undecided = nil, total.Undecided+1; b.Tuning.Rules == 0 {
+							failures = append(failures, Failure{Cut{Seed: b.First + i}, w.broken})
+						}
+						mu.Unlock()
+					}
+					if v != nil && (whole == nil || whole.Run(Cut{Seed: b.First + i}) == nil) {
 						f := Failure{Cut{Seed: b.First + i}, v}
 						if !b.Raw {
 							f = w.Minimise(f.Cut, v)

@@ -29,6 +29,30 @@ func (s shelf) hash() uint64 {
 	return mix(h)
 }
 
+// blind: lists do not speak of what was never answered, and nobody can name it. So it shows once it is on top,
+// or once a null version that it replaced is missing; and nothing takes it away, but a null version a null version.
+func (s shelf) blind(x, o *call) bool {
+	switch x.kind {
+	case callPut, callDelete:
+		return o.kind != callTag
+	case callPutNull:
+		switch o.kind {
+		case callPut, callPutIfAbsent, callPutIfMatch, callDelete, callDeleteIfMatch:
+			for i := range s.n {
+				if s.row[i].null && !s.row[i].late {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	return false
+}
+
+func (shelf) hides(x *call) bool {
+	return x.kind == callPut || x.kind == callDelete || x.kind == callPutNull
+}
+
 // shelfOf is what a list of versions says, newest first as the protocol gives it.
 func shelfOf(list []quorum.Version) (s shelf) {
 	for i := len(list) - 1; i >= 0; i-- {
