@@ -107,20 +107,6 @@ func needsFromFloorFirst() []Schedule {
 			c: B COMPLETE x
 			run c
 			expect c refused`},
-		{Name: "upload-stamp-behind", Rule: "upload-stamp", Breaks: "linearizable", About: "the same, and who ended it had a clock behind that of who opened it", Steps: `
-			n 4
-			clock B -200
-			x: A UPLOAD
-			twice x upload 0,1
-			do x upload all
-			expect x ok
-			a: B ABORT x
-			run a
-			expect a ok
-			send x upload 0,1
-			c: B COMPLETE x
-			run c
-			expect c refused`},
 		{Name: "copy-floors", Rule: "copy-floors", Breaks: "I8", About: "a newcomer swears that it never saw what was collected before it came", Steps: `
 			n 2
 			u: A PUT
@@ -291,5 +277,19 @@ func needsFromInSync() []Schedule {
 			do p prepare all
 			run p
 			expect p refused`},
+		{Name: "upload-stamp-behind", Rule: "upload-stamp", Breaks: "linearizable", About: "the same, and who ended it had a clock behind that of who opened it", Steps: `
+			n 4
+			clock B -200
+			x: A UPLOAD
+			twice x upload 0,1
+			do x upload all
+			expect x ok
+			a: B ABORT x
+			run a
+			expect a ok
+			send x upload 0,1
+			c: B COMPLETE x
+			run c
+			expect c refused`},
 	}
 }
