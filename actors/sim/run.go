@@ -94,22 +94,9 @@ func (b *Batch) Run(ctx context.Context) (Stats, []Failure) {
 					break
 				}
 				for i := from; i < min(from+step, b.Count); i++ {
-					v := w.Run(Cut{Seed: b.First + i})
-					w.Seeds++
-					if v != nil && v.Rule == RuleUndecided {
+					if f := b.one(w, whole, b.First+i); f != nil {
 						mu.Lock()
-						if v, total.Undecided = nil, total.Undecided+1; b.Tuning.Rules == 0 {
-							failures = append(failures, Failure{Cut{Seed: b.First + i}, w.broken})
-						}
-						mu.Unlock()
-					}
-					if v != nil && (whole == nil || whole.Run(Cut{Seed: b.First + i}) == nil) {
-						f := Failure{Cut{Seed: b.First + i}, v}
-						if !b.Raw {
-							f = w.Minimise(f.Cut, v)
-						}
-						mu.Lock()
-						failures = append(failures, f)
+						failures = append(failures, *f)
 						mu.Unlock()
 					}
 				}
@@ -137,6 +124,28 @@ func (b *Batch) Run(ctx context.Context) (Stats, []Failure) {
 			}
 		}
 	}
+}
+
+// one runs a seed in w and returns how it failed, or nil. With rules off it must hold in the world whole.
+func (b *Batch) one(w, whole *World, seed uint64) *Failure {
+	c := Cut{Seed: seed}
+	v := w.Run(c)
+	w.Seeds++
+	switch {
+	case v == nil:
+		return nil
+	case v.Rule == RuleUndecided:
+		if w.Undecided++; whole == nil {
+			return &Failure{c, v}
+		}
+		return nil
+	case whole != nil && whole.Run(c) != nil:
+		return nil
+	case b.Raw:
+		return &Failure{c, v}
+	}
+	f := w.Minimise(c, v)
+	return &f
 }
 
 // Minimise cuts a failing seed down to what it takes to break the same rule.
