@@ -298,7 +298,11 @@ func (a *Actor) shut() error {
 	case err := <-closed:
 		return errors.Join(err, a.lock.Close())
 	case <-a.health.Failed():
-		return errors.Join(a.health.Err(), a.lock.Close())
+		err := a.health.Err()
+		if errors.Is(err, errSilent) || errors.Is(err, errStuck) {
+			err = nil // what hangs is left behind, wherever it was found
+		}
+		return errors.Join(err, a.lock.Close())
 	}
 }
 

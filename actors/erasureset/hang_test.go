@@ -176,6 +176,45 @@ func TestHungDriveKeepsOnlyItsOwnFrames(t *testing.T) {
 	}
 }
 
+// TestHungDrivePinsNoRoomOfReaders: reads that a drive does not answer keep no room of the readers' pool
+// from those that the other drives serve, however long it takes until the drive is found silent.
+func TestHungDrivePinsNoRoomOfReaders(t *testing.T) {
+	const size, objects = 1 << 20, 48
+	var hangs []*drivetest.Hang
+	f := newLocalFixtureOf(t, 4, 1<<30, func(o *drive.Options) {
+		hang := &drivetest.Hang{}
+		hangs = append(hangs, hang)
+		o.FS = errorfs.Wrap(vfs.NewMem(), hang)
+		if err := o.FS.MkdirAll(o.Path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		o.Limits.Hung = time.Hour
+		o.Limits.Readers = objects + 8
+	})
+	reads := slab.New(slab.Config{Budget: 4 * (512<<10 + slab.HeaderRoom), Wait: 2 * time.Second})
+	f.opt.ReadSlabs = reads
+	f.restart()
+	data := pattern(1, size)
+	for i := range objects {
+		f.mustPut(fmt.Sprint(i), data)
+	}
+	hangs[1].Set(true)
+	defer hangs[1].Set(false)
+	for i := range objects {
+		begun := time.Now()
+		f.mustGet(fmt.Sprint(i), data)
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("read %d took %v: %+v", i, took, reads.Stats())
+		}
+	}
+	if hangs[1].Waiting() < 5 {
+		t.Errorf("%d calls hang: they would have fit into the pool", hangs[1].Waiting())
+	}
+	hangs[1].Set(false)
+	await.True(t, "late reads give back what they held", func() bool { st := reads.Stats(); return st.Buffers == 0 && st.InUse == 0 })
+	reads.Close()
+}
+
 // later is an empty body that comes when its channel is closed.
 type later struct{ ch chan struct{} }
 
