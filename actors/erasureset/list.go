@@ -136,13 +136,15 @@ func (l *lister) scan(ctx context.Context, plan *listPlan, start string) ([]driv
 	replies := make([]drive.ScanReply, len(plan.drives))
 	errs := make([]error, len(plan.drives))
 	sets := func(name string) cluster.SetID { return placement.SetOf(plan.topo, l.req.Bucket.ID, name) }
+	limit := min(l.req.Limit-len(l.page.Entries)+1, scanMax)
 	var wg sync.WaitGroup
 	for i, d := range plan.drives {
 		wg.Go(func() {
-			replies[i], errs[i] = d.d.Scan(ctx, &drive.ScanRequest{
-				Bucket: l.req.Bucket.ID, Prefix: l.req.Prefix, Start: start, Delimiter: l.req.Delimiter,
-				Limit: min(l.req.Limit-len(l.page.Entries)+1, scanMax),
-				Full:  d.full, Witness: d.witness, Sets: sets,
+			replies[i], errs[i] = apart(ctx, l.s, d.d, func() (drive.ScanReply, error) {
+				return d.d.Scan(ctx, &drive.ScanRequest{
+					Bucket: l.req.Bucket.ID, Prefix: l.req.Prefix, Start: start, Delimiter: l.req.Delimiter,
+					Limit: limit, Full: d.full, Witness: d.witness, Sets: sets,
+				})
 			})
 		})
 	}

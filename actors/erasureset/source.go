@@ -113,8 +113,12 @@ func (src *source) pin(ctx context.Context, k int) bool {
 		if src.slots[i].inline != nil || src.slots[i].rd != nil {
 			continue
 		}
-		_, err := src.take(ctx, i)
-		if src.put(i, err); err == nil {
+		_, err := apart(ctx, src.s, src.t.drives[i], func() (drive.ShardReader, error) {
+			rd, err := src.take(ctx, i)
+			src.put(i, err)
+			return rd, err
+		})
+		if err == nil {
 			if have++; have == k {
 				return true
 			}
