@@ -27,6 +27,10 @@ const (
 	callDrop   // deletes the bucket
 	callFreeze // forbids writes, or lets them again
 	callListed // what a page of a list says of one name
+	// Of versioned keys again, see Plan.drawNamed:
+	callGetAt      // a GET of a version by its id
+	callTagAt      // a metadata revision of a version by its id
+	callDeleteNull // a DELETE while versioning is suspended: the null version is a marker
 )
 
 // never is the return time of a call that was never answered.
@@ -42,6 +46,8 @@ type call struct {
 	upload      uint8  // the upload's number among those of the key
 	name        uint8  // in a world with bucket life
 	gone        bool   // there was no bucket
+	null        bool   // the version id is "null"
+	hidden      bool   // an unanswered null version, and no call names the null version by its id
 	completes   bool   // it was a completion, whatever became of it
 	maybe       bool   // another completion of the upload was left unfinished: nobody may know what became of it
 	list        shelf  // that was listed
@@ -53,7 +59,21 @@ type call struct {
 
 // reads says that the call changes nothing.
 func (c *call) reads() bool {
-	return c.kind == callGet || c.kind == callVersions || c.kind == callListed
+	return c.kind == callGet || c.kind == callGetAt || c.kind == callVersions || c.kind == callListed
+}
+
+// makes says that the call makes a version of its own, of which its client is told.
+func (c *call) makes() bool {
+	switch c.kind {
+	case callTag, callTagAt, callPurge, callUpload, callComplete, callAbort:
+		return false
+	}
+	return !c.reads()
+}
+
+// deletes says that what the call makes is a delete marker, or the end of a key.
+func (k callKind) deletes() bool {
+	return k == callDelete || k == callDeleteIfMatch || k == callDeleteNull
 }
 
 // changesNothing says that the call's answer shows that it did not.

@@ -109,21 +109,30 @@ func TestCheckerAgreesWithBruteForce(t *testing.T) {
 		})
 	})
 	t.Run("versions", func(t *testing.T) {
-		kinds := []callKind{callGet, callGet, callVersions, callPut, callDelete, callPutIfAbsent, callPutIfMatch, callDeleteIfMatch, callTag, callPutNull, callPutNull, callPurge}
-		agree[shelf](t, r, rounds, func(i int, c *call) {
+		kinds := []callKind{callGet, callGet, callVersions, callPut, callDelete, callPutIfAbsent, callPutIfMatch, callDeleteIfMatch, callTag, callPutNull, callPutNull, callPurge, callGetAt, callTagAt, callDeleteNull}
+		nulls := false
+		agree[shelf](t, r, 2*rounds, func(i int, c *call) {
 			c.kind = kinds[r.IntN(len(kinds))]
 			switch c.value, c.want = uint16(i+1), uint16(1+r.IntN(6)); c.kind {
-			case callGet:
+			case callGet, callGetAt:
 				c.value = uint16(r.IntN(6))
 				c.tag = c.value
 			case callVersions:
 				c.list = someShelf(r)
-			case callTag:
+			case callTag, callTagAt:
 				c.value, c.tag = 0, uint16(i+1)
 			case callPurge:
 				c.value = 0
 			}
-			c.refused = r.IntN(2) == 0 && (c.kind == callPurge || c.kind >= callPutIfAbsent && c.kind <= callTag)
+			if named := c.kind == callPurge || c.kind == callGetAt || c.kind == callTagAt; named && nulls && r.IntN(2) == 0 {
+				c.want, c.null = 0, true
+			} else if !named {
+				c.want = uint16(1 + r.IntN(6))
+			}
+			if i == 0 {
+				nulls = r.IntN(2) == 0
+			}
+			c.refused = r.IntN(2) == 0 && (c.kind == callPurge || c.kind == callTagAt || c.kind >= callPutIfAbsent && c.kind <= callTag)
 		})
 	})
 	t.Run("bucket", func(t *testing.T) {
@@ -228,8 +237,13 @@ func answer[S spec[S]](calls []call, r *rand.Rand, s S) {
 				c.value, c.tag = change(c, at.value, at.tag)
 			case shelf:
 				c.value, c.tag = change(c, at.top().value, at.top().tag)
-				if c.kind == callVersions {
+				switch i := at.named(c); {
+				case c.kind == callVersions:
 					c.list = at
+				case c.kind == callGetAt && i >= 0 && at.row[i].value&isMarker == 0:
+					c.value, c.tag = at.row[i].value, at.row[i].tag
+				case c.kind == callGetAt:
+					c.value, c.tag = 0, 0
 				}
 			case space:
 				if c.gone = !at.exists && c.kind != callCreate && c.ret != never; c.kind == callGet || c.kind == callListed {
@@ -238,7 +252,7 @@ func answer[S spec[S]](calls []call, r *rand.Rand, s S) {
 					}
 				}
 			}
-			if judges := 1<<callPutIfAbsent | 1<<callPutIfMatch | 1<<callDeleteIfMatch | 1<<callTag | 1<<callComplete | 1<<callAbort | 1<<callPurge | 1<<callCreate | 1<<callDrop; judges>>c.kind&1 != 0 && c.ret != never && !c.gone {
+			if judges := 1<<callPutIfAbsent | 1<<callPutIfMatch | 1<<callDeleteIfMatch | 1<<callTag | 1<<callComplete | 1<<callAbort | 1<<callPurge | 1<<callTagAt | 1<<callCreate | 1<<callDrop; judges>>c.kind&1 != 0 && c.ret != never && !c.gone {
 				c.refused = !c.refused
 			}
 			if after, ok = s.apply(c); !ok {

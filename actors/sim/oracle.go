@@ -236,7 +236,7 @@ func (w *World) confirm(t *task, r *quorum.Result) {
 	switch {
 	case a == nil || !a.chosen:
 		rule := "I2"
-		if t.kind == callGet {
+		if t.kind == callGet || t.kind == callGetAt {
 			rule = "I3"
 		}
 		w.fail(rule, "key %d: client %d is told of %v, which is not chosen", t.key, t.client, r.Version.Ref)
@@ -247,8 +247,10 @@ func (w *World) confirm(t *task, r *quorum.Result) {
 // refusals of uploads of which a completion was left unfinished. Overwritten before it was
 // settled, nobody can tell whether it took place, and the upload counts as gone.
 func excuse(calls []call) {
+	byNull := slices.ContainsFunc(calls, func(c call) bool { return c.null })
 	for i := range calls {
 		a := &calls[i]
+		a.hidden = a.ret == never && !byNull
 		for j := range calls {
 			b := &calls[j]
 			if !b.reads() && b.ret == never && b.kind != 0 && a.kind == callVersions {

@@ -19,6 +19,7 @@ type opPlan struct {
 	head   bool // a GET reads no shards
 	one    bool // of a list: drives name one key at a time
 	inline bool // the body rides in the commit; else it is staged first
+	null   bool // it names the null version, whichever that is
 	off    bool // taken out by a Cut
 }
 
@@ -120,6 +121,7 @@ func (p *Plan) draw(seed uint64, t Tuning) {
 		slices.SortStableFunc(p.ops, func(a, b opPlan) int { return int(a.at - b.at) })
 	} else {
 		p.drawOps(&r, t, swarm)
+		p.drawNamed(&rng{mix(seed + 3)})
 	}
 	for k := faultKind(1); k < faultKinds; k++ {
 		if has(k) {
@@ -201,6 +203,27 @@ func (p *Plan) drawOps(r *rng, t Tuning, swarm uint64) {
 		p.ops = append(p.ops, o)
 	}
 	slices.SortStableFunc(p.ops, func(a, b opPlan) int { return int(a.at - b.at) })
+}
+
+// drawNamed makes some operations on versioned keys name a version, and some deletions those of a bucket
+// whose versioning is suspended.
+func (p *Plan) drawNamed(r *rng) {
+	if !p.versioned || r.chance(300) {
+		return
+	}
+	null := r.n(500)
+	for i := range p.ops {
+		switch o := &p.ops[i]; {
+		case o.kind == callGet && r.chance(500):
+			o.kind, o.null = callGetAt, r.chance(null)
+		case o.kind == callTag && r.chance(500):
+			o.kind, o.null = callTagAt, r.chance(null)
+		case o.kind == callPurge:
+			o.null = r.chance(null)
+		case o.kind == callDelete && r.chance(null):
+			o.kind = callDeleteNull
+		}
+	}
 }
 
 func (p *Plan) drawFault(r *rng, k faultKind) {
