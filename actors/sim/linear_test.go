@@ -297,7 +297,7 @@ next:
 }
 
 func FuzzParseCut(f *testing.F) {
-	for _, s := range []string{"1", "18446744073709551615", "4711/0ff8/01/1f", "1///", "x", "1/2"} {
+	for _, s := range []string{"1", "d7", "b9/1/2/3", "18446744073709551615", "4711/0ff8/01/1f", "1///", "x", "1/2"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -35,6 +35,18 @@ func TestBucketSeeds(t *testing.T) {
 	}
 }
 
+// TestDenseSeeds is the same for small worlds where few kinds of things go wrong, but often.
+func TestDenseSeeds(t *testing.T) {
+	b := Batch{Tuning: Standard(), First: DenseSeeds + 1, Count: 4000, Stop: 5}
+	if testing.Short() {
+		b.Count = 200
+	}
+	_, failures := b.Run(t.Context())
+	for i := range failures {
+		t.Errorf("%v\n\tgo run ./scripts/sim --replay %s", failures[i].Violation, failures[i].Cut.String())
+	}
+}
+
 // TestMutationsAreNoticed switches some rules off: the simulator is only as good as what it misses. The
 // command's --mutate does it for all, and longer.
 func TestMutationsAreNoticed(t *testing.T) {

@@ -25,8 +25,8 @@ type task struct {
 	intent     quorum.Intent
 	asked      []asked
 	kind       callKind // of a client's operation
-	head       bool // a GET reads no shards
-	told       bool // the client knows the outcome
+	head       bool     // a GET reads no shards
+	told       bool     // the client knows the outcome
 	alive      bool
 	gen        uint32
 	name       uint32 // for the luck of its messages

@@ -25,13 +25,13 @@ import (
 
 // options are the flags.
 type options struct {
-	seeds, from, limit uint64
-	workers            int
-	replay, only       string
-	stop               int
-	raw, buckets       bool
-	schedule           string
-	mutate             bool
+	seeds, from, limit  uint64
+	workers             int
+	replay, only        string
+	stop                int
+	raw, buckets, dense bool
+	schedule            string
+	mutate              bool
 }
 
 func main() {
@@ -47,9 +47,12 @@ func main() {
 	flag.BoolVar(&o.raw, "raw", false, "do not cut failures down")
 	flag.BoolVar(&o.mutate, "mutate", false, "switch each rule off in turn")
 	flag.BoolVar(&o.buckets, "buckets", false, "seeds of worlds whose bucket comes and goes, and is listed; they are written b1, b2 ..")
+	flag.BoolVar(&o.dense, "dense", false, "seeds of small worlds where few kinds of things go wrong, but often; they are written d1, d2 ..")
 	flag.Parse()
 	if o.buckets {
 		o.from += sim.BucketSeeds
+	} else if o.dense {
+		o.from += sim.DenseSeeds
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, &o)
