@@ -30,6 +30,7 @@ func (a *Actor) Report(ctx context.Context, req *ReportRequest) (Report, error) 
 	for try := 1; ; try++ {
 		r, shard, err := a.report(ctx, req)
 		if err != nil {
+			r.Release()
 			return Report{}, a.wrap(fmt.Errorf("report %q: %w", req.Key.Name, err))
 		}
 		if errors.Is(shard, ErrNoShard) && try < reportTries {

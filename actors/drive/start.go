@@ -29,8 +29,10 @@ var _ CommitStarter = (*Actor)(nil)
 
 // StartCommit implements CommitStarter.
 func (a *Actor) StartCommit(req *Commit, to CommitReceiver, tag int) (started bool, err error) {
-	if req.Kind == ondisk.KindObject && !req.Staged && a.space.full() {
-		return false, nil // it may have to wait for room
+	if req.Kind == ondisk.KindObject && !req.Staged {
+		if full, inDoubt := a.space.seems(); full || inDoubt {
+			return false, nil // it may have to wait for room, or for the file system to tell
+		}
 	}
 	err = a.offer(req, to, tag)
 	return err == nil, err
