@@ -148,12 +148,33 @@ func Start(ctx context.Context, cfg config.Config, face Face) (_ *Node, err erro
 }
 
 // survey looks at every place and decides, before anything is opened or written.
-func survey(paths []string) (admission, error) {
+func survey(paths []string) (admission, error) { return admit(probeAll(paths, drive.Probe, openLimit)) }
+
+// probeAll looks at all places at once. One that does not answer within the limit is unusable, and left
+// to a goroutine that waits for it.
+func probeAll(paths []string, probe func(path string) drive.Found, limit time.Duration) []candidate {
+	answers := make([]chan drive.Found, len(paths))
+	for i, p := range paths {
+		answers[i] = make(chan drive.Found, 1)
+		go func() { answers[i] <- probe(p) }()
+	}
+	late, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
 	cands := make([]candidate, len(paths))
 	for i, p := range paths {
-		cands[i] = candidate{path: p, found: drive.Probe(p)}
+		cands[i].path = p
+		select {
+		case cands[i].found = <-answers[i]:
+			continue
+		case <-late.Done():
+		}
+		select { // it may have answered while another was waited for
+		case cands[i].found = <-answers[i]:
+		default:
+			cands[i].found = drive.Found{Kind: drive.FoundUnusable, Err: fmt.Errorf("%s: %w: it does not answer", p, drive.ErrOffline)}
+		}
 	}
-	return admit(cands)
+	return cands
 }
 
 // openDrive opens one drive with this node's share of memory.
