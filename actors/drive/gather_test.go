@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
 	"holdfast/actors/await"
 	"holdfast/actors/drive"
 )
@@ -55,6 +58,64 @@ func TestSmallShardsFitBesideScatteredOnes(t *testing.T) {
 		rep := r.report(fmt.Sprintf("small%d", i))
 		if rep.Shard == nil || rep.Shard.Size() != small {
 			t.Errorf("small%d is not there", i)
+		}
+		rep.Release()
+	}
+}
+
+// TestCrashWhileShardsAreGathered stops the world at calls of a drive that gathers what is scattered
+// over its segments: everything acknowledged is there, in the old place or the new.
+func TestCrashWhileShardsAreGathered(t *testing.T) {
+	const capacity, medium = 24 << 20, 1<<20 + 1000 // a unit of four
+	mem := vfs.NewCrashableMem()
+	if err := drive.FormatOn(mem, "/d", crashLabel()); err != nil {
+		t.Fatal(err)
+	}
+	c := &crasher{t: t, mem: mem, every: 9, off: true}
+	if testing.Short() {
+		c.every = 31
+	}
+	r := &rig{t: t, o: drive.Options{Path: "/d", FS: errorfs.Wrap(mem, c), Label: crashLabel(), MemTable: 1 << 20,
+		Usage: func() (int64, int64, error) { return capacity, capacity - 1<<20, nil },
+	}}
+	r.open()
+	defer func() { r.a.Close() }()
+	all := &model{keys: map[string]string{}, uploads: map[string]int{}}
+	scattered := func() bool { st := r.a.SegmentStats(); return st.Available <= 2 }
+	for i := 0; !scattered(); i++ {
+		name, payload := fmt.Sprintf("medium%d", i), pattern(medium, byte(i))
+		r.commit(r.staged("big", pattern(5<<19, byte(i)), 1<<20))
+		r.commit(r.staged(name, payload, 1<<20))
+		before := r.a.SegmentStats().Live
+		d := r.tombstone("big")
+		r.commit(d)
+		r.mark(d)
+		await.True(t, "the big one is given back", func() bool { return r.a.SegmentStats().Live < before-1<<20 })
+		all.keys[name] = string(payload)
+	}
+	t.Logf("%d objects: %+v", len(all.keys), r.a.SegmentStats())
+	c.begin("gather", all)
+	c.end()
+	c.mu.Lock()
+	c.off = false
+	c.mu.Unlock()
+	await.True(t, "enough is gathered", func() bool { return r.a.SegmentStats().Available > 2 })
+	// What is written meanwhile may be there or not, but must not be in the way.
+	for i := range 40 {
+		await.True(t, "small ones are taken", func() bool {
+			_, err := r.tryStaged(fmt.Sprint(i), 500_000)
+			return err == nil
+		})
+	}
+	c.mu.Lock()
+	c.off = true
+	t.Logf("%d calls, %d crashes", c.calls, c.checked)
+	c.mu.Unlock()
+	r.reopen()
+	for name, want := range all.keys {
+		rep := r.report(name)
+		if string(r.read(rep.Shard)) != want {
+			t.Errorf("%s came back different", name)
 		}
 		rep.Release()
 	}
