@@ -147,7 +147,7 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := sameDrive(o.Label, label); err != nil {
+	if err := errors.Join(sameDrive(o.Label, label), checkIndexFiles(o.FS, o.Path)); err != nil {
 		return nil, err
 	}
 	a := &Actor{
