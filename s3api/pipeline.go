@@ -123,6 +123,11 @@ func (c *call) prepare() error {
 	if c.who, err = s.authenticate(&c.req); err != nil {
 		return err
 	}
+	if c.who.auth.Presigned {
+		if err := c.req.hoist(); err != nil {
+			return err
+		}
+	}
 	l := levelService
 	switch {
 	case c.addr.key != "":

@@ -165,7 +165,7 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := sameDrive(o.Label, label); err != nil {
+	if err := errors.Join(sameDrive(o.Label, label), checkIndexFiles(o.FS, o.Path)); err != nil {
 		return nil, err
 	}
 	a := &Actor{
@@ -275,7 +275,9 @@ func (a *Actor) watch() {
 }
 
 // Close takes the drive out of service: what is in the mailbox is still written, then the index is
-// closed. A failed drive is abandoned instead: its index can never be closed. Close is idempotent.
+// closed. A failed drive is abandoned instead: its index can never be closed. So is one that does not
+// answer, or has a call under way that does not come back within Limits.Close: closing fails it.
+// Close is idempotent.
 func (a *Actor) Close() error {
 	a.once.Do(func() {
 		close(a.closing)
@@ -289,6 +291,8 @@ func (a *Actor) Close() error {
 }
 
 func (a *Actor) shut() error {
+	late := time.AfterFunc(a.o.Limits.Close, func() { a.health.Fail(errStuck) })
+	defer late.Stop()
 	ended := make(chan error, 1)
 	go func() {
 		ended <- a.act.Wait()
@@ -317,7 +321,11 @@ func (a *Actor) shut() error {
 	case err := <-closed:
 		return errors.Join(err, a.lock.Close())
 	case <-a.health.Failed():
-		return errors.Join(a.health.Err(), a.lock.Close())
+		err := a.health.Err()
+		if errors.Is(err, errSilent) || errors.Is(err, errStuck) {
+			err = nil // what hangs is left behind, wherever it was found
+		}
+		return errors.Join(err, a.lock.Close())
 	}
 }
 

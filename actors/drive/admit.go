@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -18,6 +19,7 @@ import (
 // nothing, and it takes no lock that it keeps. Found.Err names the path.
 func Probe(path string) Found {
 	found := probe(path)
+	found.Real = realPath(path)
 	if found.Err != nil {
 		found.Err = fmt.Errorf("drive %s: %w", path, found.Err)
 	}
@@ -57,10 +59,17 @@ func probe(path string) Found {
 		found.Kind, found.Err = FoundForeign, fmt.Errorf("%w: its %s is another program's", ErrForeign, FormatFile)
 	case errors.Is(err, ondisk.ErrCorrupt):
 		found.Kind, found.Err = FoundDamaged, fmt.Errorf("%s: %w", FormatFile, err)
+	case errors.Is(err, ErrNotFile):
+		found.Kind, found.Err = FoundDamaged, err
 	default:
 		found.Kind, found.Err = FoundUnusable, unusable(err)
 	}
-	if found.Kind == FoundStore && isLocked(path) {
+	if found.Kind != FoundStore {
+		return found
+	}
+	if locked, err := isLocked(path); err != nil {
+		found.Kind, found.Err = FoundDamaged, err
+	} else if locked {
 		found.Kind, found.Err = FoundInUse, ErrInUse
 	}
 	return found
@@ -136,8 +145,21 @@ func PlaceOf(info os.FileInfo) [2]uint64 {
 	return [2]uint64{}
 }
 
-// Conflict looks for places that cannot be served together: two paths to one directory, and two
-// drives with one identity, of which one is a copy of the other. The error names both paths.
+// realPath resolves the symbolic links of a path as far as it exists.
+func realPath(path string) string {
+	path = filepath.Clean(path)
+	real, err := filepath.EvalSymlinks(path)
+	if dir := filepath.Dir(path); err != nil && dir != path {
+		return filepath.Join(realPath(dir), filepath.Base(path))
+	} else if err != nil {
+		return path
+	}
+	return real
+}
+
+// Conflict looks for places that cannot be served together: two paths to one directory, one drive
+// inside of another, and two drives with one identity, of which one is a copy of the other. The error
+// names both paths.
 func Conflict(paths []string, found []Found) error {
 	places := make(map[[2]uint64]string)
 	ids := make(map[[16]byte]string)
@@ -155,6 +177,33 @@ func Conflict(paths []string, found []Found) error {
 			return fmt.Errorf("drives %s and %s: %w: both are %s", other, paths[i], ErrClone, f.Label.Drive)
 		}
 		ids[f.Label.Drive] = paths[i]
+	}
+	return nested(paths, found)
+}
+
+// nested refuses a drive inside of another: what takes away the outer one, a mount point that is gone
+// for example, takes both, and neither could be counted or emptied by itself.
+func nested(paths []string, found []Found) error {
+	real := make([]string, len(paths))
+	for i, f := range found {
+		if real[i] = f.Real; f.Real == "" {
+			real[i] = filepath.Clean(paths[i])
+		}
+	}
+	for i, inner := range real {
+		for j, outer := range real {
+			switch {
+			case i == j:
+			case inner == outer:
+				return fmt.Errorf("drives %s and %s: %w", paths[j], paths[i], ErrSamePlace)
+			case strings.HasPrefix(inner, strings.TrimSuffix(outer, "/")+"/"):
+				err := fmt.Errorf("drives %s and %s: %w", paths[j], paths[i], ErrNested)
+				if inner != paths[i] || outer != paths[j] {
+					err = fmt.Errorf("%w: they are really %s and %s", err, outer, inner)
+				}
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/sys/unix"
 
 	"holdfast/actors/drive"
 	"holdfast/actors/ondisk"
@@ -72,6 +73,15 @@ func TestProbeTellsWhatLiesThereAndWritesNothing(t *testing.T) {
 	must(os.WriteFile(at("newer/FORMAT"), data, 0o600))
 	must(os.WriteFile(at("nolabel/idx/CURRENT"), nil, 0o600))
 	must(os.Remove(at("nolabel/FORMAT")))
+	for name, file := range map[string]string{"fifo": "FORMAT", "fifolock": "LOCK"} {
+		must(drive.Format(at(name), testLabel()))
+		must(os.Remove(at(name + "/" + file)))
+		must(unix.Mkfifo(at(name+"/"+file), 0o600))
+	}
+	must(drive.Format(at("link"), testLabel()))
+	must(os.Remove(at("link/FORMAT")))
+	must(os.Symlink(at("fifo/FORMAT"), at("link/FORMAT")))
+	must(os.MkdirAll(at("dir/FORMAT"), 0o700))
 	cases := []struct {
 		path string
 		kind drive.FoundKind
@@ -90,6 +100,10 @@ func TestProbeTellsWhatLiesThereAndWritesNothing(t *testing.T) {
 		{"truncated", drive.FoundDamaged, ondisk.ErrCorrupt},
 		{"newer", drive.FoundNewer, ondisk.ErrNewer},
 		{"nolabel", drive.FoundDamaged, ondisk.ErrCorrupt},
+		{"fifo", drive.FoundDamaged, drive.ErrNotFile},
+		{"fifolock", drive.FoundDamaged, drive.ErrNotFile},
+		{"link", drive.FoundDamaged, drive.ErrNotFile},
+		{"dir", drive.FoundDamaged, drive.ErrNotFile},
 	}
 	before := tree(t, base)
 	for _, c := range cases {
@@ -116,7 +130,10 @@ func TestConflictNamesBothPaths(t *testing.T) {
 	if err := os.Symlink(filepath.Join(base, "a"), filepath.Join(base, "link")); err != nil {
 		t.Fatal(err)
 	}
-	for other, want := range map[string]error{"link": drive.ErrSamePlace, "clone": drive.ErrClone, "missing": nil} {
+	for other, want := range map[string]error{
+		"link": drive.ErrSamePlace, "clone": drive.ErrClone, "missing": nil, "ab": nil,
+		"a/missing": drive.ErrNested, "a/idx": drive.ErrNested, "link/below/deep": drive.ErrNested, ".": drive.ErrNested,
+	} {
 		paths := []string{filepath.Join(base, "a"), filepath.Join(base, other)}
 		found := []drive.Found{drive.Probe(paths[0]), drive.Probe(paths[1])}
 		err := drive.Conflict(paths, found)

@@ -34,6 +34,9 @@ var (
 var (
 	// ErrNotDirectory is returned when a file lies where a drive's directory is wanted.
 	ErrNotDirectory = errors.New("not a directory")
+	// ErrNotFile is returned when a FIFO, a device or a directory lies where one of a drive's files is
+	// expected.
+	ErrNotFile = errors.New("not a regular file")
 	// ErrForeign is returned when a directory holds files that are not Holdfast's.
 	ErrForeign = errors.New("directory holds something else")
 	// ErrNoStore is returned when a directory that shall be looked at has no FORMAT.
@@ -48,6 +51,8 @@ var (
 	ErrIdentity = errors.New("another drive lies there")
 	// ErrSamePlace is returned when two paths lead to one directory.
 	ErrSamePlace = errors.New("both paths lead to the same directory")
+	// ErrNested is returned when one drive's directory lies inside of another's.
+	ErrNested = errors.New("one drive lies inside of the other")
 	// ErrClone is returned when two drives bear one identity: one is a copy of the other.
 	ErrClone = errors.New("two drives with one identity")
 )

@@ -158,9 +158,17 @@ func writeLabel(fsys vfs.FS, dir string, label ondisk.Label) error {
 // maxLabel bounds what is read of a FORMAT file.
 const maxLabel = 64 << 10
 
-// readLabel reads FORMAT. fs.ErrNotExist: there is none.
+// readLabel reads FORMAT. fs.ErrNotExist: there is none; ErrNotFile: it is something else than a file.
 func readLabel(fsys vfs.FS, dir string) (ondisk.Label, error) {
-	f, err := fsys.Open(path.Join(dir, FormatFile))
+	name := path.Join(dir, FormatFile)
+	info, err := fsys.Stat(name)
+	if err == nil {
+		err = mustBeFile(info, FormatFile)
+	}
+	if err != nil {
+		return ondisk.Label{}, err
+	}
+	f, err := fsys.Open(name)
 	if err != nil {
 		return ondisk.Label{}, err
 	}

@@ -22,4 +22,5 @@ type Found struct {
 	Err   error        // why the place cannot be used, naming the path; nil for FoundFresh and FoundStore
 	Label ondisk.Label // FoundStore only
 	Place [2]uint64    // device and inode of the directory; zero if it is missing
+	Real  string       // the path without symbolic links, also of a directory that is missing; "" if unknown
 }

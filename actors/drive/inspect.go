@@ -149,7 +149,11 @@ func (in *inspector) run() (err error) {
 	} else if err != nil {
 		return err
 	}
-	in.InUse = vfs.Root(in.q.FS) == vfs.Default && isLocked(in.dir)
+	if vfs.Root(in.q.FS) == vfs.Default {
+		if in.InUse, err = isLocked(in.dir); err != nil {
+			in.damage("%v", err)
+		}
+	}
 	if err := in.openIndex(); err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
@@ -174,6 +178,9 @@ func (in *inspector) run() (err error) {
 
 // openIndex opens the index without the guard: there is nothing to fail, and an error is an answer.
 func (in *inspector) openIndex() error {
+	if err := checkIndexFiles(in.fs, in.dir); err != nil {
+		return err
+	}
 	opts := indexOptions(in.fs, Options{}.withDefaults(), minMemTable, guardfs.NewHealth())
 	opts.ReadOnly = true
 	failed := make(chan error, 1)
@@ -400,7 +407,9 @@ func (in *inspector) version(key object.Key, v ondisk.Version) VersionReport {
 		}
 		r.Parts = m.Parts
 		for i := range m.Parts {
-			r.Shards = append(r.Shards, in.shard(m.Parts[i].Ref))
+			if m.Parts[i].Stored > 0 { // else there is nothing that a shard could hold
+				r.Shards = append(r.Shards, in.shard(m.Parts[i].Ref))
+			}
 		}
 	}
 	return r
@@ -448,6 +457,10 @@ func (in *inspector) segments() {
 			continue
 		}
 		s.File = info.Size()
+		if err := mustBeFile(info, name); err != nil {
+			in.damage("segment %d: %v", s.Number, err)
+			continue
+		}
 		if s.Row.Live == 0 || !in.q.Verify && !slices.Contains(in.wanted, s.Number) {
 			continue
 		}

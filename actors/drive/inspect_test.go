@@ -9,8 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/sys/unix"
 
 	"holdfast/actors/drive"
 	"holdfast/actors/ondisk"
@@ -33,6 +35,7 @@ func TestInspectTellsWhatIsThereAndWritesNothing(t *testing.T) {
 	if err := r.a.Do(context.Background(), prepare, &reply); err != nil || !reply.OK {
 		t.Fatalf("%+v, %v", reply, err)
 	}
+	r.putParts("no bytes", 1, 0)
 	if err := r.a.StoreControl(context.Background(), ondisk.ControlMeta{Index: 7}, map[string][]byte{"x": nil}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +48,7 @@ func TestInspectTellsWhatIsThereAndWritesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if in.Label.Drive != testLabel().Drive || in.Rows[ondisk.RowVersion].Rows != 3 || in.Control == nil || in.Control.Index != 7 ||
+	if in.Label.Drive != testLabel().Drive || in.Rows[ondisk.RowVersion].Rows != 4 || in.Control == nil || in.Control.Index != 7 ||
 		in.Damaged != 0 || in.InUse || in.Marks.Batch == 0 {
 		t.Fatalf("%+v", in)
 	}
@@ -58,6 +61,10 @@ func TestInspectTellsWhatIsThereAndWritesNothing(t *testing.T) {
 	in, err = drive.Inspect(ctx, dir, drive.InspectQuery{Key: "parts", Bucket: testBucket})
 	if err != nil || len(in.Versions) != 1 || len(in.Versions[0].Parts) != 3 || len(in.Versions[0].Shards) != 3 || in.Damaged != 0 {
 		t.Fatalf("%+v, %v", in, err)
+	}
+	in, err = drive.Inspect(ctx, dir, drive.InspectQuery{Key: "no bytes"})
+	if err != nil || len(in.Versions) != 1 || len(in.Versions[0].Parts) != 1 || len(in.Versions[0].Shards) != 0 || in.Damaged != 0 {
+		t.Fatalf("an object of one part without bytes: %+v, %v", in, err)
 	}
 	in, err = drive.Inspect(ctx, dir, drive.InspectQuery{Key: "small"})
 	if err != nil || in.Versions[0].Stable || in.Versions[0].Shards[0].Size != int64(len("inline payload")) {
@@ -118,5 +125,61 @@ func TestInspectPassesOverWhatNobodyRefersTo(t *testing.T) {
 	in, err := drive.Inspect(context.Background(), dir, drive.InspectQuery{Key: "kept", Verify: true})
 	if err != nil || in.Damaged != 0 || in.Versions[0].Shards[0].Damage != "" {
 		t.Fatalf("%+v, %v", in, err)
+	}
+}
+
+// TestWhatIsNoFileOfOursIsNamedAndNotRead: a FIFO in place of a file makes who opens it wait for ever,
+// and a manifest of 10 TiB without content takes hours to read.
+func TestWhatIsNoFileOfOursIsNamedAndNotRead(t *testing.T) {
+	fifo := func(name string) error {
+		return errors.Join(os.Remove(name), unix.Mkfifo(name, 0o600))
+	}
+	huge := func(name string) error { return os.Truncate(name, 10<<40) }
+	for name, tc := range map[string]struct {
+		spoil  func(name string) error
+		file   string
+		err    error // of Inspect and Open; nil: damage of a drive that can be opened
+		opened error
+	}{
+		"format":        {fifo, "FORMAT", drive.ErrNotFile, drive.ErrNotFile},
+		"lock":          {fifo, "LOCK", nil, drive.ErrNotFile},
+		"manifest":      {fifo, "idx/MANIFEST-*", drive.ErrNotFile, drive.ErrNotFile},
+		"huge manifest": {huge, "idx/MANIFEST-*", ondisk.ErrCorrupt, ondisk.ErrCorrupt},
+		"segment":       {fifo, "seg/*.seg", nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir() + "/d"
+			r := newRig(t, vfs.Default, dir)
+			r.commit(r.staged("kept", pattern(40<<10, 3), 256<<10))
+			if err := r.a.Close(); err != nil {
+				t.Fatal(err)
+			}
+			files, err := filepath.Glob(filepath.Join(dir, tc.file))
+			if err != nil || len(files) == 0 {
+				t.Fatalf("%s: %v, %v", tc.file, files, err)
+			}
+			for _, file := range files {
+				if err := tc.spoil(file); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			defer cancel()
+			in, err := drive.Inspect(ctx, dir, drive.InspectQuery{Verify: true})
+			said := strings.Join(in.Damage, "\n")
+			if err != nil {
+				said = err.Error()
+			}
+			if !errors.Is(err, tc.err) || (err == nil) != (tc.err == nil) || !strings.Contains(said, filepath.Base(files[0])) {
+				t.Errorf("inspect: %v, damage %q; want %v that names %s", err, in.Damage, tc.err, files[0])
+			}
+			a, err := drive.Open(ctx, drive.Options{Path: dir})
+			if err == nil {
+				a.Close()
+			}
+			if !errors.Is(err, tc.opened) || (err == nil) != (tc.opened == nil) {
+				t.Errorf("open: %v, want %v", err, tc.opened)
+			}
+		})
 	}
 }

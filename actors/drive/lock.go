@@ -31,7 +31,7 @@ func lockDir(fsys vfs.FS, dir string) (*dirLock, error) {
 		}
 		return &dirLock{inner: inner}, nil
 	}
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openLock(dir, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
@@ -51,13 +51,34 @@ func (l *dirLock) Close() error {
 	return l.err
 }
 
-// isLocked says whether somebody holds the lock of a drive, without creating anything.
-func isLocked(dir string) bool {
-	f, err := os.Open(filepath.Join(dir, lockFile))
+// openLock opens the file of a lock, and waits for nobody when that is no file.
+func openLock(dir string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), flags|unix.O_NONBLOCK, 0o600)
 	if err != nil {
-		return false
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = mustBeFile(info, lockFile)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// isLocked says whether somebody holds the lock of a drive, without creating anything. ErrNotFile: the
+// lock is none.
+func isLocked(dir string) (bool, error) {
+	f, err := openLock(dir, os.O_RDONLY)
+	if errors.Is(err, ErrNotFile) {
+		return false, err
+	}
+	if err != nil {
+		return false, nil // nobody has opened the drive yet, or whoever opens it will say what is wrong
 	}
 	defer f.Close()
 	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-	return errors.Is(err, unix.EWOULDBLOCK) // closing the file gives a lock that was free back
+	return errors.Is(err, unix.EWOULDBLOCK), nil // closing the file gives a lock that was free back
 }

@@ -61,7 +61,7 @@ func newMetrics(a *Actor) *metrics {
 	gauge("holdfast_drive_used_bytes", "Bytes of Holdfast's own files.", func() float64 { return float64(a.space.used.Load()) })
 	counter("holdfast_drive_read_errors_total", "Reads that the system answered with an error.", func() float64 { return float64(a.health.ReadErrors()) })
 	gauge("holdfast_drive_full", "1 while the drive is at its reserve and refuses new data.", func() float64 {
-		if a.space.full() {
+		if full, _ := a.space.seems(); full {
 			return 1
 		}
 		return 0

@@ -51,6 +51,7 @@ type Limits struct {
 	MarkDelay  time.Duration // longest time a mark waits for a batch to ride on: 20 ms
 	IdleSync   time.Duration // longest time written marks wait for a sync on an idle drive: 1 s
 	Hung       time.Duration // a drive that answers nothing for so long is out of service until it does: 5 s
+	Close      time.Duration // what is under way when the drive is closed and takes longer is left behind: 10 s
 }
 
 // withDefaults fills the zero fields.
@@ -74,6 +75,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Hung == 0 {
 		l.Hung = 5 * time.Second
+	}
+	if l.Close == 0 {
+		l.Close = 10 * time.Second
 	}
 	return l
 }

@@ -16,6 +16,9 @@ const hungTicks = 20
 // errSilent is why a drive that does not answer is out of service.
 var errSilent = errors.New("it does not answer")
 
+// errStuck is why a drive that could not be closed in time was left behind.
+var errStuck = errors.New("a call was under way that did not come back while the drive was closed")
+
 // pulse says whether the drive answers. One that hangs is out of service as if it were not there,
 // and back as soon as it answers: nothing that was answered can have been lost meanwhile.
 type pulse struct {

@@ -19,6 +19,11 @@ import (
 // hangRig is a drive on a file system that can be made to hang.
 func hangRig(t *testing.T) (*rig, *drivetest.Hang) {
 	t.Helper()
+	return hangRigOf(t, drive.Limits{Hung: 400 * time.Millisecond})
+}
+
+func hangRigOf(t *testing.T, limits drive.Limits) (*rig, *drivetest.Hang) {
+	t.Helper()
 	hang := &drivetest.Hang{}
 	mem := vfs.NewMem()
 	if err := drive.FormatOn(mem, "/d", testLabel()); err != nil {
@@ -26,7 +31,7 @@ func hangRig(t *testing.T) (*rig, *drivetest.Hang) {
 	}
 	r := &rig{t: t, o: drive.Options{
 		Path: "/d", FS: errorfs.Wrap(mem, hang), Label: testLabel(), MemTable: 1 << 20,
-		Limits: drive.Limits{Hung: 400 * time.Millisecond},
+		Limits: limits,
 	}}
 	r.open()
 	t.Cleanup(func() { hang.Set(false); r.a.Close() })
@@ -140,6 +145,34 @@ func TestHungDriveIsClosed(t *testing.T) {
 	}
 	if h := r.a.Health(); h.State != drive.Failed {
 		t.Errorf("health %+v", h)
+	}
+}
+
+// TestStuckCallIsLeftBehind: a call that is stuck alone, while the drive answers otherwise, does not keep
+// the drive from being closed.
+func TestStuckCallIsLeftBehind(t *testing.T) {
+	r, hang := hangRigOf(t, drive.Limits{Hung: time.Hour, Close: 300 * time.Millisecond})
+	r.commit(r.staged("k", pattern(100_000, 1), 256<<10))
+	rep := r.report("k")
+	hang.Set(true)
+	read := make(chan error, 1)
+	go func() { read <- rep.Shard.ReadAt(context.Background(), make([]byte, 100), 0) }()
+	await.True(t, "the read hangs", func() bool { return hang.Waiting() > 0 })
+	hang.Pass(true)
+	if err := r.a.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if h := r.a.Health(); h.State != drive.Failed {
+		t.Errorf("health %+v", h)
+	}
+	hang.Set(false)
+	<-read
+	rep.Release()
+	r.open()
+	rep = r.report("k")
+	defer rep.Release()
+	if string(r.read(rep.Shard)) != string(pattern(100_000, 1)) {
+		t.Error("other bytes")
 	}
 }
 

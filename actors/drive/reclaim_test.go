@@ -35,12 +35,11 @@ func (r *rig) putParts(name string, n, size int) *drive.Commit {
 					Number: uint16(i + 1), Size: int64(2 * size), Stored: int64(2 * size), ETag: "0123456789abcdef0123456789abcdef",
 					Write: object.NewWriteID(), Ref: ondisk.Ref{Set: testSet, OID: object.NewOID(ts), Length: int64(2 * size)},
 				}, TS: ts, Slot: 2, N: 4, K: 2, Unit: 256 << 10, Frame: 256 << 10}
-				w, err := r.a.Stage(ctx, drive.StageRequest{OID: p.Ref.OID, Write: p.Write, Frame: 256 << 10, Size: int64(size)})
-				if err == nil {
-					err = w.WriteFrame(ctx, append(make([]byte, ondisk.FrameHeaderRoom), pattern(size, byte(i))...))
-				}
-				if err == nil {
-					err = w.Sync(ctx)
+				var err error
+				if size > 0 {
+					err = r.stagePart(ctx, &p, pattern(size, byte(i)))
+				} else {
+					p.Ref = ondisk.Ref{} // it has no shards
 				}
 				if err == nil {
 					err = r.a.PutPart(ctx, at, up.ID, &p, nil)
@@ -63,6 +62,17 @@ func (r *rig) putParts(name string, n, size int) *drive.Commit {
 	r.commit(c)
 	r.mark(c)
 	return c
+}
+
+func (r *rig) stagePart(ctx context.Context, p *ondisk.UploadPart, payload []byte) error {
+	w, err := r.a.Stage(ctx, drive.StageRequest{OID: p.Ref.OID, Write: p.Write, Frame: 256 << 10, Size: int64(len(payload))})
+	if err == nil {
+		err = w.WriteFrame(ctx, append(make([]byte, ondisk.FrameHeaderRoom), payload...))
+	}
+	if err == nil {
+		err = w.Sync(ctx)
+	}
+	return err
 }
 
 // TestReclaimingPartsGoesOnAfterACrash: the space of an object's parts comes back although the power

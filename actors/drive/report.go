@@ -56,6 +56,7 @@ func (a *Actor) report(ctx context.Context, req *Request, reply *Reply) error {
 			continue
 		}
 		if err != nil {
+			reply.Release()
 			return a.wrap(fmt.Errorf("report %q: %w", req.Key.Name, err))
 		}
 		if errors.Is(shard, ErrNoShard) && try < reportTries {

@@ -52,7 +52,8 @@ func (h *hope) step() <-chan struct{} {
 }
 
 // awaitRoom returns nil when the drive takes new data: at once as a rule, and on one at its reserve
-// when enough was given back. ErrFull: there is no hope of that, or it takes too long.
+// when enough was given back. ErrFull: there is no hope of that, or it takes too long. The context's
+// error: it ended first.
 func (a *Actor) awaitRoom(ctx context.Context) error {
 	if !a.space.full() {
 		return nil
@@ -87,6 +88,9 @@ func (a *Actor) awaitRoom(ctx context.Context) error {
 	}
 	if err := a.usable(); err != nil {
 		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err // who left early has not learnt that there is no room
 	}
 	a.m.error("full")
 	return a.wrap(ErrFull)

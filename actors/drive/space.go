@@ -101,10 +101,7 @@ func (s *space) usage() (capacity, free int64, err error) {
 // A drive that was full takes data again only with half a segment more than the reserve: one that
 // went to and fro at the limit would take one write and refuse the next.
 func (s *space) full() bool {
-	least := s.reserve
-	if s.wasFull.Load() {
-		least += s.a.label.SegmentSize / 2
-	}
+	least := s.least()
 	full := s.left() < least
 	if full && s.written.Load() > 0 && s.looking.TryLock() {
 		if err := s.look(); err == nil {
@@ -112,6 +109,33 @@ func (s *space) full() bool {
 		}
 		s.looking.Unlock()
 	}
+	return s.note(full)
+}
+
+// seems is full by what is known, without asking the file system of a drive that may hang. inDoubt says
+// that another look is needed to tell, which is then taken soon.
+func (s *space) seems() (full, inDoubt bool) {
+	least := s.least()
+	if s.free.Load() < least {
+		return s.note(true), false
+	}
+	if s.left() < least {
+		s.ask()
+		return false, true
+	}
+	return s.note(false), false
+}
+
+// least is how much has to be free for new data.
+func (s *space) least() int64 {
+	if s.wasFull.Load() {
+		return s.reserve + s.a.label.SegmentSize/2
+	}
+	return s.reserve
+}
+
+// note keeps whether the drive is full, and says so when that changes.
+func (s *space) note(full bool) bool {
 	if full != s.wasFull.Load() && s.wasFull.CompareAndSwap(!full, full) {
 		if full {
 			s.a.log.Warn("drive is at its reserve: new data is refused", "free_bytes", s.left(), "reserve_bytes", s.reserve)
@@ -127,10 +151,15 @@ func (s *space) left() int64 { return s.free.Load() - s.written.Load() }
 // grew counts bytes that the drive wrote.
 func (s *space) grew(n int64) {
 	if s.written.Add(n) > spaceStep {
-		select {
-		case s.asked <- struct{}{}:
-		default:
-		}
+		s.ask()
+	}
+}
+
+// ask has run look soon.
+func (s *space) ask() {
+	select {
+	case s.asked <- struct{}{}:
+	default:
 	}
 }
 
@@ -195,11 +224,12 @@ func (s *space) makeBallast(name string) error {
 	return err
 }
 
-// Health implements Drive.
+// Health implements Drive. It never waits for the drive.
 func (a *Actor) Health() Health {
+	full, _ := a.space.seems()
 	h := Health{
 		State:    Online,
-		Full:     a.space.full(),
+		Full:     full,
 		Capacity: a.space.capacity.Load(),
 		Free:     a.space.left(),
 		Used:     a.space.used.Load(),

@@ -273,8 +273,13 @@ func (a *Actor) Do(ctx context.Context, req *Request, reply *Reply) error {
 
 // Start implements Starter.
 func (a *Actor) Start(req *Request, to Receiver, tag int) (started bool, err error) {
-	if req.Kind != quorum.ReqCommit || a.needsRoom(req) && a.space.full() {
-		return false, nil // it may have to wait
+	if req.Kind != quorum.ReqCommit {
+		return false, nil
+	}
+	if a.needsRoom(req) {
+		if full, inDoubt := a.space.seems(); full || inDoubt {
+			return false, nil // it may have to wait for room, or for the file system to tell
+		}
 	}
 	m, err := a.prepare(req)
 	if err != nil {

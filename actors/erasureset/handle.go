@@ -176,7 +176,7 @@ func (s *Store) loadParts(ctx context.Context, t *target, info *Info, holders qu
 	online := t.online()
 	for _, group := range []quorum.Slots{holders & online, online &^ holders} {
 		for i := range group.All() {
-			parts, err := t.drives[i].Parts(ctx, info.Refs[0].OID)
+			parts, err := apart(ctx, s, t.drives[i], func() ([]ondisk.Part, error) { return t.drives[i].Parts(ctx, info.Refs[0].OID) })
 			if err == nil && len(parts) == int(info.Parts) {
 				return parts, nil
 			}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"holdfast/actors/await"
 	"holdfast/actors/drive"
@@ -28,7 +27,7 @@ func TestHungDriveWithoutASpare(t *testing.T) {
 	f := newLocalFixtureOf(t, 4, 1<<30, func(o *drive.Options) {
 		hang := &drivetest.Hang{}
 		hangs[o.Path] = hang
-		o.FS = errorfs.Wrap(vfs.NewMem(), hang)
+		o.FS = hang.Wrap(vfs.NewMem())
 		if err := o.FS.MkdirAll(o.Path, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -133,7 +132,7 @@ func TestHungDriveKeepsOnlyItsOwnFrames(t *testing.T) {
 	f := newLocalFixtureOf(t, 4, 1<<30, func(o *drive.Options) {
 		hang := &drivetest.Hang{}
 		hangs[o.Path] = hang
-		o.FS = errorfs.Wrap(vfs.NewMem(), hang)
+		o.FS = hang.Wrap(vfs.NewMem())
 		if err := o.FS.MkdirAll(o.Path, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -173,6 +172,114 @@ func TestHungDriveKeepsOnlyItsOwnFrames(t *testing.T) {
 	await.True(t, "the drive gives back what it kept", func() bool { return f.slabs.Stats().Buffers == 0 })
 	for i := range bodies {
 		f.mustGet(fmt.Sprint(i), data)
+	}
+}
+
+// TestHungDrivePinsNoRoomOfReaders: reads that a drive does not answer keep no room of the readers' pool
+// from those that the other drives serve, however long it takes until the drive is found silent.
+func TestHungDrivePinsNoRoomOfReaders(t *testing.T) {
+	const size, objects = 1 << 20, 48
+	var hangs []*drivetest.Hang
+	f := newLocalFixtureOf(t, 4, 1<<30, func(o *drive.Options) {
+		hang := &drivetest.Hang{}
+		hangs = append(hangs, hang)
+		o.FS = hang.Wrap(vfs.NewMem())
+		if err := o.FS.MkdirAll(o.Path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		o.Limits.Hung = time.Hour
+		o.Limits.Readers = objects + 8
+	})
+	reads := slab.New(slab.Config{Budget: 4 * (512<<10 + slab.HeaderRoom), Wait: 2 * time.Second})
+	f.opt.ReadSlabs = reads
+	f.restart()
+	data := pattern(1, size)
+	for i := range objects {
+		f.mustPut(fmt.Sprint(i), data)
+	}
+	hangs[1].Set(true)
+	defer hangs[1].Set(false)
+	for i := range objects {
+		begun := time.Now()
+		f.mustGet(fmt.Sprint(i), data)
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("read %d took %v: %+v", i, took, reads.Stats())
+		}
+	}
+	if hangs[1].Waiting() < 5 {
+		t.Errorf("%d calls hang: they would have fit into the pool", hangs[1].Waiting())
+	}
+	hangs[1].Set(false)
+	await.True(t, "late reads give back what they held", func() bool { st := reads.Stats(); return st.Buffers == 0 && st.InUse == 0 })
+	reads.Close()
+}
+
+// TestHungIndex: looking something up in the index of a drive that hangs is not waited for either, once
+// the drive is known to.
+func TestHungIndex(t *testing.T) {
+	const size, keys = 6 << 20, 1200
+	var hangs []*drivetest.Hang
+	f := newLocalFixtureOf(t, 4, 1<<30, func(o *drive.Options) {
+		hang := &drivetest.Hang{}
+		hangs = append(hangs, hang)
+		o.FS = hang.Wrap(vfs.NewMem())
+		if err := o.FS.MkdirAll(o.Path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		o.Limits.Hung = time.Second
+	})
+	data := pattern(2, size)
+	up, err := f.CreateUpload(f.ctx(), &UploadRequest{Bucket: f.bucket, Key: "upload"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.PutPart(f.ctx(), &PartRequest{Bucket: f.bucket, Key: "upload", Upload: up.ID, Number: 1, Body: bytes.NewReader(data), Size: size}); err != nil {
+		t.Fatal(err)
+	}
+	f.mustPut("large", data)
+	for i := range keys { // until the index has tables, which must be read from the disk
+		f.mustPut(fmt.Sprintf("key-%04d", i), pattern(uint64(i), 3000))
+	}
+	hang := hangs[1]
+	defer hang.Set(false)
+	sick := f.opt.Drives(f.topo.Drives[1].ID)
+	for name, look := range map[string]func() error{
+		"list": func() error {
+			page, err := f.List(f.ctx(), &ListRequest{Bucket: f.bucket, Limit: 1000})
+			if err == nil && len(page.Entries) != 1000 {
+				err = fmt.Errorf("%d entries", len(page.Entries))
+			}
+			return err
+		},
+		"uploads": func() error {
+			_, err := f.ListUploads(f.ctx(), &ListUploadsRequest{Bucket: f.bucket, Limit: 10})
+			return err
+		},
+		"upload": func() error {
+			_, _, err := f.Upload(f.ctx(), f.bucket, "upload", up.ID)
+			return err
+		},
+		"read": func() error {
+			got, err := f.get("large", nil)
+			if err == nil && !bytes.Equal(got, data) {
+				err = errors.New("other bytes")
+			}
+			return err
+		},
+	} {
+		hang.Set(true)
+		begun := time.Now()
+		for range 4 { // lists begin at another drive each time
+			if err := look(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if took := time.Since(begun); took > 4*time.Second {
+			t.Errorf("%s: four of them took %v", name, took)
+		}
+		t.Logf("%s: %d calls hang after %v", name, hang.Waiting(), time.Since(begun))
+		hang.Set(false)
+		await.True(t, "the drive answers", func() bool { return sick.Health().State == drive.Online })
 	}
 }
 

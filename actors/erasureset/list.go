@@ -211,13 +211,16 @@ func (l *lister) scan(ctx context.Context, plan *listPlan, start place) ([]drive
 	replies := make([]drive.ScanReply, len(plan.drives))
 	errs := make([]error, len(plan.drives))
 	sets := func(name string) cluster.SetID { return placement.SetOf(plan.topo, l.bucket.ID, name) }
+	limit := min(l.limit-len(l.entries)+1, scanMax)
 	var wg sync.WaitGroup
 	for i, d := range plan.drives {
 		wg.Go(func() {
-			replies[i], errs[i] = d.d.Scan(ctx, &drive.ScanRequest{
-				Bucket: l.bucket.ID, Prefix: l.prefix, Start: start.name, Delimiter: l.delimiter,
-				Versions: l.versions, Below: start.below, Limit: min(l.limit-len(l.entries)+1, scanMax),
-				Full: d.full, Witness: d.witness, Sets: sets,
+			replies[i], errs[i] = apart(ctx, l.s, d.d, func() (drive.ScanReply, error) {
+				return d.d.Scan(ctx, &drive.ScanRequest{
+					Bucket: l.bucket.ID, Prefix: l.prefix, Start: start.name, Delimiter: l.delimiter,
+					Versions: l.versions, Below: start.below, Limit: limit,
+					Full: d.full, Witness: d.witness, Sets: sets,
+				})
 			})
 		})
 	}

@@ -114,7 +114,9 @@ func (s *Store) askUploads(ctx context.Context, req *ListUploadsRequest, pos upl
 	answers := make(chan answer, len(all))
 	for _, d := range all {
 		go func() {
-			list, err := d.ListUploads(ctx, req.Bucket.ID, req.Prefix, pos.key, pos.id, limit)
+			list, err := apart(ctx, s, d, func() ([]drive.UploadEntry, error) {
+				return d.ListUploads(ctx, req.Bucket.ID, req.Prefix, pos.key, pos.id, limit)
+			})
 			answers <- answer{d.ID(), list, err}
 		}()
 	}

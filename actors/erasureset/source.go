@@ -110,8 +110,12 @@ func (src *source) pin(ctx context.Context, k int) bool {
 		if src.slots[i].inline != nil || src.slots[i].rd != nil {
 			continue
 		}
-		_, err := src.take(ctx, i)
-		if src.put(i, err); err == nil {
+		_, err := apart(ctx, src.s, src.t.drives[i], func() (drive.ShardReader, error) {
+			rd, err := src.take(ctx, i)
+			src.put(i, err)
+			return rd, err
+		})
+		if err == nil {
 			if have++; have == k {
 				return true
 			}
@@ -306,7 +310,8 @@ type fetch struct {
 	results chan fetched
 
 	mu   sync.Mutex
-	over bool // guarded by mu: nobody takes results any more
+	over bool         // guarded by mu: nobody takes results any more
+	back quorum.Slots // guarded by mu: whose reads have come back
 }
 
 type fetched struct {
@@ -440,6 +445,7 @@ func (f *fetch) do(slot int) {
 	f.src.put(slot, r.err)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.back |= quorum.Slot(slot)
 	if f.over {
 		if r.buf != nil {
 			r.buf.Release()
@@ -537,10 +543,17 @@ func (f *fetch) more() {
 	}
 }
 
-// end gives up what is still under way.
+// end gives up what is still under way. A drive that hangs may keep the buffers of its reads, but not
+// their room in the pool: those whom the others serve would wait for it. A drive lets no more than
+// drive.Limits.Readers calls in at a time, which bounds what lies outside of the pool.
 func (f *fetch) end(out *rowData) {
 	f.mu.Lock()
 	f.over = true
+	for i := range (f.launched &^ f.back).All() {
+		if b := f.bufs[i]; b != nil {
+			b.Disown()
+		}
+	}
 	f.mu.Unlock()
 	for len(f.results) > 0 {
 		if r := <-f.results; r.buf != nil {

@@ -70,7 +70,8 @@ func (s *Store) sweepDrive(ctx context.Context, plan *listPlan, d planned, bucke
 		witness[i] = d.full[i] | d.witness[i]
 	}
 	for ctx.Err() == nil {
-		reply, err := d.d.Scan(ctx, &drive.ScanRequest{Bucket: bucket.ID, Start: start, Limit: sweepPage, Witness: witness, Sets: sets, Tombstones: true})
+		req := &drive.ScanRequest{Bucket: bucket.ID, Start: start, Limit: sweepPage, Witness: witness, Sets: sets, Tombstones: true}
+		reply, err := apart(ctx, s, d.d, func() (drive.ScanReply, error) { return d.d.Scan(ctx, req) })
 		if err != nil {
 			return found
 		}

@@ -138,8 +138,11 @@ func (s *Store) askUpload(ctx context.Context, t *target, id object.WriteID) (*o
 	answers := make(chan answer, maxSlots)
 	for i := range slots.All() {
 		go func() {
-			a := answer{slot: i}
-			a.up, a.parts, a.err = t.drives[i].GetUpload(ctx, t.key, id)
+			a, err := apart(ctx, s, t.drives[i], func() (a answer, err error) {
+				a.up, a.parts, err = t.drives[i].GetUpload(ctx, t.key, id)
+				return a, err
+			})
+			a.slot, a.err = i, err
 			answers <- a
 		}()
 	}

@@ -145,7 +145,9 @@ func (c *Collect) judge() {
 	}
 	told := c.told
 	c.told = 0
-	if !enough || c.unsure {
+	// A ballot of a time to come would raise the floor, and shut the whole set until then (H17).
+	ahead := c.floor > c.now+MaxAhead && !c.env.Rules.Off(NoClockBound)
+	if !enough || c.unsure || ahead {
 		if c.t.Config.Acks(told, 0) { // at least the horizon goes on
 			c.c.tell(told, &c.t, &Request{Kind: ReqForget, Now: c.now})
 		}

@@ -246,6 +246,9 @@ func (d Drive) commit(now object.Stamp, at At, req *Request) Answer {
 		if !news {
 			return ans
 		}
+		if !d.Rules.Off(NoHealToken) {
+			k.Token = 0 // I19: what was read before does not know of this ballot
+		}
 	} else {
 		row := req.Version
 		row.Ballot, row.Seats, row.Stable, row.Synced = req.Ballot, nil, false, false

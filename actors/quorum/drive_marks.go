@@ -217,6 +217,9 @@ func (d Drive) collect(now object.Stamp, at At, req *Request) Answer {
 				}
 			}
 		}
+		if floor > now+MaxAhead && !d.Rules.Off(NoClockBound) {
+			return ans // H17
+		}
 		set.GCFloor = max(set.GCFloor, floor)
 		for i := range k.Versions {
 			k.Superseded = append(k.Superseded, k.Versions[i].reclaimed())
@@ -276,6 +279,9 @@ func (d Drive) heal(at At, req *Request) Answer {
 	if b := req.Decision.Ballot; b != (Ballot{}) && k.Decision.Ballot.Compare(b) > 0 {
 		return ans // decided anew since the sources were read
 	}
+	if len(req.Dead) > 0 && k.Promise.Compare(req.Decision.Ballot) > 0 {
+		return ans // somebody counts on what was reported with the promise
+	}
 	for i := range req.Dead {
 		a := req.Dead[i]
 		if held := k.find(a.Ref, a.Rev); held != nil && held.Stable {
@@ -294,6 +300,11 @@ func (d Drive) heal(at At, req *Request) Answer {
 			held.Data = held.Data || row.Data
 		} else {
 			k.insert(&row)
+		}
+	}
+	for _, h := range req.Hints {
+		if row := k.find(h.Ref, h.Rev); row != nil {
+			k.hint(row, h.Missed)
 		}
 	}
 	for _, id := range req.Uploads {

@@ -50,7 +50,7 @@ func (d Drive) fenceBucket(at At, req *Request) Answer {
 
 // upload opens an upload. A message that comes late must not open again what was ended since: whoever
 // ended it had W promises above the stamp, and where those are forgotten the floor or the horizon is
-// above it (I27).
+// above it (I27). So the stamp is a promise: no ballot below it ends the upload.
 func (d Drive) upload(now object.Stamp, at At, req *Request) Answer {
 	k := at.Key
 	v := d.view(now, at, Attempt{})
@@ -67,6 +67,9 @@ func (d Drive) upload(now object.Stamp, at At, req *Request) Answer {
 		return ans
 	}
 	k.Uploads = append(k.Uploads, req.Upload)
+	if req.Ballot.TS > k.Promise.TS && !d.Rules.Off(NoUploadStamp) {
+		k.Promise = req.Ballot
+	}
 	k.Token = 0 // I19
 	at.Drive.Highest = max(at.Drive.Highest, req.Ballot.TS)
 	ans.Reply.OK, ans.Write = true, WriteSync

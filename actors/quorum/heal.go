@@ -119,6 +119,9 @@ func (h *Heal) copy(u *Update) {
 			return
 		}
 		req.Versions = append(req.Versions, v)
+		if missed := u.r.hints(&at); newcomer && missed != 0 { // those who know may leave as well
+			req.Hints = append(req.Hints, Hint{Ref: v.Ref, Rev: v.Rev, Missed: missed})
+		}
 	}
 	// A newcomer swears what the others have sworn: of k marks that proved something dead one may be that of
 	// the drive which leaves.

@@ -84,7 +84,7 @@ const (
 	ReqForget
 	// ReqToken: opens a heal token on the target (I19). Reply: Token.
 	ReqToken
-	// ReqHeal: Token, Versions (stable ones), Dead (proved), Decision. Copies what others hold. OK: taken.
+	// ReqHeal: Token, Versions (stable ones), Dead (proved), Decision, Uploads, Hints. Copies what others hold. OK: taken.
 	ReqHeal
 	// ReqHinted: Version, Missed. The members in Missed have got the version: their hints go.
 	ReqHinted
@@ -130,6 +130,7 @@ type Request struct {
 	Token    uint64
 	Upload   object.WriteID
 	Uploads  []object.WriteID // Heal: that are open
+	Hints    []Hint           // Heal of a newcomer: who else lacks the versions
 	Config   SetConfig
 	Member   int
 	Sealed   bool // Fence: no writes. Report, Prepare, Commit, Kill, Drop: the sender empties a sealed bucket.

@@ -56,6 +56,7 @@ type row struct {
 type reportCopy struct {
 	dead    []DeadMark
 	uploads []object.WriteID
+	hints   []Hint
 }
 
 type resolveState uint8
@@ -172,7 +173,7 @@ func (r *resolve) prepared(ev *Event) {
 		})
 		r.note(m, v)
 	}
-	r.reports[ev.From] = reportCopy{dead: slices.Clone(rep.Dead), uploads: slices.Clone(rep.Uploads)}
+	r.reports[ev.From] = reportCopy{dead: slices.Clone(rep.Dead), uploads: slices.Clone(rep.Uploads), hints: slices.Clone(rep.Hints)}
 	r.read.answer(&re)
 }
 
@@ -424,7 +425,8 @@ func writeEvent(ev *Event) WriteEvent {
 	case ev.Reply.Refused == RefusedEpoch, ev.Reply.Refused == RefusedBucket:
 		we.Kind, we.Reason = WriteFailed, ReasonStale
 	case ev.Reply.Refused != RefusedNot:
-		we.Kind, we.Reason = WriteFailed, ReasonAbsent
+		// It has not adopted the epoch yet, or is not in the set yet. A message that comes again may find it so.
+		we.Kind, we.Reason = WriteFailed, ReasonUnknown
 	case ev.Reply.OK:
 		we.Kind = WriteAccepted
 	case ev.Reply.Unsure:
@@ -518,4 +520,16 @@ func (r *resolve) openUploads() []object.WriteID {
 		}
 	}
 	return out
+}
+
+// hints are what the members know of who lacks a row, but for a slot that moves: it gets all.
+func (r *resolve) hints(at *row) (missed Slots) {
+	for m := range r.granted.All() {
+		for _, h := range r.reports[m].hints {
+			if at.Is(h.Ref, h.Rev) {
+				missed |= h.Missed
+			}
+		}
+	}
+	return missed &^ Slot(r.t.Config.Moving)
 }

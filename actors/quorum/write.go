@@ -227,8 +227,9 @@ func (w *Write) lost(out Slots) WriteEffect {
 	switch {
 	case w.finishing:
 		return w.fail(true) // it is another's: only a resolver may end it
-	case w.accepted == 0 && unknown == 0, w.off.Off(NoSameWriteID):
-		return w.again() // nobody holds it and nothing is under way: nothing to kill
+	case w.accepted == 0 && unknown == 0 && w.ahead == 0, w.off.Off(NoSameWriteID):
+		// Nobody holds it and nothing is under way: nothing to kill. One that came too early may come again in time.
+		return w.again()
 	}
 	return w.kill(w.Members() &^ w.accepted)
 }

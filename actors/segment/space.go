@@ -38,16 +38,18 @@ type seg struct {
 	rested   bitmap // was free at the Age before that, too
 	bare     bitmap // takes no space: given back, or never allocated
 	nfree    int    // units in none of used, reserved, held
+	emptying bool   // compaction moves its units away: nobody takes any of them
 
 	// Pack segments.
 	tail    int64 // first byte that nobody reserved
 	end     int64 // everything committed lies below
 	ahead   int64 // preallocated up to here
 	packing bool  // it is one of Store.pack
-	stuck   bool  // compaction could not empty it
 
 	pins map[uint64]int // open readers by epoch
 	pend []pending      // space freed and not reusable yet, in order of Free
+
+	stuck bool // compaction could not empty it
 
 	group group
 }
@@ -119,7 +121,7 @@ func (s *Store) loosen(g *seg) {
 
 // listRun keeps roomy true to nfree. s.mu is held.
 func (s *Store) listRun(g *seg) {
-	if g.nfree > 0 && !g.lost {
+	if g.nfree > 0 && !g.lost && !g.emptying {
 		s.roomy[g.no] = g
 	} else {
 		delete(s.roomy, g.no)
@@ -225,7 +227,7 @@ func (s *Store) recycle(g *seg) {
 	}
 	g.written = g.allocated()
 	g.class = ondisk.SegmentFree
-	g.stuck = false
+	g.stuck, g.emptying = false, false
 	g.tail, g.end, g.ahead = 0, 0, 0
 	g.used, g.reserved, g.held, g.alloc, g.idle, g.rested, g.bare = nil, nil, nil, nil, nil, nil, nil
 	g.nfree = 0

@@ -133,15 +133,19 @@ func (s *Store) resume(n int64) *seg {
 }
 
 // takeUnits reserves up to want units for a stream, whole asks for a segment of its own to begin with.
-func (s *Store) takeUnits(last *part, want int, whole bool) (*part, error) {
+// What is moved takes no segment into use: that is what it shall bring.
+func (s *Store) takeUnits(kind int, last *part, want int, whole bool) (*part, error) {
 	var after *seg
 	next := 0
 	if last != nil {
 		after, next = last.g, last.units.first+last.units.n
 	}
 	s.mu.Lock()
-	g, r, ok := s.pickUnits(after, next, want, whole && last == nil)
+	g, r, ok := s.pickUnits(after, next, want, whole && last == nil && kind == fresh)
 	s.mu.Unlock()
+	if !ok && kind == moved {
+		return nil, ErrNoSpace
+	}
 	if !ok {
 		var err error
 		if g, r, err = s.growRun(after, next, want, whole && last == nil); err != nil {

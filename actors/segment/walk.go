@@ -29,7 +29,8 @@ type walker struct {
 	no, gen uint32
 	tag     uint32 // of the drive
 	end     int64
-	verify  bool // read and check the data too
+	until   int64 // frames that begin from here on are not looked for; 0: up to end
+	verify  bool  // read and check the data too
 
 	win  []byte // window of the file
 	at   int64  // where it begins
@@ -42,7 +43,7 @@ type walker struct {
 // page, because newer ones may lie in what was their middle. Data is looked for headers only where
 // no frame is known, so that what users store cannot pose as a frame unless a real one is damaged.
 func (w *walker) walk(off int64, fn func(Found) error) error {
-	for off < w.end {
+	for off < w.end && (w.until == 0 || off < w.until) {
 		b, err := w.window(off)
 		if err != nil {
 			return err

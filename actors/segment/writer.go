@@ -215,7 +215,7 @@ func (w *Writer) placeRun() (*part, error) {
 		want = int(min(max(1, (n+UnitSize-1)/UnitSize), knownUnits))
 	}
 	w.chunk = want
-	p, err := w.s.takeUnits(last, want, w.shard.Size >= w.s.size/2)
+	p, err := w.s.takeUnits(w.kind, last, want, w.shard.Size >= w.s.size/2)
 	if err != nil {
 		return nil, err
 	}

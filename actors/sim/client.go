@@ -103,9 +103,9 @@ func (o *outcome) String() string {
 
 // invoke begins a call in the history and in the cluster.
 func (w *World) invoke(who, at int16, o *opPlan, value uint16) int32 {
-	k := call{kind: o.kind, invoke: w.step, ret: never, client: who, deadline: w.now + patience}
+	k := call{kind: o.kind, null: o.null, invoke: w.step, ret: never, client: who, deadline: w.now + patience}
 	switch o.kind {
-	case callPut, callPutIfAbsent, callPutNull:
+	case callPut, callPutIfAbsent, callPutNull, callDeleteNull:
 		k.value = value
 	case callDelete:
 		if w.plan.versioned {
@@ -122,10 +122,19 @@ func (w *World) invoke(who, at int16, o *opPlan, value uint16) int32 {
 		if k.want, k.upload = w.upload(o.key, k.deadline); k.want == 0 {
 			return -1 // there is none
 		}
-	case callPurge:
-		k.want, k.ref = w.pick(o.key)
-		if k.want == 0 {
+	case callPurge, callGetAt, callTagAt:
+		if o.kind == callTagAt {
+			k.tag = value
+		}
+		if o.null {
+			break
+		}
+		var of callKind
+		if k.want, k.ref, of = w.pick(o.key); k.want == 0 || of.deletes() && o.kind == callTagAt {
 			return -1 // no version is known that could be named
+		}
+		if (of == callPutNull || of == callDeleteNull) && o.kind != callPurge {
+			k.want, k.null = 0, true // as a client knows it
 		}
 	case callPutIfMatch:
 		k.value, k.want = value, w.guess(o.key)
@@ -175,18 +184,18 @@ func (w *World) upload(key uint8, salt int64) (value uint16, number uint8) {
 }
 
 // pick chooses a version whose id some client was told.
-func (w *World) pick(key uint8) (value uint16, ref object.VersionRef) {
+func (w *World) pick(key uint8) (value uint16, ref object.VersionRef, of callKind) {
 	calls := w.calls[key]
 	if len(calls) == 0 {
-		return 0, ref
+		return 0, ref, 0
 	}
 	f := fate(w.seed, 0x91c4, uint64(len(calls)), uint64(key))
 	for range 4 {
-		if k := &calls[f.n(len(calls))]; !k.reads() && k.kind != callTag && k.kind != callPurge && (k.kind < callUpload || k.kind > callAbort) && k.ref != ref {
-			return k.value, k.ref
+		if k := &calls[f.n(len(calls))]; k.makes() && k.ref != ref {
+			return k.value, k.ref, k.kind
 		}
 	}
-	return 0, ref
+	return 0, ref, 0
 }
 
 // returned ends the call of a client, if it still waits for it.
@@ -211,7 +220,7 @@ func (w *World) returned(who int16, turn uint32, o outcome) {
 		if k.kind == callList && !k.gone {
 			k.kind = 0 // its pages stand in the history themselves
 		}
-		if !k.reads() && k.kind != callPurge {
+		if !k.reads() && k.kind != callPurge && k.kind != callTagAt {
 			k.ref = o.ref
 		}
 		if k.reads() {

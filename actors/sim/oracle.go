@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
 
 	"holdfast/actors/object"
@@ -235,7 +236,7 @@ func (w *World) confirm(t *task, r *quorum.Result) {
 	switch {
 	case a == nil || !a.chosen:
 		rule := "I2"
-		if t.kind == callGet {
+		if t.kind == callGet || t.kind == callGetAt {
 			rule = "I3"
 		}
 		w.fail(rule, "key %d: client %d is told of %v, which is not chosen", t.key, t.client, r.Version.Ref)
@@ -246,8 +247,10 @@ func (w *World) confirm(t *task, r *quorum.Result) {
 // refusals of uploads of which a completion was left unfinished. Overwritten before it was
 // settled, nobody can tell whether it took place, and the upload counts as gone.
 func excuse(calls []call) {
+	byNull := slices.ContainsFunc(calls, func(c call) bool { return c.null })
 	for i := range calls {
 		a := &calls[i]
+		a.hidden = a.ret == never && !byNull
 		for j := range calls {
 			b := &calls[j]
 			if !b.reads() && b.ret == never && b.kind != 0 && a.kind == callVersions {
@@ -263,36 +266,36 @@ func excuse(calls []call) {
 	}
 }
 
-// judge checks the histories at the end.
+// judge checks the histories at the end. One that cannot be judged says so if no other is wrong.
 func (w *World) judge() {
+	var open *Violation
 	for k := range w.plan.keys {
-		if w.broken != nil {
-			return
+		if w.broken != nil || w.plan.buckets && k > 0 {
+			break
 		}
-		if w.plan.buckets {
-			if k > 0 {
-				continue
-			}
-			if !w.checkIn.linearizable(w.calls[0]) {
-				w.fail("linearizable", "bucket: %d calls have no order that the specification allows", len(w.calls[0]))
-			}
-			if w.checkIn.undecided() {
-				w.Undecided++
-			}
-			continue
+		calls, ok, undecided := w.calls[k], false, false
+		switch excuse(calls); {
+		case w.plan.buckets:
+			ok, undecided = w.searched(w.checkIn.judge(calls))
+		case w.plan.versioned:
+			ok, undecided = w.searched(w.checkAll.judge(calls))
+		default:
+			ok, undecided = w.searched(w.check.judge(calls))
 		}
-		excuse(w.calls[k])
-		var ok, undecided bool
-		if w.plan.versioned {
-			ok, undecided = w.checkAll.linearizable(w.calls[k]), w.checkAll.undecided()
-		} else {
-			ok, undecided = w.check.linearizable(w.calls[k]), w.check.undecided()
-		}
-		if undecided {
-			w.Undecided++
-		}
-		if !ok {
-			w.fail("linearizable", "key %d: %d calls have no order that the specification allows", k, len(w.calls[k]))
+		switch {
+		case !ok:
+			w.fail("linearizable", "key %d: %d calls have no order that the specification allows", k, len(calls))
+		case undecided:
+			open = &Violation{Rule: RuleUndecided, Detail: fmt.Sprintf("key %d: %d calls have too many orders", k, len(calls)), At: w.now}
 		}
 	}
+	if w.broken == nil {
+		w.broken = open
+	}
+}
+
+// searched counts a search.
+func (w *World) searched(ok bool, wide int) (right, undecided bool) {
+	w.Widest = max(w.Widest, uint64(wide))
+	return ok, wide > maxStates
 }

@@ -19,6 +19,7 @@ type opPlan struct {
 	head   bool // a GET reads no shards
 	one    bool // of a list: drives name one key at a time
 	inline bool // the body rides in the commit; else it is staged first
+	null   bool // it names the null version, whichever that is
 	off    bool // taken out by a Cut
 }
 
@@ -55,6 +56,8 @@ type luck struct {
 	slowMax         int64
 	die             int // operations whose coordinator dies between two messages
 	syncSlow        int
+	deaf            int   // nodes that learn late of what was committed
+	deafMax         int64 // how late
 }
 
 // Plan is all that happens to a world from outside. It follows from the seed alone, and what the
@@ -85,11 +88,15 @@ const (
 // BucketSeeds is the first of the seeds whose worlds have bucket life and lists.
 const BucketSeeds = uint64(1) << 48
 
+// DenseSeeds is the first of the seeds whose worlds are small and go wrong in few ways, but often: one set,
+// few kinds of operations and faults, late messages. They reach what takes several rare events in a row.
+const DenseSeeds = uint64(1) << 49
+
 // draw makes the plan of a seed.
 func (p *Plan) draw(seed uint64, t Tuning) {
 	r := rng{mix(seed + 1)}
 	ops, faults := p.ops[:0], p.faults[:0]
-	*p = Plan{Seed: seed, ops: ops, faults: faults}
+	*p = Plan{Seed: seed, ops: ops, faults: faults, luck: luck{deaf: 200, deafMax: 500 * ms}}
 	p.n = t.Sizes[r.n(len(t.Sizes))]
 	p.drives = p.n
 	if p.n > 1 {
@@ -104,6 +111,11 @@ func (p *Plan) draw(seed uint64, t Tuning) {
 		p.end = r.between(60, 400) * ms // everything at once
 	}
 	p.versioned = t.Versioned && r.chance(250)
+	if seed >= DenseSeeds {
+		p.drawDense(&r, t)
+		slices.SortStableFunc(p.faults, func(a, b faultPlan) int { return int(a.at - b.at) })
+		return
+	}
 	if seed >= BucketSeeds {
 		p.buckets, p.versioned, p.keys = true, false, maxKeys
 		t.Sizes, t.Faults = []int{2, 4, 4, 6}, t.Faults&^(1<<faultLie|1<<faultFlip|1<<faultRevert|1<<faultWipe)
@@ -120,6 +132,7 @@ func (p *Plan) draw(seed uint64, t Tuning) {
 		slices.SortStableFunc(p.ops, func(a, b opPlan) int { return int(a.at - b.at) })
 	} else {
 		p.drawOps(&r, t, swarm)
+		p.drawNamed(&rng{mix(seed + 3)})
 	}
 	for k := faultKind(1); k < faultKinds; k++ {
 		if has(k) {
@@ -201,6 +214,27 @@ func (p *Plan) drawOps(r *rng, t Tuning, swarm uint64) {
 		p.ops = append(p.ops, o)
 	}
 	slices.SortStableFunc(p.ops, func(a, b opPlan) int { return int(a.at - b.at) })
+}
+
+// drawNamed makes some operations on versioned keys name a version, and some deletions those of a bucket
+// whose versioning is suspended.
+func (p *Plan) drawNamed(r *rng) {
+	if !p.versioned || r.chance(300) {
+		return
+	}
+	null := r.n(500)
+	for i := range p.ops {
+		switch o := &p.ops[i]; {
+		case o.kind == callGet && r.chance(500):
+			o.kind, o.null = callGetAt, r.chance(null)
+		case o.kind == callTag && r.chance(500):
+			o.kind, o.null = callTagAt, r.chance(null)
+		case o.kind == callPurge:
+			o.null = r.chance(null)
+		case o.kind == callDelete && r.chance(null):
+			o.kind = callDeleteNull
+		}
+	}
 }
 
 func (p *Plan) drawFault(r *rng, k faultKind) {

@@ -92,8 +92,8 @@ func (w *World) commit(set int, rec record) {
 	for i := range w.plan.nodes {
 		f := fate(w.seed, 0x2af7, uint64(set)<<32|rec.cfg.Epoch, uint64(i))
 		delay := ms + int64(f.n(int(10*ms)))
-		if !w.calm && f.chance(200) {
-			delay += int64(f.n(int(500 * ms)))
+		if !w.calm && f.chance(w.plan.luck.deaf) {
+			delay += int64(f.n(int(w.plan.luck.deafMax)))
 		}
 		w.q.push(event{at: w.now + delay, kind: evConfig, who: int16(i), arg: int32(set)})
 	}

@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// RuleUndecided is the rule that a history "broke" whose search for an order was given up: nobody knows.
+const RuleUndecided = "undecided"
+
 // Violation is a rule of the protocol found broken.
 type Violation struct {
 	Rule   string // an invariant, I1..I32, "linearizable", "converges" or "panic"
@@ -29,7 +32,8 @@ type Failure struct {
 // Stats counts what a number of runs did.
 type Stats struct {
 	Seeds, Events, Calls, Unknown, Failed uint64
-	Undecided                             uint64 // histories whose search was given up
+	Undecided                             uint64 // seeds with a history whose search was given up
+	Widest                                uint64 // states of the widest search; maxStates are too many
 }
 
 func (a *Stats) add(b *Stats) {
@@ -39,6 +43,7 @@ func (a *Stats) add(b *Stats) {
 	a.Unknown += b.Unknown
 	a.Failed += b.Failed
 	a.Undecided += b.Undecided
+	a.Widest = max(a.Widest, b.Widest)
 }
 
 // Batch is a range of seeds to run.
@@ -89,13 +94,9 @@ func (b *Batch) Run(ctx context.Context) (Stats, []Failure) {
 					break
 				}
 				for i := from; i < min(from+step, b.Count); i++ {
-					if v := w.Run(Cut{Seed: b.First + i}); v != nil && (whole == nil || whole.Run(Cut{Seed: b.First + i}) == nil) {
-						f := Failure{Cut{Seed: b.First + i}, v}
-						if !b.Raw {
-							f = w.Minimise(f.Cut, v)
-						}
+					if f := b.one(w, whole, b.First+i); f != nil {
 						mu.Lock()
-						failures = append(failures, f)
+						failures = append(failures, *f)
 						mu.Unlock()
 					}
 				}
@@ -123,6 +124,28 @@ func (b *Batch) Run(ctx context.Context) (Stats, []Failure) {
 			}
 		}
 	}
+}
+
+// one runs a seed in w and returns how it failed, or nil. With rules off it must hold in the world whole.
+func (b *Batch) one(w, whole *World, seed uint64) *Failure {
+	c := Cut{Seed: seed}
+	v := w.Run(c)
+	w.Seeds++
+	switch {
+	case v == nil:
+		return nil
+	case v.Rule == RuleUndecided:
+		if w.Undecided++; whole == nil {
+			return &Failure{c, v}
+		}
+		return nil
+	case whole != nil && whole.Run(c) != nil:
+		return nil
+	case b.Raw:
+		return &Failure{c, v}
+	}
+	f := w.Minimise(c, v)
+	return &f
 }
 
 // Minimise cuts a failing seed down to what it takes to break the same rule.

@@ -4,7 +4,7 @@ import "slices"
 
 // holes are H1..H20, the counter-examples to the first draft of the protocol.
 func holes() []Schedule {
-	return slices.Concat(holesFromH1(), holesFromH5(), holesFromH9(), holesFromH13(), holesFromH17())
+	return slices.Concat(holesFromH1(), holesFromH5(), holesFromH9(), holesFromH13(), holesFromH17(), holesOfFloors())
 }
 
 func holesFromH1() []Schedule {
@@ -319,5 +319,27 @@ func holesFromH17() []Schedule {
 			u: B PUT
 			run u
 			expect u unknown`},
+	}
+}
+
+func holesOfFloors() []Schedule {
+	return []Schedule{
+		{Name: "H17-floor", Rule: "clock-bound", Breaks: "I22", About: "a ballot of a year ahead, promised by a drive whose clock was as wrong, raises no floor", Steps: `
+			n 4 keys 2
+			d: A DELETE
+			run d
+			clock 3 31536000000
+			clock B 31536000000
+			p: B PUT if absent
+			do p prepare all
+			die p
+			clock B -31536000000
+			clock 3 -31536000000
+			sync all
+			c: A COLLECT
+			run c
+			x: A PUT key b
+			run x
+			must x ok`},
 	}
 }

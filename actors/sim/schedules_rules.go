@@ -5,7 +5,7 @@ import "slices"
 // needs are schedules of rules that neither the H nor the P show, and of which random seeds find the need
 // seldom or never: most want late messages, a move and a crash at once.
 func needs() []Schedule {
-	return slices.Concat(needsFromAttemptEpoch(), needsFromFloorFirst(), needsFromBeginWait(), needsFromStaleAhead(), needsFromInSync())
+	return slices.Concat(needsFromAttemptEpoch(), needsFromFloorFirst(), needsFromBeginWait(), needsFromStaleAhead(), needsFromInSync(), needsOfDense())
 }
 
 func needsFromAttemptEpoch() []Schedule {
@@ -277,5 +277,62 @@ func needsFromInSync() []Schedule {
 			do p prepare all
 			run p
 			expect p refused`},
+		{Name: "upload-stamp-behind", Rule: "upload-stamp", Breaks: "linearizable", About: "the same, and who ended it had a clock behind that of who opened it", Steps: `
+			n 4
+			clock B -200
+			x: A UPLOAD
+			twice x upload 0,1
+			do x upload all
+			expect x ok
+			a: B ABORT x
+			run a
+			expect a ok
+			send x upload 0,1
+			c: B COMPLETE x
+			run c
+			expect c refused`},
+	}
+}
+
+// needsOfDense are holes that dense seeds found.
+func needsOfDense() []Schedule {
+	return []Schedule{
+		{Name: "too-early", About: "a write is refused because no drive has adopted its epoch yet, and comes again when they have", Steps: `
+			n 2
+			begin 0 2
+			learn A
+			u: A PUT
+			twice u commit all
+			do u commit all
+			do u kill all
+			expect u unknown
+			learn 0,1,2
+			send u commit all
+			r: B GET
+			run r`},
+		{Name: "heal-below-promise", About: "a drive is healed by what was decided below the ballot under which it has accepted since", Steps: `
+			n 4
+			u: A PUT
+			do u commit 2,3
+			die u
+			h: A HEAL 3
+			do h token 3
+			do h prepare all
+			s: B SETTLE
+			do s prepare 2,3
+			lose s prepare 0,1
+			do s commit 0,2,3
+			lose s commit 1
+			? lose s mark 3
+			run s
+			e: B HEAD
+			do e report 0,2
+			run e
+			expect e ok = u
+			do h decide all
+			? do h heal 3
+			kill 0,2
+			r: C HEAD
+			run r`},
 	}
 }

@@ -32,6 +32,11 @@ func TestFoundSeeds(t *testing.T) {
 		{"a tombstone that came late", "3031105/eaffffff3f/feff01/3b"},
 		{"a dead mark a year ahead", "3009480"},
 		{"a revision of an older version", "918611/3efff7ffff/0e/3e"},
+		{"an upload ended below the stamp of its opening", "20215709/f8ffffffffff01/ff0f/29"},
+		{"a floor a year ahead", "20119933/90f6ffff3f/ed/1e"},
+		{"a write that was refused because it came too early comes again", "d5835/0c/3a/3d"},
+		{"a heal buries what was accepted since under a higher ballot", "d59558/13/0e/36"},
+		{"all who knew of a debt have left the set", "d98433/f70f/7e0a/3f"},
 		{"a decision told to a newcomer that promised nothing", "b736/6ccf7f/8307/3f"},
 	} {
 		cut, err := ParseCut(c.cut)
@@ -40,6 +45,23 @@ func TestFoundSeeds(t *testing.T) {
 		}
 		if v := w.Run(cut); v != nil {
 			t.Errorf("%s, %s: %v", c.name, c.cut, v)
+		}
+	}
+}
+
+// TestHardHistories runs seeds whose histories had more orders than an earlier search could look at: 8,192
+// states were not enough for any of them.
+func TestHardHistories(t *testing.T) {
+	w := NewWorld(Standard())
+	for _, seed := range []uint64{
+		20026425, 20032246, 20035973, 20036320, 20103845, 20104281, 20117043, 20175429, 20186862, 20200144, 20310572,
+	} {
+		w.Stats = Stats{}
+		if v := w.Run(Cut{Seed: seed}); v != nil {
+			t.Errorf("seed %d: %v", seed, v)
+		}
+		if w.Widest > 4096 {
+			t.Errorf("seed %d: a search takes %d states", seed, w.Widest)
 		}
 	}
 }

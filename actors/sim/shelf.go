@@ -29,6 +29,30 @@ func (s shelf) hash() uint64 {
 	return mix(h)
 }
 
+// blind: lists do not speak of what was never answered, and nobody can name it. So it shows once it is on top,
+// or once a null version that it replaced is missing; and nothing takes it away, but a null version a null version.
+func (s shelf) blind(x, o *call) bool {
+	switch x.kind {
+	case callPut, callDelete:
+		return o.kind != callTag
+	case callPutNull, callDeleteNull:
+		switch o.kind {
+		case callPut, callPutIfAbsent, callPutIfMatch, callDelete, callDeleteIfMatch:
+			for i := range s.n {
+				if s.row[i].null && !s.row[i].late {
+					return false
+				}
+			}
+			return x.hidden
+		}
+	}
+	return false
+}
+
+func (shelf) hides(x *call) bool {
+	return x.kind == callPut || x.kind == callDelete || x.kind == callPutNull || x.kind == callDeleteNull
+}
+
 // shelfOf is what a list of versions says, newest first as the protocol gives it.
 func shelfOf(list []quorum.Version) (s shelf) {
 	for i := len(list) - 1; i >= 0; i-- {
@@ -80,6 +104,19 @@ func (s shelf) find(value uint16) int8 {
 	return -1
 }
 
+// named is the version that a call names by its id, -1 if there is none.
+func (s shelf) named(c *call) int8 {
+	if !c.null {
+		return s.find(c.want)
+	}
+	for i := range s.n {
+		if s.row[i].null {
+			return i
+		}
+	}
+	return -1
+}
+
 func (s shelf) apply(c *call) (after shelf, ok bool) {
 	top, late := s.top(), c.ret == never
 	if done, ok := c.judged(top.value); !ok || done {
@@ -92,17 +129,33 @@ func (s shelf) apply(c *call) (after shelf, ok bool) {
 		return s, s.answered() == c.list.answered()
 	case callTag:
 		s.row[s.n-1].tag = c.tag
+	case callGetAt:
+		var at kept
+		if i := s.named(c); i >= 0 && s.row[i].value&isMarker == 0 {
+			at = s.row[i]
+		}
+		return s, c.value == at.value && c.tag == at.tag
+	case callTagAt:
+		i := s.named(c)
+		if i < 0 || c.refused {
+			return s, i < 0 && c.refused
+		}
+		s.row[i].tag = c.tag
 	case callDelete, callDeleteIfMatch:
 		s.push(kept{value: c.value | isMarker, late: late})
-	case callPutNull:
+	case callPutNull, callDeleteNull:
 		for i := s.n - 1; i >= 0; i-- {
 			if s.row[i].null {
 				s.remove(i)
 			}
 		}
-		s.push(kept{value: c.value, tag: c.value, null: true, late: late})
+		row := kept{value: c.value, tag: c.value, null: true, late: late}
+		if c.kind == callDeleteNull {
+			row.value, row.tag = c.value|isMarker, 0
+		}
+		s.push(row)
 	case callPurge:
-		i := s.find(c.want)
+		i := s.named(c)
 		if c.ret != never && c.refused != (i < 0) || c.ret == never && i < 0 {
 			return s, false
 		}

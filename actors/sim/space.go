@@ -21,6 +21,9 @@ func (s space) hash() uint64 {
 	return mix(h)
 }
 
+func (space) blind(_, _ *call) bool { return false }
+func (space) hides(*call) bool      { return false }
+
 func (s space) empty() bool { return s.value == [names]uint16{} }
 
 func (s space) apply(c *call) (after space, ok bool) {

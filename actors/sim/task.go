@@ -25,9 +25,8 @@ type task struct {
 	intent     quorum.Intent
 	asked      []asked
 	kind       callKind // of a client's operation
-	ref        object.VersionRef
-	head       bool // a GET reads no shards
-	told       bool // the client knows the outcome
+	head       bool     // a GET reads no shards
+	told       bool     // the client knows the outcome
 	alive      bool
 	gen        uint32
 	name       uint32 // for the luck of its messages
@@ -129,12 +128,12 @@ func (w *World) begin(who, at int16, o *opPlan, k *call, value uint16) {
 		Body: uint64(value), Meta: uint64(value), Staged: !o.inline,
 	}
 	switch o.kind {
-	case callDelete, callDeleteIfMatch:
+	case callDelete, callDeleteIfMatch, callDeleteNull:
 		in.What, in.Body, in.Meta, in.Staged = quorum.Tombstone, 0, 0, false
 		if w.plan.versioned {
-			in.What = quorum.Marker
+			in.What, in.Null = quorum.Marker, o.kind == callDeleteNull
 		}
-	case callTag:
+	case callTag, callTagAt:
 		in.Kind, in.What, in.Body, in.Staged = quorum.Revise, 0, 0, false
 	case callPutNull:
 		in.Null = true
@@ -147,7 +146,7 @@ func (w *World) begin(who, at int16, o *opPlan, k *call, value uint16) {
 			in.Kind = quorum.Abort
 		}
 	case callPurge:
-		in.Kind, in.At = quorum.Purge, object.IDOf(k.ref, false)
+		in.Kind = quorum.Purge
 	case callVersions:
 		in.Kind, in.What, in.Body, in.Staged = quorum.Settle, 0, 0, false
 	}
@@ -157,7 +156,10 @@ func (w *World) begin(who, at int16, o *opPlan, k *call, value uint16) {
 	case callPutIfMatch, callDeleteIfMatch:
 		in.Cond = quorum.Cond{Kind: quorum.CondBody, Body: uint64(k.want)}
 	}
-	t.intent, t.ref = in, k.ref
+	if o.kind == callPurge || o.kind == callGetAt || o.kind == callTagAt {
+		in.At = object.IDOf(k.ref, k.null)
+	}
+	t.intent = in
 	if f := fate(w.seed, 0xf05e, uint64(value), uint64(o.at)); !w.calm && f.chance(w.plan.luck.die) {
 		t.fuse = int8(1 + f.n(3*w.plan.n))
 	}
@@ -182,9 +184,9 @@ func (w *World) launch(i int32) {
 	}
 	target := w.target(n, int(t.key))
 	switch t.kind {
-	case callGet:
+	case callGet, callGetAt:
 		w.writes++
-		t.m = quorum.NewGet(&n.env, target, writeID(settles+w.writes), t.head || w.manual && !w.scripted)
+		t.m = quorum.NewGetAt(&n.env, target, writeID(settles+w.writes), t.head || w.manual && !w.scripted, t.intent.At)
 	default:
 		t.m = quorum.NewUpdate(&n.env, target, t.intent)
 	}
@@ -369,7 +371,7 @@ func (w *World) finished(i int32) (gone bool) {
 	switch r.Status {
 	case quorum.StatusOK:
 		switch t.kind {
-		case callGet:
+		case callGet, callGetAt:
 			o.value, o.tag = uint16(r.Version.Body), uint16(r.Version.Meta)
 		case callVersions:
 			o.list = shelfOf(r.Versions)
@@ -381,7 +383,7 @@ func (w *World) finished(i int32) (gone bool) {
 	case quorum.StatusNoUpload:
 		o.refused = true
 	case quorum.StatusAbsent:
-		o.refused = t.kind != callGet
+		o.refused = t.kind != callGet && t.kind != callGetAt
 		o.failed = stale
 	case quorum.StatusFailed:
 		o.refused = true

@@ -133,7 +133,6 @@ func (w *World) Run(c Cut) (v *Violation) {
 	w.run(w.plan.end)
 	w.settle()
 	w.judge()
-	w.Seeds++
 	w.Events += uint64(w.step)
 	return w.broken
 }

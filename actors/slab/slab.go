@@ -64,9 +64,10 @@ type waiter struct {
 
 // Buf is one buffer.
 type Buf struct {
-	pool  *Pool
-	mem   []byte
-	class int
+	pool     *Pool
+	mem      []byte
+	class    int
+	disowned bool // guarded by pool.mu
 }
 
 // Stats are counts for metrics and leak checks.
@@ -260,8 +261,10 @@ func (b *Buf) Release() {
 	b.mem = nil
 	p.mu.Lock()
 	p.buffers--
-	p.inUse -= int64(len(mem))
-	if p.closed {
+	if !b.disowned {
+		p.inUse -= int64(len(mem))
+	}
+	if p.closed || b.disowned {
 		p.mu.Unlock()
 		unmap([][]byte{mem})
 		return
@@ -274,6 +277,21 @@ func (b *Buf) Release() {
 		p.timer = time.AfterFunc(p.cfg.Idle, p.sweep)
 	}
 	p.mu.Unlock()
+}
+
+// Disown ends the buffer's claim on the budget while a call that may never come back still uses its
+// memory: others get the room at once. Release remains due and gives the memory back to the system;
+// the two must not run at the same time. How much is disowned at a time is for the caller to bound.
+func (b *Buf) Disown() {
+	p := b.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b.disowned || b.mem == nil {
+		return
+	}
+	b.disowned = true
+	p.inUse -= int64(len(b.mem))
+	p.grant()
 }
 
 // sweep gives back what nobody used for Config.Idle and comes again while anything is cached.

@@ -156,3 +156,35 @@ func BenchmarkAcquireRelease(b *testing.B) {
 		}
 	}
 }
+
+// TestDisowned: a buffer that something stuck holds counts no more, and is given back when it is let go.
+func TestDisowned(t *testing.T) {
+	one := int64(HeaderRoom + 16<<10)
+	p := New(Config{Budget: one})
+	stuck, err := p.Acquire(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan *Buf)
+	go func() {
+		b, err := p.Acquire(t.Context(), 1)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- b
+	}()
+	<-p.Wanted()
+	stuck.Disown()
+	stuck.Disown()
+	b := <-got
+	stuck.Data()[0] = 1 // still its holder's
+	if st := p.Stats(); st.InUse != one || st.Buffers != 2 {
+		t.Errorf("%+v", st)
+	}
+	stuck.Release()
+	b.Release()
+	if st := p.Stats(); st.InUse != 0 || st.Buffers != 0 || st.Cached != one {
+		t.Errorf("%+v", st)
+	}
+	p.Close()
+}

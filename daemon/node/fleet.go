@@ -17,8 +17,12 @@ import (
 	"holdfast/raftfsm/cluster"
 )
 
-// watchInterval is how often the fleet looks for drives that went or came back.
-const watchInterval = time.Second
+const (
+	// watchInterval is how often the fleet looks for drives that went or came back.
+	watchInterval = time.Second
+	// placeLimit is how long it waits for what a path shows.
+	placeLimit = time.Second
+)
 
 // fleet is the node's drives by identity. A drive that is absent is an Offline one, so callers
 // never meet a nil; one that comes back while the node runs takes its place again.
@@ -30,6 +34,10 @@ type fleet struct {
 	log     *slog.Logger
 	berths  map[cluster.DriveID]*berth // fixed after newFleet
 	paths   []string                   // every path of the command line
+
+	probe func(path string) drive.Found        // what lies at a path; drive.Probe
+	inode func(path string) ([2]uint64, error) // of the FORMAT at a path
+	asked sync.Map                             // paths that were asked and have not answered
 
 	mu     sync.Mutex
 	absent map[string]error // by path, why; guarded by mu
@@ -57,7 +65,10 @@ type occupant struct {
 
 // newFleet makes a berth for each drive of the topology, all absent.
 func newFleet(drives []cluster.Drive, paths []string, id cluster.ID, log *slog.Logger) *fleet {
-	f := &fleet{cluster: id, log: log, paths: paths, berths: map[cluster.DriveID]*berth{}, absent: map[string]error{}}
+	f := &fleet{
+		cluster: id, log: log, paths: paths, berths: map[cluster.DriveID]*berth{}, absent: map[string]error{},
+		probe: drive.Probe, inode: formatInode,
+	}
 	for _, d := range drives {
 		b := &berth{id: d.ID}
 		b.cur.Store(&occupant{drive: drive.NewOffline(d.ID, drive.ErrOffline), path: d.Path})
@@ -156,7 +167,8 @@ func (f *fleet) look(ctx context.Context) {
 			continue
 		}
 		held[o.path] = true
-		if err := o.lost(); err != nil {
+		err, _ := inTime(f, o.path, func() error { return f.lost(o) })
+		if err != nil {
 			o.actor.Abandon(err)
 			if err := o.actor.Close(); err != nil { // gives the lock back, so that the drive may return
 				f.log.Warn("lost drive does not close", keyDrive, b.id, keyErr, err)
@@ -224,7 +236,10 @@ func (b *berth) ranOut(err error) {
 
 // tryReturn takes a drive back into service if path shows one of ours whose berth is empty.
 func (f *fleet) tryReturn(ctx context.Context, path string) {
-	found := drive.Probe(path)
+	found, known := inTime(f, path, func() drive.Found { return f.probe(path) })
+	if !known {
+		return
+	}
 	err := f.check(found)
 	if err == nil {
 		b := f.berths[found.Label.Drive]
@@ -275,8 +290,8 @@ func (f *fleet) check(found drive.Found) error {
 
 // lost reports that the drive's own FORMAT is no longer at its path: the directory was removed,
 // replaced or unmounted. Open files would go on taking writes that no restart could find.
-func (o *occupant) lost() error {
-	inode, err := formatInode(o.path)
+func (f *fleet) lost(o *occupant) error {
+	inode, err := f.inode(o.path)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: its FORMAT is gone: %w", drive.ErrOffline, err)
@@ -284,6 +299,29 @@ func (o *occupant) lost() error {
 		return fmt.Errorf("%w: another directory lies in its place", drive.ErrOffline)
 	}
 	return nil
+}
+
+// inTime asks the disk below a path something and says whether it answered in time. One that hangs
+// keeps a goroutine, and is not asked again before that is back; the watch goes on to the other drives.
+// What is to be thought of it says the drive's own pulse.
+func inTime[T any](f *fleet, path string, ask func() T) (answer T, known bool) {
+	if _, waits := f.asked.LoadOrStore(path, true); waits {
+		return answer, false
+	}
+	done := make(chan T, 1)
+	go func() {
+		answer := ask()
+		f.asked.Delete(path)
+		done <- answer
+	}()
+	late := time.NewTimer(placeLimit)
+	defer late.Stop()
+	select {
+	case answer = <-done:
+		return answer, true
+	case <-late.C:
+		return answer, false
+	}
 }
 
 func formatInode(path string) ([2]uint64, error) {
@@ -303,10 +341,4 @@ func (f *fleet) stopWatch() {
 }
 
 // Close closes every drive in service. The watch must have been stopped.
-func (f *fleet) Close() error {
-	var errs []error
-	for _, a := range f.actors() {
-		errs = append(errs, a.Close())
-	}
-	return errors.Join(errs...)
-}
+func (f *fleet) Close() error { return closeDrives(f.actors(), f.log) }

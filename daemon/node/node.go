@@ -148,12 +148,33 @@ func Start(ctx context.Context, cfg config.Config, face Face) (_ *Node, err erro
 }
 
 // survey looks at every place and decides, before anything is opened or written.
-func survey(paths []string) (admission, error) {
+func survey(paths []string) (admission, error) { return admit(probeAll(paths, drive.Probe, openLimit)) }
+
+// probeAll looks at all places at once. One that does not answer within the limit is unusable, and left
+// to a goroutine that waits for it.
+func probeAll(paths []string, probe func(path string) drive.Found, limit time.Duration) []candidate {
+	answers := make([]chan drive.Found, len(paths))
+	for i, p := range paths {
+		answers[i] = make(chan drive.Found, 1)
+		go func() { answers[i] <- probe(p) }()
+	}
+	late, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
 	cands := make([]candidate, len(paths))
 	for i, p := range paths {
-		cands[i] = candidate{path: p, found: drive.Probe(p)}
+		cands[i].path = p
+		select {
+		case cands[i].found = <-answers[i]:
+			continue
+		case <-late.Done():
+		}
+		select { // it may have answered while another was waited for
+		case cands[i].found = <-answers[i]:
+		default:
+			cands[i].found = drive.Found{Kind: drive.FoundUnusable, Err: fmt.Errorf("%s: %w: it does not answer", p, drive.ErrOffline)}
+		}
 	}
-	return admit(cands)
+	return cands
 }
 
 // openDrive opens one drive with this node's share of memory.
@@ -373,58 +394,3 @@ func (n *Node) serve() (err error) {
 
 // Addr is where S3 is served.
 func (n *Node) Addr() net.Addr { return n.addr }
-
-// Close drains requests within the configured limit, then closes in the reverse order of the start.
-// It is used once.
-func (n *Node) Close() error {
-	var errs []error
-	if n.server != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), n.cfg.DrainLimit)
-		if err := n.server.Shutdown(ctx); err != nil {
-			n.log.Warn("requests were cut", keyErr, err)
-		}
-		cancel()
-	}
-	// A shutdown that overtook Serve does not know the listener yet.
-	if n.listener != nil {
-		if err := n.listener.Close(); !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, err)
-		}
-	}
-	if n.serving != nil {
-		errs = append(errs, <-n.serving)
-	}
-	if n.certs != nil {
-		n.certs.close()
-	}
-	if n.pprof != nil {
-		errs = append(errs, n.pprof.Close())
-	}
-	if n.fleet != nil {
-		n.fleet.stopWatch()
-	}
-	if n.store != nil {
-		errs = append(errs, n.store.Close())
-	}
-	if n.raft != nil {
-		errs = append(errs, n.raft.Close())
-	}
-	if n.fleet != nil {
-		errs = append(errs, n.fleet.Close())
-	}
-	for _, a := range n.actors {
-		errs = append(errs, a.Close())
-	}
-	for _, pool := range n.slabs {
-		if pool != nil {
-			pool.Close()
-		}
-	}
-	if n.cache != nil {
-		n.cache.Unref()
-	}
-	if n.undo != nil {
-		n.undo()
-	}
-	return errors.Join(errs...)
-}

@@ -168,8 +168,9 @@ func TestRefusedStartWritesNothing(t *testing.T) {
 		spoil func(t *testing.T, nd *nodetest.Node)
 		want  error
 	}{
-		"same drive twice": {func(_ *testing.T, nd *nodetest.Node) { nd.Dirs[1] = nd.Dirs[0] }, node.ErrDriveRefused},
-		"a file":           {func(t *testing.T, nd *nodetest.Node) { write(t, nd.Dirs[1], "x") }, node.ErrDriveRefused},
+		"same drive twice":   {func(_ *testing.T, nd *nodetest.Node) { nd.Dirs[1] = nd.Dirs[0] }, node.ErrDriveRefused},
+		"one inside another": {func(_ *testing.T, nd *nodetest.Node) { nd.Dirs[1] = nd.Dirs[0] + "/2" }, node.ErrDriveRefused},
+		"a file":             {func(t *testing.T, nd *nodetest.Node) { write(t, nd.Dirs[1], "x") }, node.ErrDriveRefused},
 		"foreign": {func(t *testing.T, nd *nodetest.Node) {
 			if err := os.MkdirAll(nd.Dirs[1], 0o755); err != nil {
 				t.Fatal(err)

@@ -121,9 +121,10 @@ func scanQuery(params []Param) queryKind {
 	return queryPlain
 }
 
+// hasParam looks for a parameter that is not empty; name is lower case and the parameter's any.
 func hasParam(params []Param, name string) bool {
 	for i := range params {
-		if params[i].Name == name && params[i].Value != "" {
+		if params[i].Value != "" && equalFold(params[i].Name, name) {
 			return true
 		}
 	}

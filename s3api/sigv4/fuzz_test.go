@@ -23,7 +23,7 @@ func FuzzSignVerify(f *testing.F) {
 		if _, err := NewSigner(testKey, testSecret, "us-east-1").Sign(r, UnsignedPayload, testTime); err != nil {
 			return
 		}
-		if scanQuery(r.Params) != queryPlain || hasParam(r.Params, "X-Amz-Security-Token") {
+		if scanQuery(r.Params) != queryPlain || hasParam(r.Params, "x-amz-security-token") {
 			return
 		}
 		v := testVerifier()

@@ -132,7 +132,7 @@ func (v *Verifier) check(r *Request, h *headScan, c *claim) (Auth, error) {
 	if c.presigned && (payload == PayloadStreamSigned || payload == PayloadStreamSignedTrailer) {
 		return Auth{}, s3err.InvalidRequest.Msg("A presigned request cannot have signed chunks.")
 	}
-	if h.securityToken || hasParam(r.Params, "X-Amz-Security-Token") {
+	if h.securityToken || hasParam(r.Params, "x-amz-security-token") {
 		return Auth{}, s3err.InvalidToken
 	}
 	s := v.pool.Get().(*scratch)

@@ -77,7 +77,7 @@ func run(ctx context.Context, o *options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer srv.kill()
+	defer srv.Kill()
 	if _, err := srv.start(); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func run(ctx context.Context, o *options) (err error) {
 			return fmt.Errorf("round %d: %w", round, err)
 		}
 	}
-	if err := srv.terminate(); err != nil {
+	if err := srv.Stop(); err != nil {
 		return fmt.Errorf("SIGTERM: %w", err)
 	}
 	if _, err := srv.start(); err != nil {
@@ -102,7 +102,7 @@ func run(ctx context.Context, o *options) (err error) {
 	}
 	fmt.Printf("%d rounds: %d calls acknowledged, %d left without an answer (%d of them had happened), %d objects compared, "+
 		"nothing lost, nothing half-written\n", o.rounds, m.acked, m.unanswered, m.happened, m.compared)
-	srv.kill()
+	srv.Kill()
 	if o.keep {
 		return nil
 	}
@@ -112,7 +112,7 @@ func run(ctx context.Context, o *options) (err error) {
 func oneRound(ctx context.Context, o *options, srv *server, m *model, rng *rand.Rand, round int) error {
 	before := m.acked
 	span := o.minRun + time.Duration(rng.Int64N(int64(o.maxRun-o.minRun)+1))
-	if err := m.load(ctx, span, srv.kill); err != nil {
+	if err := m.load(ctx, span, srv.Kill); err != nil {
 		return err
 	}
 	if o.absent {

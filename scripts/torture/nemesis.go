@@ -14,7 +14,7 @@ import (
 // nemesis does faults to the server, one after the other, some of them two at a time. What comes when
 // follows from the seed.
 type nemesis struct {
-	p      *process
+	p      *server
 	at     *places
 	rng    *rand.Rand
 	rec    *recorder
@@ -100,15 +100,15 @@ func (n *nemesis) rest(ctx context.Context, least, most time.Duration) bool {
 func (n *nemesis) restart() error { return n.p.start(n.offset, n.rng.IntN(2) == 0) }
 
 func (n *nemesis) kill(ctx context.Context) (string, error) {
-	n.p.kill()
+	n.p.Kill()
 	n.rest(ctx, 0, 500*time.Millisecond)
 	return "kill -9 and restart", n.restart()
 }
 
 func (n *nemesis) pause(ctx context.Context) (string, error) {
-	n.p.signal(syscall.SIGSTOP, false)
+	n.p.Signal(syscall.SIGSTOP, false)
 	n.rest(ctx, 50*time.Millisecond, 7*time.Second)
-	n.p.signal(syscall.SIGCONT, false)
+	n.p.Signal(syscall.SIGCONT, false)
 	return "SIGSTOP and SIGCONT", nil
 }
 
@@ -155,7 +155,7 @@ func (n *nemesis) err(ctx context.Context) (string, error) {
 		}
 		n.rest(ctx, 0, time.Second)
 	}
-	n.p.kill()
+	n.p.Kill()
 	return what + ", then kill -9 and restart", n.restart()
 }
 
@@ -167,7 +167,7 @@ func (n *nemesis) hang(ctx context.Context) (string, error) {
 		return what, err
 	}
 	if n.rng.IntN(3) == 0 {
-		n.p.kill()
+		n.p.Kill()
 		return what + ", then kill -9 and restart", n.restart()
 	}
 	return what, n.well(drives)
@@ -218,7 +218,7 @@ func (n *nemesis) full(ctx context.Context) (string, error) {
 	killed := n.rng.IntN(3) == 0
 	if killed {
 		what += ", kill -9 and restart while it was"
-		n.p.kill()
+		n.p.Kill()
 		if err := n.restart(); err != nil {
 			return what, err
 		}
@@ -237,7 +237,7 @@ func (n *nemesis) absent(ctx context.Context) (string, error) {
 	n.rest(ctx, 200*time.Millisecond, 5*time.Second)
 	if n.rng.IntN(3) == 0 {
 		what += ", kill -9 and restart while it was"
-		n.p.kill()
+		n.p.Kill()
 		if err := n.restart(); err != nil {
 			return what, err
 		}
@@ -253,6 +253,6 @@ func (n *nemesis) clock(ctx context.Context) (string, error) {
 	if n.rng.IntN(2) == 0 {
 		return what, n.p.order("clock", n.offset.String())
 	}
-	n.p.kill()
+	n.p.Kill()
 	return what + " by kill -9 and restart", n.restart()
 }

@@ -92,7 +92,7 @@ type rig struct {
 	rec  *recorder
 	lib  *library
 	eps  []s3light.Endpoint
-	p    *process // nil: the server is not ours
+	p    *server // nil: the server is not ours
 	at   *places
 	stop context.CancelCauseFunc
 }
@@ -141,7 +141,7 @@ func (r *rig) open(seed uint64, dir string) (err error) {
 			r.rec.violation("%s", what)
 			r.stop(errors.New(what))
 		}
-		if r.p, err = newProcess(o, dir, r.at.drives, lost); err != nil {
+		if r.p, err = newServer(o, dir, r.at.drives, lost); err != nil {
 			return err
 		}
 		if err := r.p.start(0, false); err != nil {
@@ -163,7 +163,7 @@ func (r *rig) open(seed uint64, dir string) (err error) {
 
 func (r *rig) close() error {
 	if r.p != nil {
-		r.p.kill()
+		r.p.Kill()
 	}
 	if r.at != nil {
 		return r.at.close()
@@ -196,7 +196,7 @@ func (r *rig) torture(ctx context.Context, seed uint64, dir string) error {
 	}
 	if wrong := r.rec.violations(); len(wrong) > 0 {
 		if r.p != nil {
-			fmt.Printf("the server's log ends with:\n%s\n", r.p.logTail())
+			fmt.Printf("the server's log ends with:\n%s\n", r.p.LogTail())
 		}
 		return errors.Join(judged, fmt.Errorf("%w, in %d ways:\n%s", errWrong, len(wrong), strings.Join(wrong[:min(len(wrong), 20)], "\n")))
 	}
@@ -231,7 +231,7 @@ func (r *rig) settle(clients []*client) error {
 	}
 	for _, via := range vias {
 		if r.p != nil {
-			if err := r.p.stop(); err != nil {
+			if err := r.p.Stop(); err != nil {
 				return err
 			}
 			if err := r.p.start(0, false); err != nil {

@@ -3,6 +3,7 @@ package drivetest
 import (
 	"sync"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
@@ -14,6 +15,25 @@ type Hang struct {
 	pass    bool          // guarded by mu
 	waiting int           // guarded by mu
 }
+
+// Wrap returns fsys with h below it. Unlike errorfs alone it reaches the files that are used again, too:
+// logs of an index that has had others before.
+func (h *Hang) Wrap(fsys vfs.FS) vfs.FS { return reusing{errorfs.Wrap(fsys, h)} }
+
+// reusing hands files that are used again through the file system that it embeds; errorfs hands out
+// those of the one below.
+type reusing struct{ vfs.FS }
+
+// ReuseForWrite implements vfs.FS.
+func (r reusing) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := r.Rename(oldname, newname); err != nil {
+		return nil, err
+	}
+	return r.OpenReadWrite(newname, category)
+}
+
+// Unwrap implements vfs.FS.
+func (r reusing) Unwrap() vfs.FS { return r.FS }
 
 // Set switches it; switching it off lets the waiting calls go on.
 func (h *Hang) Set(on bool) {

@@ -1,0 +1,38 @@
+package erasureset
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"holdfast/actors/drive"
+)
+
+// apart calls a drive from a goroutine of its own and returns what came of it, or without it when ctx
+// ends or the drive goes out of service first: a call that is stuck in the kernel knows no deadline. The
+// call cleans up behind itself what nobody takes any more.
+func apart[T any](ctx context.Context, s *Store, d drive.Drive, call func() (T, error)) (T, error) {
+	type outcome struct {
+		val T
+		err error
+	}
+	done := make(chan outcome, 1)
+	s.background.Go(func() {
+		val, err := call()
+		done <- outcome{val, err}
+	})
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case o := <-done:
+			return o.val, o.err
+		case <-ctx.Done():
+			return *new(T), ctx.Err()
+		case <-look.C:
+			if h := d.Health(); h.State != drive.Online && len(done) == 0 {
+				return *new(T), fmt.Errorf("drive %s is not waited for: %w", d.ID(), drive.ErrOffline)
+			}
+		}
+	}
+}
