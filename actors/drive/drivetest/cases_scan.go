@@ -218,9 +218,11 @@ func (s *suite) at(key string) drive.Target {
 	return drive.Target{Set: suiteSet, Epoch: 1, BucketRev: 1, Key: s.key(key)}
 }
 
+// upload opens an upload. Its stamp is a promise, so a key's next upload needs a higher one.
 func (s *suite) upload(key string) *ondisk.Upload {
 	s.Helper()
-	up := &ondisk.Upload{ID: object.NewWriteID(), TS: s.stamp(1), Started: 12345, Checksum: ondisk.ChecksumCRC32C,
+	s.uploads++
+	up := &ondisk.Upload{ID: object.NewWriteID(), TS: s.stamp(s.uploads), Started: 12345, Checksum: ondisk.ChecksumCRC32C,
 		Meta: ondisk.Version{Kind: ondisk.KindObject, ContentType: "image/png"}}
 	one := *up
 	if err := s.d.PutUpload(s.ctx, s.at(key), &one); err != nil {

@@ -98,6 +98,8 @@ type suite struct {
 	ctx context.Context
 	now object.Stamp
 	rng *rand.Rand
+
+	uploads int // opened so far
 }
 
 // setUp tells the drive of the sets and the bucket of the suite.
