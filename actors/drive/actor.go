@@ -71,6 +71,7 @@ type Actor struct {
 	marked   atomic.Uint64 // last batch with marks
 	vanished vanished
 	drops    atomic.Uint64 // of vanished: how many there were
+	unsound  atomic.Int64  // sets in which the drive is not in sync
 
 	state   quorum.DriveState     // owned by loop
 	past    superseded            // owned by loop

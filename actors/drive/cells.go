@@ -201,8 +201,9 @@ func (a *Actor) completes(id object.WriteID) bool {
 // unstable returns what is pending of a revision, nil if it is stable.
 func (a *Actor) unstable(r revision) *pending {
 	a.mu.RLock()
-	defer a.mu.RUnlock()
-	return a.pending[r]
+	p := a.pending[r]
+	a.mu.RUnlock()
+	return p
 }
 
 // pendingOf is unstable for the loop, which alone changes what is guarded by mu.

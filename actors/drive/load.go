@@ -111,7 +111,7 @@ func (a *Actor) loadSet(key, value []byte) error {
 		return err
 	}
 	row, err := ondisk.DecodeSetRow(value)
-	a.sets[id] = setOf(id, &row)
+	a.keepSet(id, setOf(id, &row))
 	return err
 }
 

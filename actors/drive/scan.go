@@ -48,6 +48,9 @@ func (a *Actor) Scan(ctx context.Context, req *ScanRequest) (ScanReply, error) {
 
 // silent are the sets asked for that the drive cannot vouch for.
 func (a *Actor) silent(req *ScanRequest) (out []cluster.SetID) {
+	if a.unsound.Load() == 0 {
+		return nil // as nearly always, and there are many sets
+	}
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	for id, s := range a.sets {
@@ -67,10 +70,33 @@ type scan struct {
 	reply ScanReply
 	batch uint64 // highest batch of a row that was used
 	drops uint64 // Actor.drops when it began
+	at    scanned
 	own   ondisk.VersionOwn
 	name  []byte // scratch
 	seek  []byte // scratch
 	rows  []byte // arena of the rows in the reply
+}
+
+// scanned is the version row that a scan is at, in pieces that alias the iterator's.
+type scanned struct {
+	revision
+	prefix, escaped []byte // of the key: see ondisk.SplitVersionKey
+	shared          []byte
+	batch           uint64
+	kind            ondisk.VersionKind
+}
+
+// look takes the row that the iterator is at apart.
+func (s *scan) look() (err error) {
+	at := &s.at
+	if at.prefix, at.escaped, at.ref, at.rev, err = ondisk.SplitVersionKey(s.it.Key()); err != nil {
+		return err
+	}
+	if at.batch, _, at.shared, err = ondisk.SplitVersionValue(s.it.Value()); err != nil {
+		return err
+	}
+	at.kind, err = ondisk.KindOfVersion(at.shared)
+	return err
 }
 
 func (s *scan) run(ctx context.Context) (err error) {
@@ -95,13 +121,18 @@ func (s *scan) run(ctx context.Context) (err error) {
 			ok = s.it.Next()
 			continue
 		}
-		moved, err := s.standing()
-		if err != nil {
+		if err := s.look(); err != nil {
 			return err
 		}
-		if moved {
-			ok = s.it.Valid()
-			continue
+		if s.at.kind == ondisk.KindPurged {
+			moved, err := s.standing()
+			if err != nil {
+				return err
+			}
+			if moved {
+				ok = s.it.Valid()
+				continue
+			}
 		}
 		common, done, err := s.visit()
 		if err != nil || done {
@@ -122,40 +153,28 @@ func (s *scan) run(ctx context.Context) (err error) {
 // says that there is none: the iterator is at another key, or at the end.
 func (s *scan) standing() (moved bool, err error) {
 	var gone, null object.VersionRef // removed, and so is every older null version if that was one
-	var prefix []byte
+	at := &s.at
+	prefix := bytes.Clone(at.prefix)
 	for {
-		at, _, ref, rev, err := ondisk.SplitVersionKey(s.it.Key())
-		if err != nil {
-			return false, err
-		}
-		if prefix != nil && !bytes.Equal(at, prefix) {
-			return true, nil
-		}
-		_, _, shared, err := ondisk.SplitVersionValue(s.it.Value())
-		if err != nil {
-			return false, err
-		}
-		kind, err := ondisk.KindOfVersion(shared)
-		if err != nil {
-			return false, err
-		}
-		if prefix == nil && kind != ondisk.KindPurged {
-			return false, nil // as nearly all
-		}
 		if _, err := ondisk.DecodeVersionOwn(&s.own, s.it.Value()); err != nil {
 			return false, err
 		}
 		switch {
-		case ref == gone, s.own.Null && ref.Compare(null) < 0:
-		case kind != ondisk.KindPurged, s.unstable(revision{ref, rev}):
+		case at.ref == gone, s.own.Null && at.ref.Compare(null) < 0:
+		case at.kind != ondisk.KindPurged, s.unstable(at.revision):
 			return false, nil
 		default:
-			if gone = ref; s.own.Null {
-				null = ref
+			if gone = at.ref; s.own.Null {
+				null = at.ref
 			}
 		}
-		prefix = append(prefix, at[len(prefix):]...)
 		if !s.it.Next() || ondisk.IsKeyStateKey(s.it.Key()) {
+			return true, nil
+		}
+		if err := s.look(); err != nil {
+			return false, err
+		}
+		if !bytes.Equal(at.prefix, prefix) {
 			return true, nil
 		}
 	}
@@ -170,26 +189,15 @@ func (s *scan) unstable(r revision) bool {
 	return s.a.drops.Load() != s.drops && s.a.vanished.since(s.drops, r)
 }
 
-// visit looks at the newest row of one key, which the iterator is at. common is set if the key
+// visit looks at the row of one key that counts, which look took apart. common is set if the key
 // proved a common prefix; done says that the answer is full.
 func (s *scan) visit() (common string, done bool, err error) {
-	_, escaped, ref, rev, err := ondisk.SplitVersionKey(s.it.Key())
-	if err != nil {
-		return "", false, err
-	}
-	batch, _, shared, err := ondisk.SplitVersionValue(s.it.Value())
-	if err != nil {
-		return "", false, err
-	}
-	kind, err := ondisk.KindOfVersion(shared)
-	if err != nil {
-		return "", false, err
-	}
-	unstable := s.unstable(revision{ref, rev})
-	if !unstable && kind != ondisk.KindObject && !(s.req.Tombstones && kind == ondisk.KindTombstone) {
+	at := &s.at
+	unstable := s.unstable(at.revision)
+	if !unstable && at.kind != ondisk.KindObject && !(s.req.Tombstones && at.kind == ondisk.KindTombstone) {
 		return "", false, nil
 	}
-	if s.name, err = ondisk.AppendName(s.name[:0], escaped); err != nil {
+	if s.name, err = ondisk.AppendName(s.name[:0], at.escaped); err != nil {
 		return "", false, err
 	}
 	name := string(s.name)
@@ -198,24 +206,31 @@ func (s *scan) visit() (common string, done bool, err error) {
 	if !full && !hasSet(s.req.Witness, set) {
 		return "", false, nil
 	}
-	e := Entry{Name: name, Set: set, Ref: ref, Rev: rev, Kind: kind, Unstable: unstable}
-	if at := s.delimiter(name); at >= 0 {
-		if !unstable && kind != ondisk.KindObject {
-			return "", false, nil // a tombstone proves no prefix
-		}
-		e.Name, e.Common, e.Example = name[:at], true, name
-		common = e.Name
+	n := s.delimiter(name)
+	if n >= 0 && !unstable && at.kind != ondisk.KindObject {
+		return "", false, nil // a tombstone proves no prefix
 	}
 	if len(s.reply.Entries) == s.limit {
 		s.reply.Truncated = true
 		return "", true, nil
 	}
-	if full && !e.Common {
-		e.Row = s.keep(shared)
+	e := s.entry()
+	e.Name, e.Set, e.Ref, e.Rev, e.Kind, e.Unstable = name, set, at.ref, at.rev, at.kind, unstable
+	if n >= 0 {
+		e.Name, e.Common, e.Example = name[:n], true, name
+		common = e.Name
 	}
-	s.batch = max(s.batch, batch)
-	s.reply.Entries = append(s.reply.Entries, e)
+	if full && n < 0 {
+		e.Row = s.keep(at.shared)
+	}
+	s.batch = max(s.batch, at.batch)
 	return common, false, nil
+}
+
+// entry is one more entry of the answer, still empty.
+func (s *scan) entry() *Entry {
+	s.reply.Entries = append(s.reply.Entries, Entry{})
+	return &s.reply.Entries[len(s.reply.Entries)-1]
 }
 
 // delimiter returns the length of the common prefix that name belongs to, -1 if to none.

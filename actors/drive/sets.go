@@ -28,9 +28,21 @@ func (b *batch) setSet(id cluster.SetID, s *quorum.SetState) {
 	b.buf = ondisk.AppendSetKey(b.buf[:0], id)
 	b.set(b.buf, b.val)
 	kept := *s
-	b.a.mu.Lock()
-	b.a.sets[id] = &kept
-	b.a.mu.Unlock()
+	b.a.keepSet(id, &kept)
+}
+
+// keepSet keeps what the drive knows of a set in memory.
+func (a *Actor) keepSet(id cluster.SetID, s *quorum.SetState) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	was := a.sets[id]
+	a.sets[id] = s
+	if s.State != quorum.SlotInSync {
+		a.unsound.Add(1)
+	}
+	if was != nil && was.State != quorum.SlotInSync {
+		a.unsound.Add(-1)
+	}
 }
 
 func setOf(id cluster.SetID, row *ondisk.SetRow) *quorum.SetState {

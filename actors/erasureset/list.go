@@ -164,25 +164,25 @@ func (l *lister) segment(ctx context.Context, start place) (next place, more boo
 	m := &merge{l: l, plan: plan, replies: replies, pos: make([]int, len(replies)), at: make([]*drive.Entry, len(replies))}
 	lastCommon := false
 	for {
-		at, ok := m.next()
-		if !ok || truncated && cut.before(at) {
+		e := m.next()
+		if e == nil || truncated && cut.before(l.place(e)) {
 			break
 		}
-		lastCommon = m.common()
-		entry, err := m.decide(ctx, at)
+		lastCommon = e.Common
+		listed, info, err := m.decide(ctx, e)
 		if err != nil {
-			return next, false, fmt.Errorf("key %q: %w", at.name, err)
+			return next, false, fmt.Errorf("key %q: %w", e.Name, err)
 		}
-		if entry == nil {
+		if !listed {
 			continue
 		}
 		if len(l.entries) == l.limit {
 			l.truncated = true
 			return next, false, nil
 		}
-		entry.Latest = l.versions && !entry.Common && entry.Name != l.last
-		l.last = entry.Name
-		l.entries = append(l.entries, *entry)
+		latest := l.versions && !e.Common && e.Name != l.last
+		l.last = e.Name
+		l.entries = append(l.entries, ListEntry{Name: e.Name, Common: e.Common, Latest: latest, Info: info})
 	}
 	switch {
 	case !truncated:
@@ -245,70 +245,66 @@ type merge struct {
 	at      []*drive.Entry // entries of the present place, by drive; nil where it is missing
 }
 
-// next moves to the next place.
-func (m *merge) next() (at place, ok bool) {
-	for i := range m.replies {
-		if es := m.replies[i].Entries; m.pos[i] < len(es) {
-			if p := m.l.place(&es[m.pos[i]]); !ok || p.before(at) {
-				at, ok = p, true
-			}
-		}
-	}
+// next moves to the next place and returns an entry of it, nil at the end.
+func (m *merge) next() (first *drive.Entry) {
 	for i := range m.replies {
 		m.at[i] = nil
-		if es := m.replies[i].Entries; ok && m.pos[i] < len(es) && m.l.place(&es[m.pos[i]]) == at {
-			m.at[i] = &es[m.pos[i]]
+		es := m.replies[i].Entries
+		if m.pos[i] == len(es) {
+			continue
+		}
+		e, c := &es[m.pos[i]], -1
+		if first != nil {
+			c = m.l.compare(e, first)
+		}
+		if c < 0 {
+			clear(m.at[:i])
+			first = e
+		}
+		if c <= 0 {
+			m.at[i] = e
+		}
+	}
+	for i, e := range m.at {
+		if e != nil {
 			m.pos[i]++
 		}
 	}
-	return at, ok
+	return first
 }
 
-func (m *merge) common() bool {
-	for _, e := range m.at {
-		if e != nil {
-			return e.Common
-		}
+// compare orders the places of two entries.
+func (l *lister) compare(a, b *drive.Entry) int {
+	if c := strings.Compare(a.Name, b.Name); c != 0 || !l.versions || a.Common {
+		return c
 	}
-	return false
+	return b.Ref.Compare(a.Ref)
 }
 
-// decide makes the list entry of the present place, nil if nothing is to be listed.
-func (m *merge) decide(ctx context.Context, at place) (*ListEntry, error) {
-	if m.common() {
-		ok, err := m.proven(ctx, at.name)
-		if err != nil || !ok {
-			return nil, err
-		}
-		return &ListEntry{Name: at.name, Common: true}, nil
-	}
-	var set cluster.SetID
-	null := false
-	for _, e := range m.at {
-		if e != nil {
-			set, null = e.Set, e.Null
-		}
+// decide says what is to be listed of the present place, of which first is an entry: its common
+// prefix, what is known of its version, or nothing.
+func (m *merge) decide(ctx context.Context, first *drive.Entry) (listed bool, info *Info, err error) {
+	if first.Common {
+		listed, err = m.proven(ctx, first.Name)
+		return listed, nil, err
 	}
 	// Of two null versions the newer one replaces the older, whether the drives know that yet or not.
-	second := null && m.l.nulls == at.name
-	if null {
-		m.l.nulls = at.name
+	second := first.Null && m.l.nulls == first.Name
+	if first.Null {
+		m.l.nulls = first.Name
 	}
-	verdict, full := m.plan.judge(set, m.at, m.l.listed)
+	verdict, full := m.plan.judge(first.Set, m.at, m.l.listed)
 	switch {
 	case verdict == listDead:
-		return nil, nil
+		return false, nil, nil
 	case verdict == listLive && full != nil && !second:
 		info := new(Info)
 		if err := ondisk.DecodeShared(info, full.Ref, full.Rev, full.Row); err == nil {
-			return &ListEntry{Name: at.name, Info: info}, nil
+			return true, info, nil
 		}
 	}
-	info, err := m.l.resolved(ctx, at, null)
-	if err != nil || info == nil {
-		return nil, err
-	}
-	return &ListEntry{Name: at.name, Info: info}, nil
+	info, err = m.l.resolved(ctx, m.l.place(first), first.Null)
+	return info != nil, info, err
 }
 
 // listed says which kinds of versions have a place in the list.

@@ -109,7 +109,8 @@ func appendSeat(dst []byte, s *Seat) []byte {
 
 // cutVersionValue finds the parts of an M row's value; both alias it.
 func cutVersionValue(value []byte) (own, shared []byte, err error) {
-	if d := rowDecoder("version row", value); d.err != nil {
+	if len(value) == 0 || value[0] != rowFormat {
+		d := rowDecoder("version row", value)
 		return nil, nil, d.err
 	}
 	if len(value) > versionPrefix {
