@@ -81,7 +81,7 @@ type scan struct {
 type scanned struct {
 	revision
 	prefix, escaped []byte // of the key: see ondisk.SplitVersionKey
-	shared          []byte
+	value, shared   []byte // fetched once: a second fetch may use the first one's memory
 	batch           uint64
 	kind            ondisk.VersionKind
 }
@@ -92,7 +92,8 @@ func (s *scan) look() (err error) {
 	if at.prefix, at.escaped, at.ref, at.rev, err = ondisk.SplitVersionKey(s.it.Key()); err != nil {
 		return err
 	}
-	if at.batch, _, at.shared, err = ondisk.SplitVersionValue(s.it.Value()); err != nil {
+	at.value = s.it.Value()
+	if at.batch, _, at.shared, err = ondisk.SplitVersionValue(at.value); err != nil {
 		return err
 	}
 	at.kind, err = ondisk.KindOfVersion(at.shared)
@@ -156,7 +157,7 @@ func (s *scan) standing() (moved bool, err error) {
 	at := &s.at
 	prefix := bytes.Clone(at.prefix)
 	for {
-		if _, err := ondisk.DecodeVersionOwn(&s.own, s.it.Value()); err != nil {
+		if _, err := ondisk.DecodeVersionOwn(&s.own, at.value); err != nil {
 			return false, err
 		}
 		switch {

@@ -34,12 +34,11 @@ func (s *scan) walkVersions(ctx context.Context) error {
 			ok = s.it.Next()
 			continue
 		}
-		at, escaped, ref, rev, err := ondisk.SplitVersionKey(s.it.Key())
-		if err != nil {
+		if err := s.look(); err != nil {
 			return err
 		}
-		if !bytes.Equal(at, k.prefix) {
-			if err := s.enter(&k, at, escaped); err != nil {
+		if !bytes.Equal(s.at.prefix, k.prefix) {
+			if err := s.enter(&k); err != nil {
 				return err
 			}
 		}
@@ -47,7 +46,7 @@ func (s *scan) walkVersions(ctx context.Context) error {
 			ok = s.it.NextPrefix()
 			continue
 		}
-		common, done, err := s.visitVersion(&k, revision{ref, rev})
+		common, done, err := s.visitVersion(&k)
 		if err != nil || done {
 			return err
 		}
@@ -62,9 +61,9 @@ func (s *scan) walkVersions(ctx context.Context) error {
 }
 
 // enter begins the next key.
-func (s *scan) enter(k *keyed, prefix, escaped []byte) (err error) {
-	*k = keyed{prefix: append(k.prefix[:0], prefix...)}
-	if s.name, err = ondisk.AppendName(s.name[:0], escaped); err != nil {
+func (s *scan) enter(k *keyed) (err error) {
+	*k = keyed{prefix: append(k.prefix[:0], s.at.prefix...)}
+	if s.name, err = ondisk.AppendName(s.name[:0], s.at.escaped); err != nil {
 		return err
 	}
 	k.name = string(s.name)
@@ -77,27 +76,20 @@ func (s *scan) enter(k *keyed, prefix, escaped []byte) (err error) {
 	return nil
 }
 
-// visitVersion looks at the row that the iterator is at; as visit.
-func (s *scan) visitVersion(k *keyed, r revision) (common string, done bool, err error) {
-	batch, _, shared, err := ondisk.SplitVersionValue(s.it.Value())
-	if err != nil {
+// visitVersion looks at the row that look took apart; as visit.
+func (s *scan) visitVersion(k *keyed) (common string, done bool, err error) {
+	r := &s.at
+	if _, err := ondisk.DecodeVersionOwn(&s.own, r.value); err != nil {
 		return "", false, err
 	}
-	kind, err := ondisk.KindOfVersion(shared)
-	if err != nil {
-		return "", false, err
-	}
-	if _, err := ondisk.DecodeVersionOwn(&s.own, s.it.Value()); err != nil {
-		return "", false, err
-	}
-	unstable := s.unstable(r)
-	if !k.stands.Next(r.ref, quorum.Kind(kind), s.own.Null, !unstable) {
+	unstable := s.unstable(r.revision)
+	if !k.stands.Next(r.ref, quorum.Kind(r.kind), s.own.Null, !unstable) {
 		return "", false, nil
 	}
 	if k.below != (object.VersionRef{}) && r.ref.Compare(k.below) >= 0 {
 		return "", false, nil
 	}
-	e := Entry{Name: k.name, Set: k.set, Ref: r.ref, Rev: r.rev, Kind: kind, Unstable: unstable, Null: s.own.Null}
+	e := Entry{Name: k.name, Set: k.set, Ref: r.ref, Rev: r.rev, Kind: r.kind, Unstable: unstable, Null: s.own.Null}
 	if at := s.delimiter(k.name); at >= 0 {
 		e.Name, e.Common, e.Example = k.name[:at], true, k.name
 		common = e.Name
@@ -107,9 +99,9 @@ func (s *scan) visitVersion(k *keyed, r revision) (common string, done bool, err
 		return "", true, nil
 	}
 	if k.full && !e.Common {
-		e.Row = s.keep(shared)
+		e.Row = s.keep(r.shared)
 	}
-	s.batch = max(s.batch, batch)
+	s.batch = max(s.batch, r.batch)
 	s.reply.Entries = append(s.reply.Entries, e)
 	return common, false, nil
 }
