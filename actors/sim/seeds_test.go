@@ -35,7 +35,6 @@ func TestFoundSeeds(t *testing.T) {
 		{"an upload ended below the stamp of its opening", "20215709/f8ffffffffff01/ff0f/29"},
 		{"a floor a year ahead", "20119933/90f6ffff3f/ed/1e"},
 		{"a write that was refused because it came too early comes again", "d5835/0c/3a/3d"},
-		{"a heal buries what was accepted since under a higher ballot", "d59558/13/0e/36"},
 		{"all who knew of a debt have left the set", "d98433/f70f/7e0a/3f"},
 		{"a decision told to a newcomer that promised nothing", "b736/6ccf7f/8307/3f"},
 	} {
