@@ -124,6 +124,9 @@ func innerErrors() []domainError {
 func otherErrors() []domainError {
 	return []domainError{
 		{"", io.ErrUnexpectedEOF, &s3err.Error{Code: s3err.IncompleteBody}},
+		{"", errBodyLost, &s3err.Error{Code: s3err.IncompleteBody}},
+		{"", errBodyChunks, s3err.InvalidRequest.Msg("The chunked transfer coding of the body is malformed: each chunk is its size in at most 15 " +
+			"hexadecimal digits, CRLF, that many bytes and CRLF; fields that frame the message cannot stand in the trailer.")},
 		{"", errBodySlow, &s3err.Error{Code: s3err.RequestTimeout}},
 		{"", os.ErrDeadlineExceeded, &s3err.Error{Code: s3err.RequestTimeout}},
 		{"", context.DeadlineExceeded, &s3err.Error{Code: s3err.ServiceUnavailable, Text: "The operation took too long."}},
