@@ -16,6 +16,7 @@ const (
 	metaPrefix  = "x-amz-meta-"
 	maxUserMeta = 2 << 10 // bytes of names and values together, as in S3
 	standard    = "STANDARD"
+	awsChunked  = "aws-chunked"
 	binaryType  = "binary/octet-stream" // what S3 says of an object whose type nobody told
 )
 
@@ -135,12 +136,12 @@ func addMeta(list []ondisk.Pair, name, value string) []ondisk.Pair {
 
 // withoutChunked removes aws-chunked from a Content-Encoding: it describes the upload, not the object.
 func withoutChunked(s string) string {
-	if !strings.Contains(s, "aws-chunked") {
+	if !strings.Contains(strings.ToLower(s), awsChunked) {
 		return s
 	}
 	var keep []string
 	for token := range strings.SplitSeq(s, ",") {
-		if token = strings.TrimSpace(token); token != "" && token != "aws-chunked" {
+		if token = strings.TrimSpace(token); token != "" && !strings.EqualFold(token, awsChunked) {
 			keep = append(keep, token)
 		}
 	}

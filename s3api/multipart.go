@@ -2,6 +2,7 @@ package s3api
 
 import (
 	"encoding/hex"
+	"math"
 	"strconv"
 
 	"holdfast/actors/erasureset"
@@ -57,6 +58,10 @@ func createUpload(c *call) error {
 // uploadID reads the uploadId of a request. What cannot be one names no upload.
 func (c *call) uploadID() (id object.WriteID, err error) {
 	s, _ := c.req.Param("uploadId")
+	return parseUploadID(s)
+}
+
+func parseUploadID(s string) (id object.WriteID, err error) {
 	if len(s) != 2*len(id) {
 		return id, s3err.NoSuchUpload.With("UploadId", s)
 	}
@@ -343,8 +348,8 @@ func (c *call) numberMarker(name string) (int, error) {
 	if !ok || s == "" {
 		return 0, nil
 	}
-	n, err := strconv.ParseInt(s, 10, 32)
-	if err != nil || n < 0 {
+	n, ok := parseDigits(s)
+	if !ok || n > math.MaxInt32 {
 		return 0, s3err.InvalidArgument.Msg("Argument %s must be an integer between 0 and 2147483647", name).
 			With("ArgumentName", name).With("ArgumentValue", s)
 	}
@@ -377,7 +382,7 @@ func listUploads(c *call) error {
 	req := erasureset.ListUploadsRequest{Bucket: bucket, Prefix: p.prefix, Delimiter: p.delimiter, KeyMarker: keyMarker, Limit: p.limit}
 	if keyMarker != "" && idMarker != "" { // without a key marker S3 ignores the id
 		var id object.WriteID
-		if n, err := hex.Decode(id[:], []byte(idMarker)[:min(len(idMarker), 2*len(id))]); err != nil || n != len(id) {
+		if id, err = parseUploadID(idMarker); err != nil {
 			return s3err.InvalidArgument.Msg("Invalid uploadId marker").
 				With("ArgumentName", "upload-id-marker").With("ArgumentValue", idMarker)
 		}

@@ -2,14 +2,10 @@ package s3api
 
 import (
 	"holdfast/actors/erasureset"
-	"holdfast/s3api/s3err"
 )
 
 // putObject serves PutObject.
 func putObject(c *call) error {
-	if _, ok := c.req.Param("partNumber"); ok {
-		return s3err.InvalidArgument.Msg("partNumber needs an uploadId").With("ArgumentName", "partNumber")
-	}
 	bucket, key, err := c.object()
 	if err != nil {
 		return err

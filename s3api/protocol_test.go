@@ -57,6 +57,31 @@ func TestAwsChunkedInAllForms(t *testing.T) {
 	}
 }
 
+func TestContentEncodingKeepsNoFraming(t *testing.T) {
+	for given, want := range map[string]string{
+		"aws-chunked": "", "AWS-Chunked": "", "gzip, AWS-CHUNKED": "gzip", "Aws-Chunked,gzip,br": "gzip,br",
+		"gzip, br": "gzip, br", "x-aws-chunked": "x-aws-chunked",
+	} {
+		if got := withoutChunked(given); got != want {
+			t.Errorf("%q: %q, want %q", given, got, want)
+		}
+	}
+}
+
+func TestTrailersAreChecksums(t *testing.T) {
+	r := newRig(t, newMem())
+	r.makeBucket("bucket")
+	for _, name := range []string{"x-amz-checksum-type", "x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-sha512", "x-amz-meta-a"} {
+		head, framed := chunkedPut(t, "/bucket/k", sigv4.StreamUnsignedTrailer, "body",
+			[]string{"x-amz-decoded-content-length: 4", "x-amz-trailer: " + name}, false, false)
+		c := r.dial()
+		c.send(head + framed)
+		if rep := c.receive("PUT"); rep.status != 400 || rep.code() != "InvalidRequest" {
+			t.Errorf("%s: %d %s", name, rep.status, rep.code())
+		}
+	}
+}
+
 func TestRejectedExpectNeverSeesTheBody(t *testing.T) {
 	m := newMem()
 	r := newRig(t, m)
@@ -143,6 +168,9 @@ func TestAmbiguousMessagesAreRefused(t *testing.T) {
 		{"star", strings.Replace(signed, "GET /bucket/k ", "GET * ", 1)},
 		{"half an escape", strings.Replace(signed, "/bucket/k ", "/bucket/k%2 ", 1)},
 		{"no escape", strings.Replace(signed, "/bucket/k ", "/bucket/k%zz ", 1)},
+		{"HTTP/9.9", strings.Replace(signed, "HTTP/1.1", "HTTP/9.9", 1)},
+		{"HTTP/2.0", strings.Replace(signed, "HTTP/1.1", "HTTP/2.0", 1)},
+		{"HTTP/0.9", strings.Replace(signed, "HTTP/1.1", "HTTP/0.9", 1)},
 		{"HTTP/1.0 chunked", strings.Replace(lines, "HTTP/1.1", "HTTP/1.0", 1) + "\r\nTransfer-Encoding: chunked\r\n\r\n"},
 	} {
 		c := r.dial()

@@ -183,14 +183,27 @@ func (r *router) find(req *request, l level) (*route, error) {
 	asked := r.asked(req)
 	for _, row := range r.cond[at] {
 		if row.sub == (asked != "") && row.fits(req) {
-			return row, r.conflict(req, row)
+			if err := r.conflict(req, row); err != nil {
+				return row, err
+			}
+			return row, row.strayPart(req)
 		}
 	}
 	row := r.plain[at]
 	if row == nil || asked != "" {
 		return &r.none, s3err.MethodNotAllowed.With("Method", req.Method).With("ResourceType", r.resourceType(req, l))
 	}
-	return row, nil
+	return row, row.strayPart(req)
+}
+
+// strayPart refuses a change of an object that names a part where none can be meant: what was meant
+// for a part must not happen to the object.
+func (row *route) strayPart(req *request) error {
+	if _, ok := req.Param("partNumber"); !ok || row.level != levelObject || row.asks("partNumber") || row.handler == nil ||
+		row.method != "PUT" && row.method != "DELETE" && row.method != "POST" {
+		return nil
+	}
+	return s3err.InvalidArgument.Msg("%s knows no partNumber; UploadPart needs an uploadId as well.", row.op).With("ArgumentName", "partNumber")
 }
 
 // asked returns the first sub-resource that the request names.
