@@ -41,7 +41,7 @@ type Options struct {
 	StragglerLimit time.Duration    // wait for slots beyond W before an acknowledgement; 50 ms
 	MarkLimit      time.Duration    // ... before a version is marked stable without them; 500 ms
 	MarkInterval   time.Duration    // marks are sent together at most so late; 10 ms
-	CommitLimit    time.Duration    // deadline of a commit round; 15 s
+	CommitLimit    time.Duration    // deadline of a commit round, and of a look-up; 15 s
 	FrameLimit     time.Duration    // deadline of one frame's write, and of a sync; 20 s
 	StallLimit     time.Duration    // a drive a row behind for so long is left out of a write; 10 s
 	HedgeAfter     time.Duration    // an answer later than this is asked for elsewhere too; 60 ms
