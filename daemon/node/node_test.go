@@ -134,26 +134,32 @@ func TestDriveReturnsWhileRunning(t *testing.T) {
 	nd.MustStart()
 	fill(nd, "first")
 	nd.Hide(1)
-	nd.Eventually("the loss shows in health", func() bool {
-		a, err := nd.Do(http.MethodGet, "/-/health/cluster", nil)
-		return err == nil && strings.Contains(string(a.Body), nd.Dirs[1])
-	})
+	online := func(n int) func() bool {
+		return func() bool {
+			a, err := nd.Do(http.MethodGet, "/-/health/cluster", nil)
+			if err != nil {
+				return false
+			}
+			for _, dir := range nd.Dirs {
+				if strings.Contains(string(a.Body), dir) {
+					t.Errorf("health shows anybody the path %s", dir)
+				}
+			}
+			return a.Status == 200 && strings.Contains(string(a.Body), fmt.Sprintf(`"drives_online": %d,`, n)) &&
+				strings.Count(string(a.Body), `"drive `) == len(nd.Dirs)-n
+		}
+	}
+	nd.Eventually("the loss shows in health", online(3))
 	check(t, nd, "first")
 	nd.Want(200, http.MethodPut, "/first/while-away", []byte("new"))
 	nd.Want(200, http.MethodPut, "/first/object-100", []byte("overwritten"))
 	nd.Want(204, http.MethodDelete, "/first/object-1", nil)
 	nd.Want(200, http.MethodPut, "/second", nil)
 	nd.Show(1)
-	nd.Eventually("the return shows in health", func() bool {
-		a, err := nd.Do(http.MethodGet, "/-/health/cluster", nil)
-		return err == nil && a.Status == 200 && !strings.Contains(string(a.Body), nd.Dirs[1])
-	})
+	nd.Eventually("the return shows in health", online(4))
 	// With the returned drive needed for every quorum its old rows must be outvoted.
 	nd.Hide(0)
-	nd.Eventually("the second loss shows in health", func() bool {
-		a, err := nd.Do(http.MethodGet, "/-/health/cluster", nil)
-		return err == nil && strings.Contains(string(a.Body), nd.Dirs[0])
-	})
+	nd.Eventually("the second loss shows in health", online(3))
 	for key, want := range map[string]string{"while-away": "new", "object-100": "overwritten"} {
 		if a := nd.Want(200, http.MethodGet, "/first/"+key, nil); string(a.Body) != want {
 			t.Errorf("%s = %q, want %q", key, a.Body, want)
