@@ -148,6 +148,40 @@ func TestMultipartLimits(t *testing.T) {
 	r.want(400, "EntityTooLarge", req{method: "PUT", target: target + "?partNumber=1&uploadId=" + id, length: "5368709121", payload: "UNSIGNED-PAYLOAD", headers: expect})
 }
 
+// TestCompletionRefusesChecksumsItCannotCompare: whoever sends one relies on its being compared.
+func TestCompletionRefusesChecksumsItCannotCompare(t *testing.T) {
+	r := newStoreRig(t)
+	const sha = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+	for _, tc := range []struct{ begin, complete, code string }{
+		{"", "x-amz-checksum-crc32: AAAAAA==", "InvalidRequest"},
+		{"", "x-amz-checksum-crc32: nonsense", "BadDigest"},
+		{"", "x-amz-checksum-type: COMPOSITE", "InvalidRequest"},
+		{"", "x-amz-checksum-type: SOMETHING", "InvalidRequest"},
+		{"CRC32", "x-amz-checksum-sha256: nonsense", "BadDigest"},
+		{"CRC32", "x-amz-checksum-sha256: " + sha, "InvalidRequest"},
+		{"CRC32", "x-amz-checksum-sha512: abc", "InvalidRequest"},
+		{"CRC32", "x-amz-checksum-crc32: AAAAAA==\nx-amz-checksum-sha256: " + sha, "InvalidRequest"},
+		{"CRC32", "x-amz-checksum-crc32: AAAAAA==", "BadDigest"},
+		{"CRC32", "x-amz-checksum-type: FULL_OBJECT", "InvalidRequest"},
+		{"", "x-amz-checksum-type: FULL_OBJECT", ""},
+		{"", "", ""}, {"CRC32", "", ""}, {"CRC32", "x-amz-checksum-type: COMPOSITE", ""},
+	} {
+		var begin, sum, headers []string
+		if tc.begin != "" {
+			begin, sum = []string{"x-amz-checksum-algorithm: " + tc.begin}, []string{sumHeaderOf(ondisk.ChecksumCRC32, "body")}
+		}
+		if tc.complete != "" {
+			headers = strings.Split(tc.complete, "\n")
+		}
+		id := r.begin("/bucket/multi", begin...)
+		e := r.part("/bucket/multi", id, 1, "body", sum...)
+		rep := r.do(req{method: "POST", target: "/bucket/multi?uploadId=" + id, body: partList(e), headers: headers})
+		if status := map[bool]int{true: 200, false: 400}[tc.code == ""]; rep.status != status || rep.code() != tc.code {
+			t.Errorf("begun with %q, completed with %q: %d %s, want %d %s", tc.begin, tc.complete, rep.status, rep.body, status, tc.code)
+		}
+	}
+}
+
 // TestEmptyPartHasNoRange: no Content-Range can name no bytes, so there is none and no 206.
 func TestEmptyPartHasNoRange(t *testing.T) {
 	r := newStoreRig(t, func(o *Options) { o.Limits.MinPart = 1 })

@@ -4,6 +4,15 @@ import (
 	"holdfast/actors/erasureset"
 )
 
+// headOfObject refuses what the head of a PutObject alone shows to be wrong.
+func headOfObject(c *call) error {
+	if _, err := c.metadata(); err != nil {
+		return err
+	}
+	_, err := writeCondition(&c.req)
+	return err
+}
+
 // putObject serves PutObject.
 func putObject(c *call) error {
 	bucket, key, err := c.object()

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"holdfast/s3api/s3err"
+	"holdfast/s3api/s3xml"
 )
 
 // level is what a request's address names.
@@ -30,8 +31,10 @@ type route struct {
 	headers string // a header that must be there
 	handler handler
 	body    bodyKind
-	index   int  // into metrics.ops
-	sub     bool // query names a sub-resource
+	limit   int64             // of a document, in bytes
+	early   func(*call) error // what the handler refuses by the head alone, asked before a client is told to send its body
+	index   int               // into metrics.ops
+	sub     bool              // query names a sub-resource
 }
 
 // bodyKind says what a route does with the request body, which decides what is refused before
@@ -59,9 +62,9 @@ func table() []route {
 		{op: "GetBucketVersioning", action: "s3:GetBucketVersioning", level: bucket, method: "GET", query: "versioning", handler: getBucketVersioning},
 		{op: "ListObjects", action: "s3:ListBucket", level: bucket, method: "GET", handler: listObjects},
 		{op: "HeadBucket", action: "s3:ListBucket", level: bucket, method: "HEAD", handler: headBucket},
-		{op: "CreateBucket", action: "s3:CreateBucket", level: bucket, method: "PUT", handler: createBucket, body: bodyDocument},
+		{op: "CreateBucket", action: "s3:CreateBucket", level: bucket, method: "PUT", handler: createBucket, body: bodyDocument, limit: s3xml.MaxCreateBucketBody, early: headOfBucket},
 		{op: "DeleteBucket", action: "s3:DeleteBucket", level: bucket, method: "DELETE", handler: deleteBucket},
-		{op: "DeleteObjects", action: "s3:DeleteObject", level: bucket, method: "POST", query: "delete", handler: deleteObjects, body: bodyDocument},
+		{op: "DeleteObjects", action: "s3:DeleteObject", level: bucket, method: "POST", query: "delete", handler: deleteObjects, body: bodyDocument, limit: s3xml.MaxDeleteBody},
 		{op: "PostObject", action: "s3:PutObject", level: bucket, method: "POST"},
 
 		{op: "ListParts", action: "s3:ListMultipartUploadParts", level: object, method: "GET", query: "uploadId", handler: listParts},
@@ -70,11 +73,11 @@ func table() []route {
 		{op: "GetObject", action: "s3:GetObject", level: object, method: "GET", handler: getObject},
 		{op: "HeadObject", action: "s3:GetObject", level: object, method: "HEAD", handler: headObject},
 		{op: "UploadPartCopy", action: "s3:PutObject", level: object, method: "PUT", query: "uploadId&partNumber", headers: "x-amz-copy-source", handler: uploadPartCopy},
-		{op: "UploadPart", action: "s3:PutObject", level: object, method: "PUT", query: "uploadId&partNumber", handler: uploadPart, body: bodyObject},
+		{op: "UploadPart", action: "s3:PutObject", level: object, method: "PUT", query: "uploadId&partNumber", handler: uploadPart, body: bodyObject, early: headOfPart},
 		{op: "CopyObject", action: "s3:PutObject", level: object, method: "PUT", headers: "x-amz-copy-source", handler: copyObject},
-		{op: "PutObject", action: "s3:PutObject", level: object, method: "PUT", handler: putObject, body: bodyObject},
+		{op: "PutObject", action: "s3:PutObject", level: object, method: "PUT", handler: putObject, body: bodyObject, early: headOfObject},
 		{op: "CreateMultipartUpload", action: "s3:PutObject", level: object, method: "POST", query: "uploads", handler: createUpload},
-		{op: "CompleteMultipartUpload", action: "s3:PutObject", level: object, method: "POST", query: "uploadId", handler: completeUpload, body: bodyCompletion},
+		{op: "CompleteMultipartUpload", action: "s3:PutObject", level: object, method: "POST", query: "uploadId", handler: completeUpload, body: bodyCompletion, limit: s3xml.MaxCompleteBody, early: headOfCompletion},
 		{op: "AbortMultipartUpload", action: "s3:AbortMultipartUpload", level: object, method: "DELETE", query: "uploadId", handler: abortUpload},
 		{op: "DeleteObject", action: "s3:DeleteObject", level: object, method: "DELETE", handler: deleteObject},
 	}
