@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/segment"
@@ -435,7 +436,7 @@ func crashesOf(mem *vfs.MemFS, n int, f func(vfs.FS) error) (clones []*vfs.MemFS
 			clones = append(clones, mem.CrashClone(cfg))
 		}
 	}}
-	if err := f(errorfs.Wrap(mem, at)); err != nil {
+	if err := f(drivetest.Inject(mem, at)); err != nil {
 		return nil
 	}
 	return clones

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 )
 
 // breaker makes the n-th call that changes the file system fail, and if sticky all after it.
@@ -76,7 +77,7 @@ func runBroken(t *testing.T, b *breaker) {
 	defer cancel()
 	acked := &model{keys: map[string]string{}, uploads: map[string]int{}}
 	coming := acked
-	a, err := drive.Open(ctx, drive.Options{Path: "/d", FS: errorfs.Wrap(mem, b), Label: crashLabel(), MemTable: 1 << 20})
+	a, err := drive.Open(ctx, drive.Options{Path: "/d", FS: drivetest.Inject(mem, b), Label: crashLabel(), MemTable: 1 << 20})
 	if err != nil && !errors.Is(err, drive.ErrFailed) && !errors.Is(err, b.err) {
 		t.Fatalf("open: %v", err)
 	}

@@ -28,7 +28,7 @@ func TestHungDriveWithoutASpare(t *testing.T) {
 	f := newLocalFixtureOf(t, 4, 1<<30, func(o *drive.Options) {
 		hang := &drivetest.Hang{}
 		hangs[o.Path] = hang
-		o.FS = hang.Wrap(vfs.NewMem())
+		o.FS = drivetest.Inject(vfs.NewMem(), hang)
 		if err := o.FS.MkdirAll(o.Path, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -133,7 +133,7 @@ func TestHungDriveKeepsOnlyItsOwnFrames(t *testing.T) {
 	f := newLocalFixtureOf(t, 4, 1<<30, func(o *drive.Options) {
 		hang := &drivetest.Hang{}
 		hangs[o.Path] = hang
-		o.FS = hang.Wrap(vfs.NewMem())
+		o.FS = drivetest.Inject(vfs.NewMem(), hang)
 		if err := o.FS.MkdirAll(o.Path, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +184,7 @@ func TestHungDrivePinsNoRoomOfReaders(t *testing.T) {
 	f := newLocalFixtureOf(t, 4, 1<<30, func(o *drive.Options) {
 		hang := &drivetest.Hang{}
 		hangs = append(hangs, hang)
-		o.FS = hang.Wrap(vfs.NewMem())
+		o.FS = drivetest.Inject(vfs.NewMem(), hang)
 		if err := o.FS.MkdirAll(o.Path, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -224,7 +224,7 @@ func hungIndex(t *testing.T, hung time.Duration, change func(*Options)) (f *fixt
 	f = newLocalFixtureOf(t, 4, 1<<30, func(o *drive.Options) {
 		hang := &drivetest.Hang{}
 		hangs = append(hangs, hang)
-		o.FS = hang.Wrap(vfs.NewMem())
+		o.FS = drivetest.Inject(vfs.NewMem(), hang)
 		if err := o.FS.MkdirAll(o.Path, 0o755); err != nil {
 			t.Fatal(err)
 		}
