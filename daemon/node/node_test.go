@@ -16,6 +16,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"golang.org/x/sys/unix"
 
 	"holdfast/daemon/config"
 	"holdfast/daemon/node"
@@ -167,6 +168,35 @@ func TestDriveReturnsWhileRunning(t *testing.T) {
 	}
 	nd.Want(404, http.MethodGet, "/first/object-1", nil)
 	nd.Want(200, http.MethodHead, "/second", nil)
+}
+
+// TestStartWithAFIFOInPlaceOfALabel: the drive is absent with the reason, and returns when its label is
+// back. The same in place of generated credentials is passed over.
+func TestStartWithAFIFOInPlaceOfALabel(t *testing.T) {
+	nd := nodetest.New(t, 4)
+	nd.MustStart()
+	fill(nd, "first")
+	nd.Stop()
+	label := filepath.Join(nd.Dirs[1], "FORMAT")
+	if err := errors.Join(os.Rename(label, label+".kept"), unix.Mkfifo(label, 0o600), unix.Mkfifo(filepath.Join(nd.Dirs[0], "CREDENTIALS"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	nd.MustStart()
+	check(t, nd, "first")
+	nd.Want(200, http.MethodPut, "/first/while-away", []byte("new"))
+	health := nd.Want(200, http.MethodGet, "/-/health/cluster", nil)
+	for what, text := range map[string]string{"greeting": nd.Greeting.String(), "log": nd.Log.String(), "health": string(health.Body)} {
+		if !strings.Contains(text, nd.Dirs[1]) || !strings.Contains(text, "FORMAT is a named pipe") {
+			t.Errorf("%s does not tell what is wrong with %s: %s", what, nd.Dirs[1], text)
+		}
+	}
+	if err := os.Rename(label+".kept", label); err != nil {
+		t.Fatal(err)
+	}
+	nd.Eventually("the drive returns", func() bool {
+		a, err := nd.Do(http.MethodGet, "/-/health/cluster", nil)
+		return err == nil && a.Status == 200 && !strings.Contains(string(a.Body), nd.Dirs[1])
+	})
 }
 
 func TestRefusedStartWritesNothing(t *testing.T) {
