@@ -28,6 +28,11 @@ const (
 // errSilent is returned when a path did not show in time what lies there.
 var errSilent = fmt.Errorf("%w: its path does not answer (for %v nothing that was asked of it came back)", drive.ErrOffline, answerLimit)
 
+// silent stands for what a path shows that does not answer.
+func silent(path string) drive.Found {
+	return drive.Found{Kind: drive.FoundUnusable, Err: fmt.Errorf("drive %s: %w", path, errSilent)}
+}
+
 // fleet is the node's drives by identity. A drive that is absent is an Offline one, so callers
 // never meet a nil; one that comes back while the node runs takes its place again.
 type fleet struct {
@@ -268,7 +273,10 @@ func (b *berth) ranOut(err error) {
 
 // tryReturn takes a drive back into service if path shows one of ours whose berth is empty.
 func (f *fleet) tryReturn(ctx context.Context, path string) {
-	found, _ := inTime(ctx, f, path, func() drive.Found { return f.probe(path) })
+	found, known := inTime(ctx, f, path, func() drive.Found { return f.probe(path) })
+	if !known {
+		found = silent(path)
+	}
 	err := f.check(found)
 	switch {
 	case ctx.Err() != nil:
@@ -318,8 +326,6 @@ func (f *fleet) takeIn(ctx context.Context, b *berth, path string, found drive.F
 // check says why what was found cannot take a berth now.
 func (f *fleet) check(found drive.Found) error {
 	switch found.Kind {
-	case 0: // nothing is known
-		return errSilent
 	case drive.FoundFresh:
 		return fmt.Errorf("%w: the directory is missing or empty (not mounted?); it is left untouched", drive.ErrOffline)
 	case drive.FoundStore:

@@ -203,7 +203,7 @@ func probeAll(ctx context.Context, paths []string, probe func(path string) drive
 		select { // it may have answered while another was waited for
 		case cands[i].found = <-answers[i]:
 		default:
-			cands[i].found = drive.Found{Kind: drive.FoundUnusable, Err: fmt.Errorf("drive %s: %w", p, errSilent)}
+			cands[i].found = silent(p)
 		}
 	}
 	return cands, interrupted(ctx)
