@@ -325,7 +325,7 @@ type Health struct {
 	Reclaiming bool
 	Capacity   int64 // bytes of the file system
 	Free       int64
-	Used       int64   // bytes that Holdfast's own files take
+	Used       int64   // bytes that the drive's own files take on its file system
 	FSID       uint64  // file system identity: equal for drives that share one
 	Queue      int     // messages in the mailbox
 	Working    float64 // fraction of time the writer loop works, 0..1

@@ -268,11 +268,5 @@ func (a *Actor) readError(err error) error {
 	return a.wrap(damaged(err))
 }
 
-// segmentBytes is what the segment files take, as far as it is known without asking for each.
-func (a *Actor) segmentBytes() int64 {
-	st := a.store.Stats()
-	return min(st.Allocated, st.Live+st.Reserved+int64(st.Free)*st.SegmentSize)
-}
-
 // SegmentStats is what the drive's segments hold.
 func (a *Actor) SegmentStats() segment.Stats { return a.store.Stats() }

@@ -41,7 +41,8 @@ type space struct {
 	capacity atomic.Int64
 	free     atomic.Int64 // at the last look
 	written  atomic.Int64 // by the drive since
-	used     atomic.Int64
+	used     atomic.Int64 // what the drive's files take
+	addAgain time.Time    // when that may be added up again; owned by run
 	wasFull  atomic.Bool
 	hope     hope
 	index    atomic.Pointer[pebble.Metrics] // last known: asking a failed index may never return
@@ -173,7 +174,7 @@ func (s *space) run() error {
 		if n%metricsEvery == 0 {
 			m := s.a.db.Metrics()
 			s.index.Store(m)
-			s.used.Store(int64(m.DiskSpaceUsage()) + s.a.segmentBytes())
+			s.footprint()
 		}
 		select {
 		case <-tick.C:
