@@ -153,6 +153,16 @@ func (f *fleet) setAbsent(path string, why error) bool {
 	return !known || old.Error() != why.Error()
 }
 
+// lastAt is the drive that was last found at a path, by which the health page names it; zero if none was.
+func (f *fleet) lastAt(path string) (id cluster.DriveID) {
+	for _, b := range f.berths {
+		if b.cur.Load().path == path {
+			return b.id
+		}
+	}
+	return id
+}
+
 // missing describes every path that is not served, in order of path.
 func (f *fleet) missing() []string {
 	f.mu.Lock()
@@ -302,7 +312,7 @@ func (f *fleet) tryReturn(ctx context.Context, path string) {
 		return
 	}
 	if f.setAbsent(path, err) {
-		f.log.Warn("drive absent", keyPath, path, keyErr, err)
+		f.log.Warn("drive absent", keyDrive, f.lastAt(path), keyPath, path, keyErr, err)
 	}
 }
 

@@ -416,7 +416,7 @@ func (n *Node) openData(ctx context.Context, adm admission, paths []string) (err
 	n.fleet.open, n.fleet.joined, n.fleet.left = n.openDrive, n.join, n.raft.RemoveCopy
 	for _, absent := range adm.absent {
 		n.fleet.setAbsent(absent.path, absent.why)
-		n.log.Warn("drive absent", keyPath, absent.path, keyErr, absent.why)
+		n.log.Warn("drive absent", keyDrive, n.fleet.lastAt(absent.path), keyPath, absent.path, keyErr, absent.why)
 	}
 	for len(n.actors) > 0 {
 		a := n.actors[0]
