@@ -38,6 +38,7 @@ func TestFoundSeeds(t *testing.T) {
 		{"all who knew of a debt have left the set", "d98433/f70f/7e0a/3f"},
 		{"a hint of a version that was removed", "50519580/2000c2307a/03/27"},
 		{"an upload judged by a drive that leaves", "60075528/06d7f1ffff1f/fe07/3b"},
+		{"a reader that hears of a move while it streams", "d1068232/c8/0e/1b"},
 		{"a decision told to a newcomer that promised nothing", "b736/6ccf7f/8307/3f"},
 	} {
 		cut, err := ParseCut(c.cut)
