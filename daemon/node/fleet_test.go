@@ -101,7 +101,7 @@ func newHanging(t *testing.T, n int) *hanging {
 		drives, h.dirs = append(drives, cluster.Drive{ID: label.Drive, Path: dir}), append(h.dirs, dir)
 	}
 	h.fleet = newFleet(drives, h.dirs, cluster.ID{1}, slog.New(slog.NewTextHandler(h.out, nil)))
-	h.answer = 50 * time.Millisecond
+	h.answer = 500 * time.Millisecond // a busy machine takes a while to answer, too
 	h.open = func(ctx context.Context, path string, found drive.Found) (*drive.Actor, error) {
 		h.wait(h.opening, path)
 		return drive.Open(ctx, drive.Options{Path: path, Label: found.Label})
@@ -157,9 +157,12 @@ func (h *hanging) serves(path string) bool {
 func TestWatchGoesOnBesideADiskThatHangs(t *testing.T) {
 	h := newHanging(t, 3)
 	release := h.stick(h.probes, h.dirs[1])
-	h.look(t.Context())
-	if !h.serves(h.dirs[0]) || h.serves(h.dirs[1]) || !h.serves(h.dirs[2]) {
-		t.Fatalf("%d drives are in service", len(h.actors()))
+	await.True(t, "the others are in service", func() bool {
+		h.look(t.Context())
+		return h.serves(h.dirs[0]) && h.serves(h.dirs[2])
+	})
+	if h.serves(h.dirs[1]) {
+		t.Fatal("what does not answer is in service")
 	}
 	if m := h.missing(); len(m) != 1 || !strings.Contains(m[0], h.dirs[1]) || !strings.Contains(m[0], "does not answer") {
 		t.Errorf("missing: %q", m)
@@ -171,9 +174,11 @@ func TestWatchGoesOnBesideADiskThatHangs(t *testing.T) {
 	if err := os.Rename(h.dirs[2], h.dirs[2]+".away"); err != nil {
 		t.Fatal(err)
 	}
-	h.look(t.Context())
-	h.look(t.Context())
-	if !h.serves(h.dirs[0]) || h.serves(h.dirs[1]) || h.serves(h.dirs[2]) {
+	await.True(t, "the third is missed", func() bool {
+		h.look(t.Context())
+		return !h.serves(h.dirs[2])
+	})
+	if !h.serves(h.dirs[0]) || h.serves(h.dirs[1]) {
 		t.Errorf("in service: %d drives", len(h.actors()))
 	}
 	release()
@@ -186,6 +191,7 @@ func TestWatchGoesOnBesideADiskThatHangs(t *testing.T) {
 // TestDrivesReturnBesideOneThatDoesNotOpen: each path is watched for itself.
 func TestDrivesReturnBesideOneThatDoesNotOpen(t *testing.T) {
 	h := newHanging(t, 3)
+	h.answer = answerLimit
 	release := h.stick(h.opening, h.dirs[0])
 	h.watch()
 	await.True(t, "the others are in service", func() bool { return h.serves(h.dirs[1]) && h.serves(h.dirs[2]) })
