@@ -11,6 +11,7 @@ import (
 	"holdfast/actors/drive"
 	"holdfast/actors/erasure"
 	"holdfast/actors/guardfs"
+	"holdfast/actors/journal"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/placement"
@@ -109,6 +110,9 @@ func innerErrors() []domainError {
 		"object.ErrPaused":        object.ErrPaused,
 		"ondisk.ErrCorrupt":       ondisk.ErrCorrupt,
 		"ondisk.ErrNewer":         ondisk.ErrNewer,
+		"ondisk.ErrOlder":         ondisk.ErrOlder,
+		"journal.ErrGone":         journal.ErrGone,
+		"journal.ErrGap":          journal.ErrGap,
 		"ondisk.ErrNotLabel":      ondisk.ErrNotLabel,
 		"placement.ErrDriveCount": placement.ErrDriveCount,
 		"segment.ErrDone":         segment.ErrDone,

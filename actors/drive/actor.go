@@ -14,6 +14,7 @@ import (
 
 	"holdfast/actors"
 	"holdfast/actors/guardfs"
+	"holdfast/actors/journal"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/segment"
@@ -25,26 +26,30 @@ import (
 // goroutines, bounded by the actor's own limits.
 type Actor struct {
 	id    cluster.DriveID
+	tag   uint32 // what payloads carry of id
 	path  string
 	label ondisk.Label // guarded by mu once the drive runs
 	o     Options
 	log   *slog.Logger
 
-	db      *pebble.DB
-	lock    *dirLock
-	health  *guardfs.Health
-	act     *actors.Actor
-	mail    *actors.Mailbox[message]
-	sat     *actors.Saturation
-	pulse   pulse
-	gate    gate
-	marks   markQueue
-	recent  recent
-	space   space
-	reclaim reclaimer
-	holds   holds
-	commits commitPool
-	m       *metrics
+	db       *pebble.DB
+	journal  *journal.Journal
+	lock     *dirLock
+	health   *guardfs.Health
+	act      *actors.Actor
+	mail     *actors.Mailbox[message]
+	sat      *actors.Saturation
+	pulse    pulse
+	gate     gate
+	marks    markQueue
+	recent   recent
+	space    space
+	reclaim  reclaimer
+	emptying emptying      // owned by runReclaim, but for its wake
+	flushed  chan struct{} // capacity 1: the index has flushed
+	holds    holds
+	commits  commitPool
+	m        *metrics
 
 	store  *segment.Store
 	staged staging
@@ -95,7 +100,8 @@ type pending struct {
 // data is the reference of a version and what it leads to.
 type data struct {
 	ondisk.Ref
-	parts bool // the manifest lists parts
+	parts bool            // the manifest lists parts
+	at    ondisk.Location // of an inline payload
 }
 
 // Open takes a formatted drive into service. It returns when the index is replayed and the loop
@@ -151,7 +157,7 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 		return nil, err
 	}
 	a := &Actor{
-		id: label.Drive, path: o.Path, label: label, o: o, lock: lock, health: h,
+		id: label.Drive, tag: ondisk.DriveTag(label.Drive), path: o.Path, label: label, o: o, lock: lock, health: h,
 		log:     o.Log.With("drive", label.Drive.String(), "path", o.Path),
 		act:     actors.New("drive " + o.Path),
 		mail:    actors.NewMailbox[message](o.Limits.Mailbox),
@@ -168,11 +174,13 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 		purged:  make(map[cluster.BucketID]bool),
 		staged:  staging{open: make(map[object.OID]*segment.Writer)},
 		peers:   make(map[cluster.DriveID]uint64),
+		flushed: make(chan struct{}, 1),
 	}
 	a.pulse.begin()
 	a.marks.init(o.Limits.Marks)
 	a.recent.init()
 	a.holds.init()
+	a.emptying.wake = make(chan struct{}, 1)
 	a.reclaim.init(&a.space.hope)
 	if err := a.space.init(a); err != nil {
 		return nil, err
@@ -180,18 +188,44 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 	// A batch above half a memtable takes a detour through a table of its own.
 	a.o.Limits.BatchBytes = min(a.o.Limits.BatchBytes, int(a.space.memTable/2))
 	opts := indexOptions(guardfs.Parking(o.FS, h), o, a.space.memTable, h)
-	opts.EventListener.FlushEnd = a.recent.flush
+	opts.EventListener.FlushEnd = a.hasFlushed
 	if a.db, err = pebble.Open(path.Join(o.Path, indexDir), opts); err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}
-	if err := a.load(); err != nil {
-		return nil, errors.Join(err, a.db.Close())
-	}
-	if err := a.openStore(); err != nil {
+	if err := a.openRest(); err != nil {
+		if a.journal != nil {
+			err = errors.Join(err, a.journal.Close())
+		}
 		return nil, errors.Join(err, a.db.Close())
 	}
 	a.start()
 	return a, nil
+}
+
+// openRest brings everything beside the index to the state of the last batch.
+func (a *Actor) openRest() error {
+	if err := a.openJournal(); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := a.load(); err != nil {
+		return err
+	}
+	if err := a.openStore(); err != nil {
+		return err
+	}
+	if err := a.journal.Begin(); err != nil {
+		return errors.Join(fmt.Errorf("journal: %w", err), a.store.Close())
+	}
+	return nil
+}
+
+// hasFlushed hears of each flush of the index.
+func (a *Actor) hasFlushed(info pebble.FlushInfo) {
+	a.recent.flush(info)
+	select {
+	case a.flushed <- struct{}{}:
+	default:
+	}
 }
 
 // openStore opens the segments as the S rows describe them.
@@ -225,6 +259,7 @@ func (a *Actor) start() {
 	a.m = newMetrics(a)
 	a.act.Go("writer", a.loop)
 	a.act.Go("space", a.space.run)
+	a.act.Go("journal", func() error { return a.journal.Run(a.act.Stopping()) })
 	a.act.Go("reclaimer", a.runReclaim)
 	go a.watch()
 	go a.feelPulse()
@@ -293,7 +328,7 @@ func (a *Actor) shut() error {
 		}
 	}
 	closed := make(chan error, 1)
-	go func() { closed <- errors.Join(a.store.Close(), a.db.Close()) }()
+	go func() { closed <- errors.Join(a.store.Close(), a.db.Close(), a.journal.Close()) }()
 	select {
 	case err := <-closed:
 		return errors.Join(err, a.lock.Close())

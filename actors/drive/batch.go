@@ -32,9 +32,10 @@ type batch struct {
 	usage    map[cluster.BucketID]*ondisk.Usage
 	moved    map[object.OID]ondisk.Manifest
 	late     []lateRow // D and P rows, see setLate
-	names    []uint64  // hashes of the names whose M rows the batch changes
-	garbage  bool      // G rows were written
-	durable  []func()  // run once the batch is durable; only messages, which are synced, add to it
+	journal  journaled
+	names    []uint64 // hashes of the names whose M rows the batch changes
+	garbage  bool     // G rows were written
+	durable  []func() // run once the batch is durable; only messages, which are synced, add to it
 }
 
 // keyRows is what the key's version rows will be after the batch so far.
@@ -48,6 +49,7 @@ type keyRows struct {
 type oldRow struct {
 	rowHead
 	row ondisk.VersionView // refers to no memory of the index
+	at  ondisk.Location    // of an inline payload
 }
 
 // rowHead is one version row without what it says.
@@ -142,7 +144,7 @@ func (b *batch) rows(prefix []byte) *keyRows {
 
 // soleRow keeps what matters of a row.
 func soleRow(head rowHead, value []byte) (*oldRow, error) {
-	_, _, shared, err := ondisk.SplitVersionValue(value)
+	own, shared, err := ondisk.SplitVersionValue(value)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +152,8 @@ func soleRow(head rowHead, value []byte) (*oldRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &oldRow{head, ondisk.VersionView{Kind: v.Kind, Size: v.Size, Refs: v.Refs, Ref: v.Ref, Parts: v.Parts}}, nil
+	kept := ondisk.VersionView{Kind: v.Kind, Size: v.Size, Refs: v.Refs, Ref: v.Ref, Parts: v.Parts}
+	return &oldRow{rowHead: head, row: kept, at: own.At}, nil
 }
 
 // note begins the account of a key that the batch has not met, without rows.
@@ -259,8 +262,8 @@ func (b *batch) addLate() {
 }
 
 // setVersion writes an M row from the shared part that the coordinator sent.
-func (b *batch) setVersion(key []byte, slot uint8, shared []byte) {
-	b.val = ondisk.AppendVersionValue(b.val[:0], b.num, slot, shared)
+func (b *batch) setVersion(key []byte, own ondisk.Own, shared []byte) {
+	b.val = ondisk.AppendVersionValue(b.val[:0], own, shared)
 	b.set(key, b.val)
 }
 
@@ -288,6 +291,7 @@ func (b *batch) setMarks() {
 		b.val = ondisk.AppendSegmentRow(b.val[:0], &row)
 		b.set(ondisk.AppendSegmentKey(b.buf[:0], no), b.val)
 	}
+	b.setJournal()
 	a := b.a
 	a.mu.RLock()
 	marks := ondisk.Marks{Highest: object.Stamp(a.clocks.Load()), Batch: b.num, Peers: a.peers}
@@ -297,16 +301,26 @@ func (b *batch) setMarks() {
 	b.addLate()
 }
 
-// discard gives back the data of one reference in this batch (inline) or by a G row.
-func (b *batch) discard(ref ondisk.Ref, parts bool) {
-	if ref.OID.IsZero() {
-		return
+// discard gives back the data of a version: an inline payload in this batch, all else by a G row.
+func (b *batch) discard(ref ondisk.Ref, at ondisk.Location, parts bool) {
+	switch {
+	case ref.OID.IsZero():
+	case ref.Inline && !parts:
+		b.drop(at)
+	default:
+		b.addGarbage(&ondisk.Garbage{OID: ref.OID, Inline: ref.Inline, Parts: parts})
 	}
-	if ref.Inline && !parts {
+}
+
+// discardPart gives back the data of a part, which lies in a D row if it is inline.
+func (b *batch) discardPart(ref ondisk.Ref) {
+	switch {
+	case ref.OID.IsZero():
+	case ref.Inline:
 		b.deleteInline(ref.OID)
-		return
+	default:
+		b.addGarbage(&ondisk.Garbage{OID: ref.OID})
 	}
-	b.addGarbage(&ondisk.Garbage{OID: ref.OID, Inline: ref.Inline, Parts: parts})
 }
 
 // addGarbage leaves work for the reclaimer.

@@ -166,7 +166,7 @@ func (b *batch) collectable(t *tomb, key, value []byte) bool {
 	if ref != t.Ref || b.a.unstable(ref) != nil {
 		return false
 	}
-	_, _, shared, err := ondisk.SplitVersionValue(value)
+	_, shared, err := ondisk.SplitVersionValue(value)
 	if err != nil {
 		b.fail(err)
 		return false
@@ -219,7 +219,7 @@ func (m *dropMsg) apply(b *batch) error {
 	p := a.unstable(m.ref)
 	key := ondisk.AppendVersionKey(nil, m.key, m.ref, p.Rev)
 	if !p.data.OID.IsZero() {
-		b.discard(p.data.Ref, p.data.parts)
+		b.discard(p.data.Ref, p.data.at, p.data.parts)
 	}
 	b.delete(key)
 	b.dropPending(m.ref, p)

@@ -19,14 +19,14 @@ type commitMsg struct {
 	tag        int
 	req        Commit // Row, Inline and Parts are not used from here
 	out        CommitReply
-	buf        []byte        // backing of what follows
-	prefix     []byte        // of the key's M rows
-	key        []byte        // of the M row
-	row        []byte        // shared part
-	pendingKey []byte        // of the P row
-	pending    []byte        // value of the P row
-	inlineKey  []byte        // of the D row
-	inline     []byte        // value of the D row, nil if none
+	buf        []byte // backing of what follows
+	prefix     []byte // of the key's M rows
+	key        []byte // of the M row
+	row        []byte // shared part
+	pendingKey []byte // of the P row
+	pending    []byte // value of the P row
+	inline     []byte // inline shard as it lies in the journal, nil if none
+	at         ondisk.Location
 	parts      [][]byte      // values of the X rows of a part table
 	keep       []ondisk.Part // the part table
 }
@@ -74,18 +74,15 @@ func (m *commitMsg) encode(a *Actor, req *Commit) error {
 		Key: req.Key, Ref: req.Ref, Rev: req.Rev, Epoch: req.Epoch, Bytes: int64(len(req.Inline)),
 	})
 	pend := len(buf)
-	inlineKey := pend
 	if req.Inline != nil {
-		buf = ondisk.AppendInlineKey(buf, req.OID)
-		inlineKey = len(buf)
-		buf = ondisk.AppendInline(buf, req.Inline)
+		buf = ondisk.AppendPayload(buf, a.tag, req.OID, req.Inline)
 	}
 	m.buf = buf
 	m.key, m.row = buf[:key:key], buf[key:row:row]
 	m.pendingKey, m.pending = buf[row:pendKey:pendKey], buf[pendKey:pend:pend]
 	m.prefix = m.key[:ondisk.Split(m.key)]
 	if req.Inline != nil {
-		m.inlineKey, m.inline = buf[pend:inlineKey:inlineKey], buf[inlineKey:]
+		m.inline = buf[pend:]
 	}
 	if len(req.Parts) > 0 {
 		m.keep = slices.Clone(req.Parts)
@@ -137,10 +134,10 @@ func (m *commitMsg) apply(b *batch) error {
 	rows.add(rowHead{req.Ref, req.Rev})
 	a.accepted(req.Ref, &pending{
 		Pending: ondisk.Pending{
-			Key: req.Key, Ref: req.Ref, Rev: req.Rev, Epoch: req.Epoch, Bytes: int64(len(m.inline)),
+			Key: req.Key, Ref: req.Ref, Rev: req.Rev, Epoch: req.Epoch, Bytes: max(0, int64(len(m.inline))-ondisk.PayloadHeaderSize),
 		},
 		set: req.Set, since: a.o.Clock(), fresh: fresh, old: old, kind: req.Kind, size: req.Size,
-		data: data{Ref: ondisk.Ref{Set: req.Set, OID: req.OID, Inline: m.inline != nil}, parts: m.parts != nil},
+		data: data{Ref: ondisk.Ref{Set: req.Set, OID: req.OID, Inline: !m.at.IsZero()}, parts: m.parts != nil, at: m.at},
 	})
 	return nil
 }
@@ -174,16 +171,33 @@ func (m *commitMsg) write(b *batch) error {
 			return err
 		}
 	}
-	b.setVersion(m.key, req.Slot, m.row)
-	b.setLate(m.pendingKey, m.pending)
-	if m.inline != nil {
-		b.setLate(m.inlineKey, m.inline)
+	switch {
+	case m.inline != nil:
+		m.at = b.keep(m.inline)
+	case !req.OID.IsZero() && !req.Staged && m.parts == nil:
+		m.at = b.shared(m.prefix, req.OID)
 	}
+	b.setVersion(m.key, ondisk.Own{Batch: b.num, Slot: req.Slot, At: m.at}, m.row)
+	b.setLate(m.pendingKey, m.pending)
 	b.setManifest(req.OID, m.parts)
 	if req.Upload != (object.WriteID{}) {
 		b.dropUpload(req.Key, req.Upload, m.keep)
 	}
 	return nil
+}
+
+// shared is where an older version of the key has the payload that a new one refers to as well.
+func (b *batch) shared(prefix []byte, oid object.OID) ondisk.Location {
+	it := b.iteratorOf(prefix)
+	if it == nil {
+		return ondisk.Location{}
+	}
+	at, err := placeOf(it, prefix, oid)
+	b.fail(err)
+	if to, ok := b.journal.moved[at]; ok {
+		return to
+	}
+	return at
 }
 
 // accepted notes an unstable version. It is called before its row can be seen, so that no reader

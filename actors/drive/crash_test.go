@@ -45,6 +45,9 @@ type step struct {
 	then func(m *model)
 }
 
+// crashJournal makes small files of the journal, so that they are sealed, emptied and used again.
+const crashJournal = 32 << 10
+
 // crashScript touches every mutating operation of a drive at least once.
 func crashScript() []step {
 	var steps []step
@@ -252,7 +255,7 @@ func (c *crasher) String() string { return "crasher" }
 func checkCrash(fs vfs.FS, acked, coming *model) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	a, err := drive.Open(ctx, drive.Options{Path: "/d", FS: fs, Label: crashLabel(), MemTable: 1 << 20})
+	a, err := drive.Open(ctx, drive.Options{Path: "/d", FS: fs, Label: crashLabel(), MemTable: 1 << 20, Journal: crashJournal})
 	if err != nil {
 		return err
 	}
@@ -273,7 +276,7 @@ func checkCrash(fs vfs.FS, acked, coming *model) error {
 			return err
 		}
 		for _, p := range parts {
-			s, err := a.OpenShard(ctx, p.Ref.OID)
+			s, err := a.OpenShard(ctx, key(e.Name), p.Ref.OID)
 			if err != nil {
 				return fmt.Errorf("part %d of %s: %w", p.Number, e.Name, err)
 			}
@@ -298,6 +301,9 @@ func checkCrash(fs vfs.FS, acked, coming *model) error {
 	}
 	if meta.Index != acked.control && meta.Index != coming.control {
 		return fmt.Errorf("control copy at %d", meta.Index)
+	}
+	if err := a.CheckJournal(); err != nil {
+		return err
 	}
 	// The store still takes writes, and its space accounts are in order.
 	r := &rig{t: failing{}, o: drive.Options{Path: "/d", FS: fs}, a: a}
@@ -328,7 +334,7 @@ func checkKey(ctx context.Context, a *drive.Actor, name, was, will string) error
 			if err != nil {
 				return err
 			}
-			s, err := a.OpenShard(ctx, table[0].Ref.OID)
+			s, err := a.OpenShard(ctx, key(name), table[0].Ref.OID)
 			if err != nil {
 				return fmt.Errorf("part: %w", err)
 			}
@@ -386,7 +392,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 	c := &crasher{t: t, mem: mem, every: every}
 	c.acked = &model{keys: map[string]string{}, uploads: map[string]int{}}
 	c.coming = c.acked
-	r := &rig{t: t, o: drive.Options{Path: "/d", FS: errorfs.Wrap(mem, c), Label: crashLabel(), MemTable: 1 << 20}}
+	r := &rig{t: t, o: drive.Options{Path: "/d", FS: errorfs.Wrap(mem, c), Label: crashLabel(), MemTable: 1 << 20, Journal: crashJournal}}
 	r.open()
 	for _, s := range crashScript() {
 		next := c.acked.clone()
@@ -448,7 +454,7 @@ func TestCrashWhileRecovering(t *testing.T) {
 	if err := drive.FormatOn(mem, "/d", crashLabel()); err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, o: drive.Options{Path: "/d", FS: mem, Label: crashLabel(), MemTable: 1 << 20}}
+	r := &rig{t: t, o: drive.Options{Path: "/d", FS: mem, Label: crashLabel(), MemTable: 1 << 20, Journal: crashJournal}}
 	r.open()
 	m := &model{keys: map[string]string{}, uploads: map[string]int{}}
 	for _, s := range crashScript() {
@@ -465,7 +471,7 @@ func TestCrashWhileRecovering(t *testing.T) {
 	for n := 1; ; n += 3 {
 		again := first.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(5, 6))})
 		clones := crashesOf(again, n, func(fs vfs.FS) error {
-			a, err := drive.Open(context.Background(), drive.Options{Path: "/d", FS: fs, Label: crashLabel(), MemTable: 1 << 20})
+			a, err := drive.Open(context.Background(), drive.Options{Path: "/d", FS: fs, Label: crashLabel(), MemTable: 1 << 20, Journal: crashJournal})
 			if err != nil {
 				return err
 			}

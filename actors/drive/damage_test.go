@@ -64,7 +64,7 @@ func TestEveryBitFlipAndTruncationIsFoundOut(t *testing.T) {
 	mem := vfs.NewMem()
 	want, batch := smallStore(t, mem)
 	var files []string
-	for _, dir := range []string{"/d", "/d/idx", "/d/seg"} {
+	for _, dir := range []string{"/d", "/d/idx", "/d/seg", "/d/journal"} {
 		names, err := mem.List(dir)
 		if err != nil {
 			t.Fatal(err)

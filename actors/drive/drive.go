@@ -109,7 +109,7 @@ type Commit struct {
 	Kind ondisk.VersionKind
 	Size int64
 	OID  object.OID // zero: no data
-	// Inline is the shard when it is small enough to lie in the index; nil otherwise.
+	// Inline is the shard when it is small enough to come with the commit; nil otherwise.
 	Inline []byte
 	// Staged says that the shard was staged on this drive under OID.
 	Staged bool
@@ -148,8 +148,9 @@ type Reporter interface {
 	// Report lists the key's versions from the newest down to the newest stable one.
 	Report(ctx context.Context, req *ReportRequest) (Report, error)
 	// OpenShard finds the shard of an object or part, inline or not, for reading and pins its space until Close.
+	// key is that of the object: a drive finds the small shard of a version by the version's row.
 	// Errors: ErrNoShard, ErrDamaged, and as Commit.
-	OpenShard(ctx context.Context, oid object.OID) (ShardReader, error)
+	OpenShard(ctx context.Context, key object.Key, oid object.OID) (ShardReader, error)
 	// Pending lists versions accepted at least age ago that are not known stable, oldest first.
 	Pending(ctx context.Context, age time.Duration, limit int) ([]ondisk.Pending, error)
 	// Parts returns the part table of a multipart object.

@@ -2,11 +2,13 @@ package drive
 
 import (
 	"context"
+	"fmt"
 	"path"
 	"strconv"
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"holdfast/actors/journal"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 )
@@ -74,8 +76,61 @@ func (a *Actor) Forge(write func(set func(key, value []byte))) error {
 	if first != nil {
 		return first
 	}
-	return b.Commit(pebble.Sync)
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	return a.db.Flush() // the journal knows nothing of them
 }
+
+// checkMsg looks at the journal's account between two batches, when it is that of the rows.
+type checkMsg struct{ reply }
+
+func (*checkMsg) isMsg()               {}
+func (*checkMsg) weight() int          { return 0 }
+func (*checkMsg) apply(b *batch) error { return b.a.checkJournal() }
+
+// CheckJournal compares what the journal takes for live with what version rows refer to.
+func (a *Actor) CheckJournal() error {
+	_, err := a.do(context.Background(), &checkMsg{reply: newReply()})
+	return err
+}
+
+func (a *Actor) checkJournal() error {
+	want := map[uint32]ondisk.JournalRow{}
+	seen := map[ondisk.Location]bool{}
+	err := a.each(ondisk.RowVersion, func(_, value []byte) error {
+		own, _, err := ondisk.SplitVersionValue(value)
+		if err != nil || own.At.IsZero() || seen[own.At] {
+			return err
+		}
+		seen[own.At] = true
+		row := want[own.At.File]
+		row.Live += int64(own.At.Length)
+		row.Payloads++
+		want[own.At.File] = row
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, f := range a.journal.Files() {
+		w := want[f.Number]
+		delete(want, f.Number)
+		if f.Row.Live != w.Live || f.Row.Payloads != w.Payloads {
+			return fmt.Errorf("journal file %d: account %+v, rows say %+v", f.Number, f.Row, w)
+		}
+	}
+	if len(want) > 0 {
+		return fmt.Errorf("rows refer to journal files that are not known: %v", want)
+	}
+	return nil
+}
+
+// JournalStats is what the journal takes and holds.
+func (a *Actor) JournalStats() journal.Stats { return a.journal.Stats() }
+
+// Empty asks for a turn of emptying files of the journal at once.
+func (a *Actor) Empty() { a.emptying.wakeUp() }
 
 // Look asks the file system for its free bytes now.
 func (a *Actor) Look() { a.space.look() }

@@ -18,7 +18,7 @@ func (s *space) footprint() {
 		return
 	}
 	if vfs.Root(s.a.o.FS) != vfs.Default { // in memory, where nothing counts blocks
-		s.used.Store(int64(s.index.Load().DiskSpaceUsage()) + s.a.store.Stats().Allocated)
+		s.used.Store(int64(s.index.Load().DiskSpaceUsage()) + s.a.store.Stats().Allocated + s.a.journal.Stats().Bytes)
 		return
 	}
 	begun := time.Now()

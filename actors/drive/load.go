@@ -12,21 +12,14 @@ import (
 // load fills the actor's memory from the index: everything that is looked up for each change and
 // is small. What Open has replayed is durable, so all rows found may be shown.
 func (a *Actor) load() error {
-	value, closer, err := a.db.Get(ondisk.AppendMarksKey(nil))
-	switch {
-	case err == nil:
-		marks, err := ondisk.DecodeMarks(value)
-		closer.Close()
-		if err != nil {
-			return fmt.Errorf("watermark row: %w", err)
-		}
-		a.clocks.Store(uint64(max(marks.Highest, marks.ClockCeiling)))
-		a.batchNo = marks.Batch
-		for id, n := range marks.Peers {
-			a.peers[id] = n
-		}
-	case !errors.Is(err, pebble.ErrNotFound):
-		return fmt.Errorf("watermark row: %w", err)
+	marks, err := readMarks(a.db)
+	if err != nil {
+		return err
+	}
+	a.clocks.Store(uint64(max(marks.Highest, marks.ClockCeiling)))
+	a.batchNo = marks.Batch
+	for id, n := range marks.Peers {
+		a.peers[id] = n
 	}
 	a.gate.advance(a.batchNo)
 	for _, l := range []struct {
@@ -38,6 +31,7 @@ func (a *Actor) load() error {
 		{ondisk.RowFence, a.loadFence},
 		{ondisk.RowKeyState, a.loadKeyState},
 		{ondisk.RowGarbage, a.loadGarbage},
+		{ondisk.RowJournal, a.loadJournal},
 	} {
 		if err := a.each(l.kind, l.add); err != nil {
 			return fmt.Errorf("rows %c: %w", l.kind, err)
@@ -91,7 +85,7 @@ func (a *Actor) loadPending(key, value []byte) error {
 		return fmt.Errorf("version row of pending %s: %w", row.Ref.Write, err)
 	}
 	defer closer.Close()
-	_, _, shared, err := ondisk.SplitVersionValue(version)
+	own, shared, err := ondisk.SplitVersionValue(version)
 	if err != nil {
 		return err
 	}
@@ -99,7 +93,7 @@ func (a *Actor) loadPending(key, value []byte) error {
 	if err != nil {
 		return err
 	}
-	p.kind, p.size, p.data = v.Kind, v.Size, data{Ref: v.Ref, parts: v.Parts > 0}
+	p.kind, p.size, p.data = v.Kind, v.Size, data{Ref: v.Ref, parts: v.Parts > 0, at: own.At}
 	a.pending[row.Ref] = p
 	return nil
 }

@@ -132,7 +132,7 @@ func (b *batch) supersedeOld(m *Mark, p *pending) {
 		rows = b.note(prefix)
 		rows.heads = append(rows.heads, rowHead{m.Ref, p.Rev})
 	}
-	b.reclaimRow(key, m, p.old.ref, &p.old.row, p.old.row.OID() == p.data.OID)
+	b.reclaimRow(key, m, p.old, p.old.row.OID() == p.data.OID)
 	rows.remove(p.old.ref)
 }
 
@@ -183,7 +183,7 @@ func (b *batch) supersede(m *Mark) (newest bool) {
 		if rows.isGone(ref) {
 			continue
 		}
-		_, _, shared, err := ondisk.SplitVersionValue(it.Value())
+		own, shared, err := ondisk.SplitVersionValue(it.Value())
 		if err != nil {
 			b.fail(err)
 			return false
@@ -205,7 +205,7 @@ func (b *batch) supersede(m *Mark) (newest bool) {
 				return newest
 			}
 		default:
-			b.reclaimRow(it.Key(), m, ref, &row, slices.Contains(kept, row.OID()))
+			b.reclaimRow(it.Key(), m, &oldRow{rowHead{ref, rev}, row, own.At}, slices.Contains(kept, row.OID()))
 			rows.remove(ref)
 		}
 	}
@@ -215,7 +215,8 @@ func (b *batch) supersede(m *Mark) (newest bool) {
 
 // reclaimRow deletes one superseded version and gives its data back, unless a newer version of the
 // key refers to the same data (a copy onto itself that changed metadata only).
-func (b *batch) reclaimRow(key []byte, m *Mark, ref object.VersionRef, row *ondisk.VersionView, shared bool) {
+func (b *batch) reclaimRow(key []byte, m *Mark, old *oldRow, shared bool) {
+	ref, row := old.ref, &old.row
 	b.delete(key)
 	if p := b.a.unstable(ref); p != nil {
 		// Nobody may take its absence for evidence that it was never accepted (P1).
@@ -229,7 +230,7 @@ func (b *batch) reclaimRow(key []byte, m *Mark, ref object.VersionRef, row *ondi
 		b.countStable(p, true, -1)
 	}
 	if row.Refs > 0 && !shared {
-		b.discard(row.Ref, row.Parts > 0)
+		b.discard(row.Ref, old.at, row.Parts > 0)
 	}
 }
 

@@ -151,7 +151,7 @@ func (b *batch) purgeKey(key object.Key) {
 		if rows.isGone(ref) {
 			continue
 		}
-		_, _, shared, err := ondisk.SplitVersionValue(it.Value())
+		own, shared, err := ondisk.SplitVersionValue(it.Value())
 		if err != nil {
 			b.fail(err)
 			return
@@ -167,7 +167,7 @@ func (b *batch) purgeKey(key object.Key) {
 		}
 		if row.Refs > 0 && !given[row.OID()] {
 			given[row.OID()] = true
-			b.discard(row.Ref, row.Parts > 0)
+			b.discard(row.Ref, own.At, row.Parts > 0)
 		}
 	}
 	b.fail(it.Error())

@@ -67,7 +67,7 @@ func (a *Actor) report(ctx context.Context, req *ReportRequest) (r Report, shard
 		if v.Version, err = ondisk.DecodeVersion(ref, rev, row); err != nil {
 			return r, nil, damaged(err)
 		}
-		if _, _, v.Row, err = ondisk.SplitVersionValue(row); err != nil {
+		if _, v.Row, err = ondisk.SplitVersionValue(row); err != nil {
 			return r, nil, damaged(err)
 		}
 		batch = max(batch, v.Version.Batch)
@@ -93,8 +93,7 @@ func (a *Actor) report(ctx context.Context, req *ReportRequest) (r Report, shard
 	case v.Parts > 0:
 		r.Hold, shard = a.hold(v.Refs[0].OID)
 	case v.Refs[0].Inline:
-		// From the same state of the index: nothing can have been reclaimed between.
-		r.Inline, shard = readInline(it, v.Refs[0].OID)
+		r.Inline, shard = a.payload(v.At, v.Refs[0].OID)
 		a.m.readBytes.index.Add(float64(len(r.Inline)))
 	default:
 		r.Shard, shard = a.openShard(v.Refs[0].OID)
@@ -102,7 +101,7 @@ func (a *Actor) report(ctx context.Context, req *ReportRequest) (r Report, shard
 	return r, shard, nil
 }
 
-// readInline reads and verifies a D row.
+// readInline reads and verifies a D row, the shard of a small part.
 func readInline(it *pebble.Iterator, oid object.OID) ([]byte, error) {
 	if !it.SeekPrefixGE(ondisk.AppendInlineKey(make([]byte, 0, 32), oid)) {
 		if err := it.Error(); err != nil {

@@ -92,7 +92,7 @@ func (s *scan) visit() (common string, done bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	batch, _, shared, err := ondisk.SplitVersionValue(s.it.Value())
+	own, shared, err := ondisk.SplitVersionValue(s.it.Value())
 	if err != nil {
 		return "", false, err
 	}
@@ -128,7 +128,7 @@ func (s *scan) visit() (common string, done bool, err error) {
 	if full && !e.Common {
 		e.Row = s.keep(shared)
 	}
-	s.batch = max(s.batch, batch)
+	s.batch = max(s.batch, own.Batch)
 	s.reply.Entries = append(s.reply.Entries, e)
 	return common, false, nil
 }
@@ -187,7 +187,7 @@ func (a *Actor) noRows(ctx context.Context, kind ondisk.RowKind, bucket cluster.
 		if kind != ondisk.RowVersion {
 			return false, nil
 		}
-		_, _, shared, err := ondisk.SplitVersionValue(it.Value())
+		_, shared, err := ondisk.SplitVersionValue(it.Value())
 		if err != nil {
 			return false, damaged(err)
 		}

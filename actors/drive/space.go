@@ -33,6 +33,7 @@ const (
 type space struct {
 	a        *Actor
 	memTable int64
+	journal  int64 // bytes of a file of the journal
 	reserve  int64 // free bytes at which new data is refused
 	ballast  int64 // size of the ballast file
 	fsid     uint64
@@ -59,7 +60,10 @@ func (s *space) init(a *Actor) error {
 	capacity := s.capacity.Load()
 	s.memTable = memTableSize(capacity, a.o.MemTable)
 	s.ballast = min(capacity/100, maxBallast)
-	s.reserve = max(2*a.label.SegmentSize+maxMemTables*s.memTable, a.o.MinReserve)
+	if s.journal = a.o.Journal; s.journal == 0 {
+		s.journal = journalSize(capacity)
+	}
+	s.reserve = max(2*a.label.SegmentSize+maxMemTables*s.memTable+(logFiles+1)*s.journal, a.o.MinReserve)
 	if info, err := os.Stat(a.path); err == nil && vfs.Root(a.o.FS) == vfs.Default {
 		s.fsid = PlaceOf(info)[0]
 	}

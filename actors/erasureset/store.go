@@ -49,7 +49,7 @@ type Options struct {
 	ResolveAge     time.Duration    // age at which an unfinished version is resolved; 2 s
 	CollectEvery   time.Duration    // period of tombstone collection; 1 s. Negative: it does not run
 	SweepEvery     time.Duration    // period of the sweep for forgotten tombstones; 1 h
-	InlineLimit    int              // largest shard that lies in the index; 2 KiB
+	InlineLimit    int              // largest shard that goes with the commit, not to segments; 2 KiB
 }
 
 func (o *Options) setDefaults() {

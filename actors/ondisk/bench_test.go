@@ -43,7 +43,7 @@ func BenchmarkDecodeVersion(b *testing.B) {
 		var etag [64]byte
 		b.ReportAllocs()
 		for b.Loop() {
-			_, _, shared, err := SplitVersionValue(value)
+			_, shared, err := SplitVersionValue(value)
 			if err != nil {
 				b.Fatal(err)
 			}

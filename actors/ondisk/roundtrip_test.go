@@ -100,7 +100,7 @@ func TestRowsRoundTrip(t *testing.T) {
 		roundTrip(t, func(v *Version) { v.TS, v.Write, v.Rev = ref7.TS, ref7.Write, 3 },
 			func(v *Version) ([]byte, error) {
 				shared, err := AppendVersion(nil, v)
-				return AppendVersionValue(nil, v.Batch, v.Slot, shared), err
+				return AppendVersionValue(nil, v.Own, shared), err
 			},
 			func(b []byte) (Version, error) {
 				if err := DecodeVersionInto(&reused, ref7, 3, b); err != nil {
@@ -117,7 +117,7 @@ func TestRowsRoundTrip(t *testing.T) {
 	})
 	t.Run("upload", func(t *testing.T) {
 		roundTrip(t, func(u *Upload) {
-			u.ID, u.Meta.TS, u.Meta.Rev, u.Meta.Write, u.Meta.Batch, u.Meta.Slot = ref7.Write, u.TS, u.TS, ref7.Write, 0, 0
+			u.ID, u.Meta.TS, u.Meta.Rev, u.Meta.Write, u.Meta.Own = ref7.Write, u.TS, u.TS, ref7.Write, Own{}
 		},
 			func(u *Upload) ([]byte, error) { return AppendUpload(nil, u) },
 			func(b []byte) (Upload, error) { return DecodeUpload(ref7.Write, b) })
@@ -126,6 +126,7 @@ func TestRowsRoundTrip(t *testing.T) {
 	t.Run("key state", func(t *testing.T) { roundTrip(t, none, plain(AppendKeyState), DecodeKeyState) })
 	t.Run("pending", func(t *testing.T) { roundTrip(t, none, plain(AppendPending), DecodePending) })
 	t.Run("set", func(t *testing.T) { roundTrip(t, none, plain(AppendSetRow), DecodeSetRow) })
+	t.Run("journal", func(t *testing.T) { roundTrip(t, none, plain(AppendJournalRow), DecodeJournalRow) })
 	t.Run("segment", func(t *testing.T) { roundTrip(t, none, plain(AppendSegmentRow), DecodeSegmentRow) })
 	t.Run("digest", func(t *testing.T) { roundTrip(t, none, plain(AppendDigest), DecodeDigest) })
 	t.Run("garbage", func(t *testing.T) { roundTrip(t, none, plain(AppendGarbage), DecodeGarbage) })

@@ -15,16 +15,15 @@ const (
 )
 
 // Version is the row M: one version of one key, at most MaxVersionRow bytes encoded. The fields
-// TS, Write and Rev are the end of the row's key; Batch and Slot belong to the drive that holds
-// the row and lie in a fixed prefix of the value; all others are the same bytes on every drive of
+// TS, Write and Rev are the end of the row's key; Own belongs to the drive that holds
+// the row and lies in a prefix of the value; all others are the same bytes on every drive of
 // the set, so a coordinator encodes them once.
 type Version struct {
 	TS    object.Stamp
 	Write object.WriteID
 	Rev   object.Stamp // revision of the metadata; the first equals TS
 
-	Batch uint64 // batch of the drive that wrote this row; readers wait until it is durable
-	Slot  uint8  // slot of the set that this drive held when it accepted the row
+	Own // what the drive says of itself; readers wait until Own.Batch is durable
 
 	Kind   VersionKind
 	Epochs []uint64 // set epochs in which the version was accepted (P2 of the protocol notes)
@@ -78,7 +77,7 @@ type Ref struct {
 	Set    cluster.SetID
 	OID    object.OID
 	Length int64 // stored bytes
-	Inline bool  // the shards lie in D rows instead of segments
+	Inline bool  // the shards lie in the drives' journals, those of parts in D rows, instead of segments
 }
 
 // Pair is a name and a value.

@@ -12,8 +12,11 @@ import (
 	"holdfast/raftfsm/cluster"
 )
 
-// versionPrefix is what a drive puts before the shared part: format, batch, slot.
-const versionPrefix = 1 + 8 + 1
+// What a drive puts before the shared part: format, batch, slot, and whether a location follows.
+const (
+	versionPrefix = 1 + 8 + 1 + 1
+	locationLen   = 4 + 4 + 4
+)
 
 // Field numbers of the shared part of a version row. Append only. 1..15 take one byte less, so they
 // are the fields that most rows have.
@@ -63,8 +66,8 @@ const (
 	rInline protowire.Number = 4
 )
 
-// AppendVersion appends the shared part of a version row: all of v but TS, Write, Rev, Batch and
-// Slot. It is equal on all drives of the set. A row that would exceed MaxVersionRow on a drive is
+// AppendVersion appends the shared part of a version row: all of v but TS, Write, Rev and
+// Own. It is equal on all drives of the set. A row that would exceed MaxVersionRow on a drive is
 // refused with object.ErrMetadataTooLarge, and dst comes back as it was.
 func AppendVersion(dst []byte, v *Version) ([]byte, error) {
 	if v.Kind == 0 || v.Kind > KindTombstone || v.Size < 0 || v.Stored < 0 {
@@ -91,7 +94,7 @@ func AppendVersion(dst []byte, v *Version) ([]byte, error) {
 	b = appendBytes(b, vOwner, v.Owner)
 	b = appendRare(b, v)
 	b = append(b, v.Unknown...)
-	if n := len(b) - start + versionPrefix; n > MaxVersionRow {
+	if n := len(b) - start + versionPrefix + locationLen; n > MaxVersionRow {
 		return dst, fmt.Errorf("%w: the version row takes %d bytes, %d are allowed", object.ErrMetadataTooLarge, n, MaxVersionRow)
 	}
 	return b, nil
@@ -132,22 +135,54 @@ func appendRare(b []byte, v *Version) []byte {
 	return appendBytes(b, vForeignID, v.ForeignID)
 }
 
+// Own is what a version row says of the drive that holds it, and of no other.
+type Own struct {
+	Batch uint64   // batch that wrote the row
+	Slot  uint8    // slot of the set that the drive held when it accepted the row
+	At    Location // where the drive keeps the payload, if it is a small one
+}
+
 // AppendVersionValue appends the value of an M row: what this drive adds, then the shared part as
 // AppendVersion made it.
-func AppendVersionValue(dst []byte, batch uint64, slot uint8, shared []byte) []byte {
-	dst = binary.BigEndian.AppendUint64(append(dst, rowFormat), batch)
-	return append(append(dst, slot), shared...)
+func AppendVersionValue(dst []byte, own Own, shared []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(append(dst, rowFormat), own.Batch)
+	if own.At.IsZero() {
+		dst = append(dst, own.Slot, 0)
+	} else {
+		dst = append(dst, own.Slot, 1)
+		dst = binary.BigEndian.AppendUint32(dst, own.At.File)
+		dst = binary.BigEndian.AppendUint32(dst, own.At.Offset)
+		dst = binary.BigEndian.AppendUint32(dst, own.At.Length)
+	}
+	return append(dst, shared...)
 }
 
 // SplitVersionValue cuts the value of an M row. shared aliases value.
-func SplitVersionValue(value []byte) (batch uint64, slot uint8, shared []byte, err error) {
+func SplitVersionValue(value []byte) (own Own, shared []byte, err error) {
 	if d := rowDecoder("version row", value); d.err != nil {
-		return 0, 0, nil, d.err
+		return own, nil, d.err
 	}
 	if len(value) <= versionPrefix {
-		return 0, 0, nil, fmt.Errorf("%w: version row of %d bytes", ErrCorrupt, len(value))
+		return own, nil, fmt.Errorf("%w: version row of %d bytes", ErrCorrupt, len(value))
 	}
-	return binary.BigEndian.Uint64(value[1:]), value[9], value[versionPrefix:], nil
+	own, shared = Own{Batch: binary.BigEndian.Uint64(value[1:]), Slot: value[9]}, value[versionPrefix:]
+	switch value[10] {
+	case 0:
+		return own, shared, nil
+	case 1:
+	default:
+		return own, nil, fmt.Errorf("%w: version row: flags %#x", ErrNewer, value[10])
+	}
+	if len(shared) <= locationLen {
+		return own, nil, fmt.Errorf("%w: version row of %d bytes", ErrCorrupt, len(value))
+	}
+	own.At = Location{
+		File: binary.BigEndian.Uint32(shared), Offset: binary.BigEndian.Uint32(shared[4:]), Length: binary.BigEndian.Uint32(shared[8:]),
+	}
+	if own.At.IsZero() {
+		return own, nil, fmt.Errorf("%w: version row: no location", ErrCorrupt)
+	}
+	return own, shared[locationLen:], nil
 }
 
 // DecodeVersion reads an M row, given what its key says and its value.
@@ -160,19 +195,19 @@ func DecodeVersion(ref object.VersionRef, rev object.Stamp, value []byte) (Versi
 // DecodeVersionInto is DecodeVersion into v, whose slices it reuses: the caller has handed none of
 // them on. After an error v is of no use.
 func DecodeVersionInto(v *Version, ref object.VersionRef, rev object.Stamp, value []byte) error {
-	batch, slot, shared, err := SplitVersionValue(value)
+	own, shared, err := SplitVersionValue(value)
 	if err != nil {
 		return err
 	}
 	if err := DecodeShared(v, ref, rev, shared); err != nil {
 		return err
 	}
-	v.Batch, v.Slot = batch, slot
+	v.Own = own
 	return nil
 }
 
-// DecodeShared reads the shared part of a version row into v, as DecodeVersionInto does. Batch and
-// Slot are zero afterwards.
+// DecodeShared reads the shared part of a version row into v, as DecodeVersionInto does. Own is zero
+// afterwards.
 func DecodeShared(v *Version, ref object.VersionRef, rev object.Stamp, shared []byte) error {
 	*v = Version{
 		TS: ref.TS, Write: ref.Write, Rev: rev,

@@ -13,7 +13,7 @@ import (
 func fullVersion() Version {
 	return Version{
 		TS: 0x0102030405060708, Write: object.WriteID{0: 0xaa, 15: 0xbb}, Rev: 0x0102030405060709,
-		Batch: 77, Slot: 3, Kind: KindObject, Epochs: []uint64{1, 300},
+		Own: Own{Batch: 77, Slot: 3}, Kind: KindObject, Epochs: []uint64{1, 300},
 		N: 4, K: 2, Unit: 256 << 10, Frame: 1 << 20,
 		Size: 5 << 40, Stored: 5<<40 + 16, ModTime: 1780000000123456789,
 		ETag:      "d41d8cd98f00b204e9800998ecf8427e-17",
@@ -31,7 +31,7 @@ func fullVersion() Version {
 
 func smallVersion() Version {
 	return Version{
-		TS: 1 << 60, Write: object.WriteID{1}, Rev: 1 << 60, Kind: KindObject, Epochs: []uint64{1}, N: 4, K: 2, Unit: 2048, Frame: 1 << 20,
+		TS: 1 << 60, Write: object.WriteID{1}, Rev: 1 << 60, Own: Own{Batch: 3, Slot: 1, At: Location{File: 4, Offset: 4160, Length: 2088}}, Kind: KindObject, Epochs: []uint64{1}, N: 4, K: 2, Unit: 2048, Frame: 1 << 20,
 		Size: 4096, Stored: 4096, ModTime: 1780000000123456789, ETag: "d41d8cd98f00b204e9800998ecf8427e",
 		Checksums: []Checksum{{Algo: ChecksumCRC32, Value: []byte{1, 2, 3, 4}}}, ContentType: "application/octet-stream",
 		UserMeta: []Pair{{"mtime", "1780000000.123456789"}}, Owner: "root",
@@ -45,7 +45,7 @@ func mustVersion(t testing.TB, v *Version) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return AppendVersionValue(nil, v.Batch, v.Slot, shared)
+	return AppendVersionValue(nil, v.Own, shared)
 }
 
 func TestVersionRoundTrip(t *testing.T) {
@@ -65,7 +65,10 @@ func TestVersionRoundTrip(t *testing.T) {
 		} else if !reflect.DeepEqual(got, v) {
 			t.Errorf("%s: got  %+v\nwant %+v", name, got, v)
 		}
-		shared := value[versionPrefix:]
+		_, shared, err := SplitVersionValue(value)
+		if err != nil {
+			t.Fatal(err)
+		}
 		view, err := ViewVersion(shared)
 		if err != nil {
 			t.Errorf("%s: view: %v", name, err)
