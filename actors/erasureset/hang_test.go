@@ -219,7 +219,7 @@ func TestHungDrivePinsNoRoomOfReaders(t *testing.T) {
 // the object "large" of the same data; the drive that can be made to hang is the second.
 func hungIndex(t *testing.T, hung time.Duration, change func(*Options)) (f *fixture, hang *drivetest.Hang, up *ondisk.Upload, data []byte) {
 	t.Helper()
-	const size, keys = 6 << 20, 1200
+	const size, keys = 6 << 20, 6000 // the memtables hold rows alone
 	var hangs []*drivetest.Hang
 	f = newLocalFixtureOf(t, 4, 1<<30, func(o *drive.Options) {
 		hang := &drivetest.Hang{}
