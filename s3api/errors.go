@@ -113,6 +113,7 @@ func innerErrors() []domainError {
 		"ondisk.ErrOlder":         ondisk.ErrOlder,
 		"journal.ErrGone":         journal.ErrGone,
 		"journal.ErrGap":          journal.ErrGap,
+		"journal.ErrCut":          journal.ErrCut,
 		"ondisk.ErrNotLabel":      ondisk.ErrNotLabel,
 		"placement.ErrDriveCount": placement.ErrDriveCount,
 		"segment.ErrDone":         segment.ErrDone,

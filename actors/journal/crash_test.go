@@ -170,8 +170,8 @@ func (c *crasher) passOn(r *rig, rng *rand.Rand) {
 	r.sweep(rng.IntN(2) == 0)
 }
 
-// damaged is a store that was closed: some of it flushed, some not.
-func damaged(t *testing.T) (*vfs.MemFS, *rig) {
+// damaged is a journal whose end is not flushed, and whose last record was synced.
+func damaged(t *testing.T, sealed bool) (*vfs.MemFS, *rig) {
 	mem := vfs.NewMem()
 	r := newRig(t, mem, 64<<10)
 	r.fill(2)
@@ -180,14 +180,26 @@ func damaged(t *testing.T) (*vfs.MemFS, *rig) {
 	for range 4 {
 		r.write(2000, true)
 	}
+	if sealed {
+		if err := r.j.Seal(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	r.close()
 	return mem, r
 }
 
-// TestDamage breaks a bit of, or cuts, each file. Whatever is replayed is right and what was durable;
-// only the end of the last file, which looks torn, may be missing. No payload is ever wrong.
+// TestDamage breaks a bit of, or cuts, each file of a journal that was closed, and of one that was not.
+// Either all that was durable is replayed, or the journal is refused: it never forgets. No payload is ever
+// wrong. Only a last file that is gone altogether leaves no trace here.
 func TestDamage(t *testing.T) {
-	mem, r := damaged(t)
+	for _, sealed := range []bool{true, false} {
+		t.Run(fmt.Sprintf("sealed %t", sealed), func(t *testing.T) { testDamage(t, sealed) })
+	}
+}
+
+func testDamage(t *testing.T, sealed bool) {
+	mem, r := damaged(t, sealed)
 	names, err := mem.List(testDir)
 	if err != nil {
 		t.Fatal(err)
@@ -281,6 +293,9 @@ func openBroken(t *testing.T, mem *vfs.MemFS, r *rig, name string, data []byte) 
 	}
 	if last < r.batch {
 		outcome = "it forgot its end"
+		if data != nil {
+			t.Errorf("%s: replayed up to batch %d of %d", name, last, r.batch)
+		}
 	}
 	return outcome
 }

@@ -21,6 +21,7 @@ const (
 	growth    = 4         // so many times larger is the next file, up to Options.Size
 	maxOpen   = 128       // files that are open for reading
 	suffix    = ".log"
+	unready   = ".new" // behind the name of a file that is being prepared
 )
 
 // Options says how a journal is opened. FS, Dir and Drive are needed.
@@ -72,6 +73,7 @@ type file struct {
 
 	// Guarded by Journal.mu.
 	size    int64 // bytes
+	least   int64 // bytes that it had before its first record
 	last    uint64
 	log     bool // the index may not have flushed all of its batches
 	missing bool // rows refer to it, and it is not there
@@ -102,6 +104,11 @@ func Open(o Options) (*Journal, error) {
 	for _, name := range names {
 		no, ok := parseName(name)
 		if !ok {
+			if strings.HasSuffix(name, unready) && !o.ReadOnly {
+				if err := o.FS.Remove(path.Join(o.Dir, name)); err != nil {
+					return nil, err
+				}
+			}
 			continue
 		}
 		info, err := o.FS.Stat(path.Join(o.Dir, name))

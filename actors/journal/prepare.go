@@ -73,6 +73,7 @@ func (j *Journal) prepare(size int64) (*file, error) {
 	if err == nil {
 		err = syncDir(j.o.FS, j.o.Dir)
 	}
+	f.least = f.size
 	if err == nil {
 		f.write, err = j.o.FS.OpenReadWrite(f.name, vfs.WriteCategoryUnspecified)
 	}
@@ -90,9 +91,10 @@ func syncDir(fs vfs.FS, dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// fill makes a file of zeros.
+// fill makes a file of zeros. It gets its name when it is whole: a short one was cut.
 func (j *Journal) fill(f *file) error {
-	w, err := j.o.FS.Create(f.name, vfs.WriteCategoryUnspecified)
+	name := f.name + unready
+	w, err := j.o.FS.Create(name, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
@@ -101,9 +103,9 @@ func (j *Journal) fill(f *file) error {
 		err = w.Sync()
 	}
 	if err = errors.Join(err, w.Close()); err != nil {
-		err = errors.Join(err, j.o.FS.Remove(f.name))
+		return errors.Join(err, j.o.FS.Remove(name))
 	}
-	return err
+	return j.o.FS.Rename(name, f.name)
 }
 
 // zero writes zeros, past the page cache if the file system can: records will overwrite whole pages,

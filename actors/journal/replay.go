@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,16 @@ type Record struct {
 // Damaged checks the record's payloads and returns what is wrong with the first that is damaged.
 func (r *Record) Damaged() error { return ondisk.VerifyPayloads(r.whole, &r.JournalHeader) }
 
+// torn says whether the payloads were not written to their end. A single bit that is wrong is rot: of one
+// shard, in a record that is whole.
+func (r *Record) torn() error {
+	err := r.Damaged()
+	if err != nil && ondisk.MendPayloads(bytes.Clone(r.whole), &r.JournalHeader) {
+		return nil
+	}
+	return err
+}
+
 // reader reads records of one file.
 type reader struct {
 	j    *Journal
@@ -35,16 +46,38 @@ type reader struct {
 // errNone says that there is no record at a place: zeros, or what another file left there.
 var errNone = errors.New("no record")
 
-// at reads the record at off. errNone, or ondisk.ErrCorrupt or ErrNewer.
+// at reads the record at off. One bit of it may be wrong: that is set right, in memory. errNone,
+// ondisk.ErrCorrupt, ErrNewer, or ErrCut.
 func (r *reader) at(off int64) (*Record, error) {
 	if off+ondisk.JournalHeaderSize > r.size {
 		return nil, errNone
 	}
-	var head [ondisk.JournalHeaderSize]byte
-	if err := r.read(head[:], off); err != nil {
+	head := make([]byte, ondisk.JournalHeaderSize)
+	if err := r.read(head, off); err != nil {
 		return nil, err
 	}
-	h, err := ondisk.ParseJournalHeader(head[:])
+	if !ondisk.IsNearJournalHeader(head, r.j.tag, r.no) {
+		return nil, errNone
+	}
+	rec, err := r.record(head, off)
+	if err == nil || !errors.Is(err, errNone) && !errors.Is(err, ondisk.ErrCorrupt) {
+		return rec, err
+	}
+	if errors.Is(err, ondisk.ErrCorrupt) && ondisk.MendJournalRecord(r.buf) {
+		return r.mended(off)
+	}
+	for range ondisk.JournalHeaderFlips(head) {
+		if _, err := r.record(head, off); err == nil {
+			return r.mended(off)
+		}
+	}
+	return nil, err
+}
+
+// record reads the record that a header at off describes.
+func (r *reader) record(head []byte, off int64) (*Record, error) {
+	r.buf = r.buf[:0]
+	h, err := ondisk.ParseJournalHeader(head)
 	if err != nil || h.Drive != r.j.tag || h.File != r.no || h.Durable > off {
 		return nil, errNone
 	}
@@ -55,15 +88,32 @@ func (r *reader) at(off int64) (*Record, error) {
 	if cap(r.buf) < n {
 		r.buf = make([]byte, n)
 	}
-	r.buf = r.buf[:n]
-	if err := r.read(r.buf, off); err != nil {
+	if err := r.read(r.buf[:n], off); err != nil {
 		return nil, err
 	}
+	r.buf = r.buf[:n]
+	copy(r.buf, head)
+	return r.verified(off)
+}
+
+func (r *reader) verified(off int64) (*Record, error) {
 	h, rows, err := ondisk.JournalRows(r.buf)
 	if err != nil {
 		return nil, err
 	}
+	if h.Least > r.size {
+		return nil, fmt.Errorf("%w: %d bytes are left of %d", ErrCut, r.size, h.Least)
+	}
 	return &Record{JournalHeader: h, Offset: off, Rows: rows, whole: r.buf}, nil
+}
+
+// mended returns the record in buf, of which one bit was wrong on the medium.
+func (r *reader) mended(off int64) (*Record, error) {
+	rec, err := r.verified(off)
+	if err == nil {
+		r.j.o.Log.Error("a bit of the journal has rotted and was set right", "file", r.no, "offset", off, "batch", rec.Batch)
+	}
+	return rec, err
 }
 
 func (r *reader) read(b []byte, off int64) error {
@@ -94,7 +144,7 @@ func (r *reader) find(off int64) (*Record, error) {
 			return nil, err
 		}
 		for at := 0; at+ondisk.JournalHeaderSize <= len(b); at += ondisk.JournalPage {
-			if _, err := ondisk.ParseJournalHeader(b[at:]); err != nil {
+			if !ondisk.IsNearJournalHeader(b[at:], r.j.tag, r.no) {
 				continue
 			}
 			rec, err := r.at(off + int64(at))
@@ -197,6 +247,9 @@ func (j *Journal) needed(flushed uint64) ([]needed, error) {
 	for i := len(numbers) - 1; i >= 0; i-- {
 		n := needed{no: numbers[i]}
 		err := j.with(n.no, func(r *reader) error {
+			if least := min(j.o.Size, firstSize); r.size < least {
+				return fmt.Errorf("%w: %d bytes are left of at least %d", ErrCut, r.size, least)
+			}
 			rec, err := r.at(0)
 			if err == nil {
 				n.first = rec.Batch
@@ -235,7 +288,7 @@ func (j *Journal) replayFile(no uint32, last, limit uint64, apply func(uint64, [
 		for off := int64(0); last+1 < limit; {
 			rec, err := r.at(off)
 			if err == nil && off >= durable {
-				err = rec.Damaged() // nobody was told that it is durable, and it may be half there
+				err = rec.torn() // nobody was told that it is durable, and it may be half there
 			}
 			switch {
 			case errors.Is(err, errNone), errors.Is(err, ondisk.ErrCorrupt):

@@ -194,5 +194,5 @@ func (r *rig) sweep(all bool) {
 }
 
 func isDamage(err error) bool {
-	return errors.Is(err, ondisk.ErrCorrupt) || errors.Is(err, journal.ErrGap)
+	return errors.Is(err, ondisk.ErrCorrupt) || errors.Is(err, journal.ErrGap) || errors.Is(err, journal.ErrCut)
 }

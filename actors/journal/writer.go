@@ -38,7 +38,7 @@ func (j *Journal) Add(payload []byte) ondisk.Location {
 func (j *Journal) Append(batch uint64, rows []byte, sync bool) (n int, err error) {
 	f := j.cur
 	h := ondisk.JournalHeader{
-		Drive: j.tag, File: f.no, Batch: batch, Durable: j.durable,
+		Drive: j.tag, File: f.no, Batch: batch, Durable: j.durable, Least: f.least,
 		Payloads: len(j.buf) - ondisk.JournalHeaderSize, Rows: len(rows),
 	}
 	j.buf = append(j.buf, rows...)
@@ -79,6 +79,22 @@ func (j *Journal) Sync() error {
 	defer j.mu.Unlock()
 	j.safe = max(j.safe, j.cur.last)
 	return nil
+}
+
+// Seal writes a last record, without rows, before Close. It says that all before it was durable: what is
+// damaged there afterwards is known to be rot, and not a write that was torn.
+func (j *Journal) Seal() error {
+	j.mu.Lock()
+	last := j.cur.last
+	j.mu.Unlock()
+	if last == 0 {
+		return nil // nothing was written to this file
+	}
+	if err := j.Sync(); err != nil {
+		return err
+	}
+	_, err := j.Append(last, nil, true)
+	return err
 }
 
 // Probe syncs the current file from any goroutine: a drive that answers it lives.

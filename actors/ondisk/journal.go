@@ -3,7 +3,6 @@ package ondisk
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 
 	"github.com/minio/crc64nvme"
 
@@ -24,7 +23,7 @@ const (
 	journalMagic  = 0x4846_6a72 // "HFjr"
 	payloadFormat = 1
 	payloadMagic  = 0x4846_6a70 // "HFjp"
-	recordCRC     = 60          // where a record's header keeps its checksum
+	recordCRC     = 56          // where a record's header keeps its checksum
 	payloadCRC    = 32          // the same of a payload's
 )
 
@@ -35,6 +34,7 @@ type JournalHeader struct {
 	File     uint32 // number of the journal's file it was written to; another one marks a stale record
 	Batch    uint64 // number of the batch
 	Durable  int64  // bytes of the file that were known durable when the record was written
+	Least    int64  // bytes that the file had before its first record: a shorter one was cut
 	Payloads int    // bytes of payloads, their headers included
 	Rows     int    // bytes of rows: a batch as the index writes it
 }
@@ -61,14 +61,15 @@ func PutJournalHeader(record []byte, h *JournalHeader) {
 	binary.BigEndian.PutUint32(b[20:], h.File)
 	binary.BigEndian.PutUint64(b[24:], h.Batch)
 	binary.BigEndian.PutUint64(b[32:], uint64(h.Durable))
+	binary.BigEndian.PutUint64(b[40:], uint64(h.Least))
 	rows := record[h.rowsAt() : h.rowsAt()+h.Rows]
-	binary.BigEndian.PutUint32(b[recordCRC:], sumRecord(b, rows))
+	binary.BigEndian.PutUint64(b[recordCRC:], sumRecord(b, rows))
 }
 
 // sumRecord is the checksum of a record: of its header up to the checksum, and of its rows. Payloads
 // have their own, so that damage of one shard is not damage of the log.
-func sumRecord(header, rows []byte) uint32 {
-	return crc32.Update(crc32c(header[:recordCRC]), crc32.MakeTable(crc32.Castagnoli), rows)
+func sumRecord(header, rows []byte) uint64 {
+	return crc64nvme.Update(crc64nvme.Checksum(header[:recordCRC]), rows)
 }
 
 // ParseJournalHeader reads the header at the start of b without its checksum, which is over the rows
@@ -87,8 +88,9 @@ func ParseJournalHeader(b []byte) (JournalHeader, error) {
 		File:     binary.BigEndian.Uint32(b[20:]),
 		Batch:    binary.BigEndian.Uint64(b[24:]),
 		Durable:  int64(binary.BigEndian.Uint64(b[32:])),
+		Least:    int64(binary.BigEndian.Uint64(b[40:])),
 	}
-	if h.Rows > MaxJournalRecord || h.Payloads > MaxJournalRecord || h.Size() > MaxJournalRecord || h.Durable < 0 {
+	if h.Rows > MaxJournalRecord || h.Payloads > MaxJournalRecord || h.Size() > MaxJournalRecord || h.Durable < 0 || h.Least < 0 {
 		return JournalHeader{}, fmt.Errorf("%w: journal record: %d bytes of rows, %d of payloads", ErrCorrupt, h.Rows, h.Payloads)
 	}
 	return h, nil
@@ -105,7 +107,7 @@ func JournalRows(record []byte) (JournalHeader, []byte, error) {
 		return h, nil, fmt.Errorf("%w: journal record: %d of %d bytes", ErrCorrupt, len(record), h.rowsAt()+h.Rows)
 	}
 	rows := record[h.rowsAt() : h.rowsAt()+h.Rows]
-	if binary.BigEndian.Uint32(record[recordCRC:]) != sumRecord(record, rows) {
+	if binary.BigEndian.Uint64(record[recordCRC:]) != sumRecord(record, rows) {
 		return h, nil, fmt.Errorf("%w: journal record: checksum", ErrCorrupt)
 	}
 	if record[4] > journalFormat {

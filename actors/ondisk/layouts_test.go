@@ -245,7 +245,7 @@ func fileLayouts(t testing.TB) []layout {
 func journalRecord() []byte {
 	b := AppendPayload(make([]byte, JournalHeaderSize), 10, object.OID{7}, []byte("a small shard"))
 	b = AppendPayload(b, 10, object.OID{8}, []byte("another"))
-	h := JournalHeader{Drive: 10, File: 11, Batch: 12, Durable: 8192, Payloads: len(b) - JournalHeaderSize, Rows: 4}
+	h := JournalHeader{Drive: 10, File: 11, Batch: 12, Durable: 8192, Least: 1 << 20, Payloads: len(b) - JournalHeaderSize, Rows: 4}
 	b = append(b, "rows"...)
 	PutJournalHeader(b, &h)
 	return b
@@ -411,7 +411,7 @@ func TestNewer(t *testing.T) {
 			binary.BigEndian.PutUint64(b[payloadCRC:], sumPayload(b))
 		case "journal-record":
 			b[4]++
-			binary.BigEndian.PutUint32(b[recordCRC:], sumRecord(b, []byte("rows")))
+			binary.BigEndian.PutUint64(b[recordCRC:], sumRecord(b, []byte("rows")))
 		default:
 			b[8]++
 			putCRC(b)
