@@ -71,8 +71,12 @@ func TestSparseFilesOfTheJournalAreEmptied(t *testing.T) {
 	r := smallJournal(t)
 	const n, step = 600, 20
 	r.putAll(0, n)
+	await.True(t, "the journal goes on to other files", func() bool { // one grows while the next is made
+		r.commit(r.tombstone("tick"))
+		return r.a.JournalStats().Files > 2
+	})
 	before := r.a.JournalStats()
-	if before.Payloads != n || before.Files < 10 {
+	if before.Payloads != n {
 		t.Fatalf("%+v", before)
 	}
 	stop := make(chan struct{})
