@@ -328,7 +328,9 @@ func (a *Actor) shut() error {
 		}
 	}
 	closed := make(chan error, 1)
-	go func() { closed <- errors.Join(a.store.Close(), a.db.Close(), a.journal.Seal(), a.journal.Close()) }()
+	go func() {
+		closed <- errors.Join(a.store.Close(), a.db.Close(), a.journal.Seal(a.batchNo), a.journal.Close())
+	}()
 	select {
 	case err := <-closed:
 		return errors.Join(err, a.lock.Close())

@@ -181,7 +181,7 @@ func damaged(t *testing.T, sealed bool) (*vfs.MemFS, *rig) {
 		r.write(2000, true)
 	}
 	if sealed {
-		if err := r.j.Seal(); err != nil {
+		if err := r.j.Seal(r.batch); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -298,4 +298,38 @@ func openBroken(t *testing.T, mem *vfs.MemFS, r *rig, name string, data []byte) 
 		}
 	}
 	return outcome
+}
+
+// TestRotBeforeTheEnd: several wrong bits in the last record of a journal that was closed are found, in
+// the file of the end and in the one before it.
+func TestRotBeforeTheEnd(t *testing.T) {
+	mem, r := damaged(t, true)
+	list := r.put[r.batch].at
+	name := fmt.Sprintf("%08d.log", list.File)
+	data := readAll(t, mem, path.Join(testDir, name))
+	start := int(list.Offset) - ondisk.JournalHeaderSize
+	clear(data[start : start+512])
+	if got := openBroken(t, mem, r, name, data); got != "refused" {
+		t.Errorf("without the first sector of its last record: %s", got)
+	}
+}
+
+// TestSealOfAFileWithoutRecords: a journal that was closed before anything was written to its last file.
+func TestSealOfAFileWithoutRecords(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), 64<<10)
+	for range 5 {
+		r.write(2000, true)
+	}
+	r.reopen()
+	for flushed := range uint64(6) {
+		if err := r.j.Seal(r.batch); err != nil {
+			t.Fatal(err)
+		}
+		r.flushed = flushed
+		r.reopen()
+		if r.batch != 5 {
+			t.Fatalf("replayed up to batch %d behind %d", r.batch, flushed)
+		}
+		r.check()
+	}
 }

@@ -253,6 +253,9 @@ func (j *Journal) needed(flushed uint64) ([]needed, error) {
 			rec, err := r.at(0)
 			if err == nil {
 				n.first = rec.Batch
+				if len(rec.Rows) == 0 { // a seal, of what lies in the file before
+					n.first++
+				}
 			}
 			if errors.Is(err, errNone) || errors.Is(err, ondisk.ErrCorrupt) {
 				return nil
@@ -308,6 +311,8 @@ func (j *Journal) replayFile(no uint32, last, limit uint64, apply func(uint64, [
 				return err
 			case rec.Batch >= limit:
 				return nil // of before a stop, never durable; the next file has it anew
+			case len(rec.Rows) == 0 && rec.Batch > last: // a seal
+				return fmt.Errorf("%w: %d to %d, before the end at %d", ErrGap, last+1, rec.Batch, off)
 			case rec.Batch > last+1:
 				return fmt.Errorf("%w: %d to %d, before the record at %d", ErrGap, last+1, rec.Batch-1, off)
 			case rec.Batch == last+1:

@@ -81,19 +81,16 @@ func (j *Journal) Sync() error {
 	return nil
 }
 
-// Seal writes a last record, without rows, before Close. It says that all before it was durable: what is
-// damaged there afterwards is known to be rot, and not a write that was torn.
-func (j *Journal) Seal() error {
-	j.mu.Lock()
-	last := j.cur.last
-	j.mu.Unlock()
-	if last == 0 {
-		return nil // nothing was written to this file
+// Seal writes a last record, without rows, before Close: batch is the last one. It says that all before it
+// was durable: what is damaged there afterwards is known to be rot, and not a write that was torn.
+func (j *Journal) Seal(batch uint64) error {
+	if batch == 0 {
+		return nil // nothing was ever written
 	}
 	if err := j.Sync(); err != nil {
 		return err
 	}
-	_, err := j.Append(last, nil, true)
+	_, err := j.Append(batch, nil, true)
 	return err
 }
 
