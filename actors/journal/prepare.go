@@ -113,13 +113,13 @@ func (j *Journal) fill(f *file) error {
 func (j *Journal) zero(w vfs.File, f *file) error {
 	page := make([]byte, writeStep+ondisk.JournalPage)
 	page = page[-uintptr(unsafe.Pointer(unsafe.SliceData(page)))%ondisk.JournalPage:][:writeStep]
-	direct := j.o.Change != nil && setDirect(w)
+	direct := j.o.Change != nil && guardfs.SetDirect(w)
 	for off := int64(0); off < f.size; {
 		n := min(int64(writeStep), f.size-off)
 		if direct {
 			err := j.o.Change("write", f.name, refused, func() error { return pwrite(w, page[:n], off) })
 			if guardfs.IsUnsupported(err) || errors.Is(err, unix.EINVAL) {
-				return errors.Join(setCached(w), j.zeroCached(w, off, f.size))
+				return errors.Join(guardfs.SetCached(w), j.zeroCached(w, off, f.size))
 			}
 			if err != nil {
 				return err
@@ -163,25 +163,4 @@ func pwrite(w vfs.File, b []byte, off int64) error {
 		b, off = b[n:], off+int64(n)
 	}
 	return nil
-}
-
-// setDirect makes a descriptor write past the page cache, if the file system can.
-func setDirect(f vfs.File) bool {
-	fd := f.Fd()
-	if fd == vfs.InvalidFd {
-		return false
-	}
-	flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
-	if err == nil {
-		_, err = unix.FcntlInt(fd, unix.F_SETFL, flags|unix.O_DIRECT)
-	}
-	return err == nil
-}
-
-func setCached(f vfs.File) error {
-	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
-	if err == nil {
-		_, err = unix.FcntlInt(f.Fd(), unix.F_SETFL, flags&^unix.O_DIRECT)
-	}
-	return err
 }
