@@ -44,6 +44,9 @@ func (j *Journal) Append(batch uint64, rows []byte, sync bool) (n int, err error
 	j.buf = append(j.buf, rows...)
 	ondisk.PutJournalHeader(j.buf, &h)
 	n = len(j.buf)
+	if n > ondisk.MaxJournalRecord-ondisk.JournalPage {
+		return 0, fmt.Errorf("batch %d takes %d bytes of the journal, more than a reader takes for a record", batch, n)
+	}
 	if rest := n % ondisk.JournalPage; rest != 0 {
 		j.buf = append(j.buf, make([]byte, ondisk.JournalPage-rest)...)
 	}
