@@ -1,8 +1,8 @@
 package s3api
 
 import (
+	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"holdfast/actors/erasureset"
@@ -106,15 +106,15 @@ func (c *call) askedAttributes() (a attributes, err error) {
 	}
 	a.maxParts = maxPage
 	if s := c.req.get("x-amz-max-parts"); s != "" {
-		n, err := strconv.ParseInt(s, 10, 32)
-		if err != nil || n < 0 {
+		n, ok := parseDigits(s)
+		if !ok || n > math.MaxInt32 {
 			return a, s3err.InvalidArgument.With("ArgumentName", "x-amz-max-parts").With("ArgumentValue", s)
 		}
 		a.maxParts = int(min(n, maxPage))
 	}
 	if s := c.req.get("x-amz-part-number-marker"); s != "" {
-		n, err := strconv.ParseInt(s, 10, 32)
-		if err != nil || n < 0 {
+		n, ok := parseDigits(s)
+		if !ok || n > math.MaxInt32 {
 			return a, s3err.InvalidArgument.With("ArgumentName", "x-amz-part-number-marker").With("ArgumentValue", s)
 		}
 		a.marker = int(n)

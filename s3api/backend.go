@@ -66,5 +66,5 @@ type Health interface {
 type Quorum struct {
 	Sets, WithoutWrite, WithoutRead int
 	DrivesOnline, Drives            int
-	Absent                          []string // what is missing, for people
+	Absent                          []string // what is missing, for people; anybody may read it, so no paths
 }

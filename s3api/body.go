@@ -2,7 +2,10 @@ package s3api
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +29,9 @@ func newPace(l Limits) pace {
 var (
 	errBodyGone = errors.New("request body was read after its handler returned")
 	errBodySlow = errors.New("request body comes too slowly")
+	errBodyLost = errors.New("connection failed within the request body")
+
+	errBodyChunks = errors.New("malformed chunked transfer coding of the request body")
 )
 
 // readAhead is how much of a body fasthttp has read when the handler is called.
@@ -116,8 +122,22 @@ func (b *wireBody) Read(p []byte) (int, error) {
 	}
 	if err != nil && err != io.EOF {
 		b.failed = true
+		err = bodyFault(err, b.want < 0)
 	}
 	return n, err
+}
+
+// bodyFault says what ended a body. Whatever it is, it lies with the client or its connection, never
+// with us. The text of a chunk's fault is dropped: it may hold pieces of the message.
+func bodyFault(err error, chunked bool) error {
+	var wire net.Error
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, os.ErrDeadlineExceeded):
+		return err
+	case chunked && !errors.As(err, &wire):
+		return errBodyChunks
+	}
+	return fmt.Errorf("%w: %w", errBodyLost, err)
 }
 
 // cut ends the Read under way, as its deadline would, if it began before limit.

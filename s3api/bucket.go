@@ -60,13 +60,21 @@ func (s *Server) regionOf(b cluster.Bucket) string {
 	return s.opts.Region
 }
 
+// headOfBucket refuses what the head of a CreateBucket alone shows to be wrong.
+func headOfBucket(c *call) error {
+	if _, err := c.bucketName(); err != nil {
+		return s3err.InvalidBucketName.With("BucketName", c.addr.bucket)
+	}
+	return nil
+}
+
 // createBucket serves CreateBucket.
 func createBucket(c *call) error {
 	name, err := c.bucketName()
 	if err != nil {
 		return s3err.InvalidBucketName.With("BucketName", c.addr.bucket)
 	}
-	body, err := c.readAll(s3xml.MaxCreateBucketBody)
+	body, err := c.readAll()
 	if err != nil {
 		return err
 	}

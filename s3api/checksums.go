@@ -19,16 +19,32 @@ type bodySum struct {
 
 // claimedSum reads what a request says about the checksum of its body.
 func claimedSum(r *request, trailers []string) (bodySum, error) {
-	for i := range r.Headers {
-		if err := checksum.Known(r.Headers[i].Name); err != nil {
-			return bodySum{}, err
-		}
+	if err := knownSums(r); err != nil {
+		return bodySum{}, err
 	}
 	want, err := checksum.FromRequest(r.Header, trailers)
 	if err != nil || want.Algo == 0 {
 		return bodySum{}, err
 	}
 	return bodySum{want: want, hash: checksum.New(want.Algo)}, nil
+}
+
+// claimedObjectSum reads what a CompleteMultipartUpload says about the checksum of the object.
+func claimedObjectSum(r *request) (checksum.Claim, error) {
+	if err := knownSums(r); err != nil {
+		return checksum.Claim{}, err
+	}
+	return checksum.FromCompletion(r.Header)
+}
+
+// knownSums refuses checksums of algorithms that are not here.
+func knownSums(r *request) error {
+	for i := range r.Headers {
+		if err := checksum.Known(r.Headers[i].Name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // computedSum is a checksum that the client leaves to the server.

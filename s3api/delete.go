@@ -53,7 +53,7 @@ func deleteObjects(c *call) error {
 	if err != nil {
 		return err
 	}
-	body, err := c.readAll(s3xml.MaxDeleteBody)
+	body, err := c.readAll()
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"holdfast/actors/drive"
 	"holdfast/actors/erasure"
 	"holdfast/actors/guardfs"
+	"holdfast/actors/journal"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/placement"
@@ -110,6 +111,10 @@ func innerErrors() []domainError {
 		"object.ErrPaused":        object.ErrPaused,
 		"ondisk.ErrCorrupt":       ondisk.ErrCorrupt,
 		"ondisk.ErrNewer":         ondisk.ErrNewer,
+		"ondisk.ErrOlder":         ondisk.ErrOlder,
+		"journal.ErrGone":         journal.ErrGone,
+		"journal.ErrGap":          journal.ErrGap,
+		"journal.ErrCut":          journal.ErrCut,
 		"ondisk.ErrNotLabel":      ondisk.ErrNotLabel,
 		"placement.ErrDriveCount": placement.ErrDriveCount,
 		"segment.ErrDone":         segment.ErrDone,
@@ -125,6 +130,9 @@ func innerErrors() []domainError {
 func otherErrors() []domainError {
 	return []domainError{
 		{"", io.ErrUnexpectedEOF, &s3err.Error{Code: s3err.IncompleteBody}},
+		{"", errBodyLost, &s3err.Error{Code: s3err.IncompleteBody}},
+		{"", errBodyChunks, s3err.InvalidRequest.Msg("The chunked transfer coding of the body is malformed: each chunk is its size in at most 15 " +
+			"hexadecimal digits, CRLF, that many bytes and CRLF; fields that frame the message cannot stand in the trailer.")},
 		{"", errBodySlow, &s3err.Error{Code: s3err.RequestTimeout}},
 		{"", os.ErrDeadlineExceeded, &s3err.Error{Code: s3err.RequestTimeout}},
 		{"", context.DeadlineExceeded, &s3err.Error{Code: s3err.ServiceUnavailable, Text: "The operation took too long."}},

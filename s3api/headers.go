@@ -16,6 +16,7 @@ const (
 	metaPrefix  = "x-amz-meta-"
 	maxUserMeta = 2 << 10 // bytes of names and values together, as in S3
 	standard    = "STANDARD"
+	awsChunked  = "aws-chunked"
 	binaryType  = "binary/octet-stream" // what S3 says of an object whose type nobody told
 )
 
@@ -110,8 +111,9 @@ func (c *call) metadata() (erasureset.Info, error) {
 			}
 		default:
 			if name, ok := strings.CutPrefix(f.Name, metaPrefix); ok && name != "" {
-				size += len(name) + len(f.Value)
-				v.UserMeta = addMeta(v.UserMeta, name, f.Value)
+				value := utf8Text(f.Value)
+				size += len(name) + len(value)
+				v.UserMeta = addMeta(v.UserMeta, name, value)
 			}
 		}
 	}
@@ -135,12 +137,12 @@ func addMeta(list []ondisk.Pair, name, value string) []ondisk.Pair {
 
 // withoutChunked removes aws-chunked from a Content-Encoding: it describes the upload, not the object.
 func withoutChunked(s string) string {
-	if !strings.Contains(s, "aws-chunked") {
+	if !strings.Contains(strings.ToLower(s), awsChunked) {
 		return s
 	}
 	var keep []string
 	for token := range strings.SplitSeq(s, ",") {
-		if token = strings.TrimSpace(token); token != "" && token != "aws-chunked" {
+		if token = strings.TrimSpace(token); token != "" && !strings.EqualFold(token, awsChunked) {
 			keep = append(keep, token)
 		}
 	}
@@ -197,6 +199,19 @@ func headerSafe(s string) bool {
 		}
 	}
 	return true
+}
+
+// utf8Text is the text of a header value: UTF-8, as nearly every client sends it, and where it is not,
+// ISO 8859-1, which is what HTTP once said of headers and as which S3 reads them.
+func utf8Text(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	b := make([]byte, 0, len(s)+8)
+	for i := 0; i < len(s); i++ {
+		b = utf8.AppendRune(b, rune(s[i]))
+	}
+	return string(b)
 }
 
 // metaValue is a user metadata value as S3 sends it: what is not ASCII goes as RFC 2047.

@@ -2,7 +2,7 @@ package s3api
 
 import (
 	"encoding/base64"
-	"strconv"
+	"math"
 
 	"holdfast/actors/erasureset"
 	"holdfast/actors/ondisk"
@@ -42,8 +42,8 @@ func (c *call) pageLimit(name string) (int, error) {
 	if !ok || s == "" {
 		return maxPage, nil
 	}
-	n, err := strconv.ParseInt(s, 10, 32)
-	if err != nil || n < 0 {
+	n, ok := parseDigits(s)
+	if !ok || n > math.MaxInt32 {
 		return 0, s3err.InvalidArgument.Msg("Argument %s must be an integer between 0 and 2147483647", name).
 			With("ArgumentName", name).With("ArgumentValue", s)
 	}

@@ -2,6 +2,7 @@ package s3api
 
 import (
 	"encoding/hex"
+	"math"
 	"strconv"
 
 	"holdfast/actors/erasureset"
@@ -57,6 +58,10 @@ func createUpload(c *call) error {
 // uploadID reads the uploadId of a request. What cannot be one names no upload.
 func (c *call) uploadID() (id object.WriteID, err error) {
 	s, _ := c.req.Param("uploadId")
+	return parseUploadID(s)
+}
+
+func parseUploadID(s string) (id object.WriteID, err error) {
 	if len(s) != 2*len(id) {
 		return id, s3err.NoSuchUpload.With("UploadId", s)
 	}
@@ -76,6 +81,12 @@ func (c *call) partAddress() (id object.WriteID, number int, err error) {
 	}
 	id, err = c.uploadID()
 	return id, int(n), err
+}
+
+// headOfPart refuses what the head of an UploadPart alone shows to be wrong.
+func headOfPart(c *call) error {
+	_, _, err := c.partAddress()
+	return err
 }
 
 // uploadPart serves UploadPart.
@@ -119,12 +130,31 @@ func sameAlgo(up *ondisk.Upload, algo ondisk.ChecksumAlgo) error {
 	if up.Checksum == 0 || up.Checksum == algo {
 		return nil
 	}
-	actual := "null"
-	if algo != 0 {
-		actual = checksum.Name(algo)
+	return otherAlgo(up, algo)
+}
+
+// otherAlgo is the error of a checksum that is not of the algorithm its upload was begun with.
+func otherAlgo(up *ondisk.Upload, algo ondisk.ChecksumAlgo) error {
+	name := func(a ondisk.ChecksumAlgo) string {
+		if a == 0 {
+			return "null"
+		}
+		return checksum.Name(a)
 	}
 	return s3err.InvalidRequest.Msg("Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum Type: %s",
-		checksum.Name(up.Checksum), actual)
+		name(up.Checksum), name(algo))
+}
+
+// headOfCompletion refuses what the head of a CompleteMultipartUpload alone shows to be wrong.
+func headOfCompletion(c *call) error {
+	if _, err := c.uploadID(); err != nil {
+		return err
+	}
+	if _, err := claimedObjectSum(&c.req); err != nil {
+		return err
+	}
+	_, err := writeCondition(&c.req)
+	return err
 }
 
 // completeUpload serves CompleteMultipartUpload.
@@ -141,7 +171,11 @@ func completeUpload(c *call) error {
 	if err != nil {
 		return err
 	}
-	body, err := c.readAll(s3xml.MaxCompleteBody)
+	claim, err := claimedObjectSum(&c.req)
+	if err != nil {
+		return err
+	}
+	body, err := c.readAll()
 	if err != nil {
 		return err
 	}
@@ -156,7 +190,7 @@ func completeUpload(c *call) error {
 	v, err := c.srv.opts.Objects.Complete(c.ctx, &erasureset.CompleteRequest{
 		Bucket: bucket, Key: key, Upload: id, Parts: parts, MinPart: c.srv.limits.MinPart, If: cond,
 		Finish: func(up *ondisk.Upload, v *erasureset.Info, have []ondisk.Part) error {
-			return c.finishUpload(up, v, parts, have)
+			return c.finishUpload(up, v, parts, have, &claim)
 		},
 	})
 	if err != nil {
@@ -191,7 +225,7 @@ func completedParts(list []s3xml.CompletePart) ([]erasureset.CompletedPart, erro
 // finishUpload computes the checksum of a completed object from its parts and compares everything
 // the client says about them. What the list leaves out is taken from the parts, whose own checksums
 // were compared when they came: S3 wants each part's, the tests of other servers do not send them.
-func (c *call) finishUpload(up *ondisk.Upload, v *erasureset.Info, want []erasureset.CompletedPart, have []ondisk.Part) error {
+func (c *call) finishUpload(up *ondisk.Upload, v *erasureset.Info, want []erasureset.CompletedPart, have []ondisk.Part, claim *checksum.Claim) error {
 	for i := range want {
 		if i >= len(have) || !sumsAgree(want[i].Checksums, have[i].Checksums) {
 			return s3err.InvalidPart.With("PartNumber", strconv.Itoa(want[i].Number))
@@ -206,12 +240,20 @@ func (c *call) finishUpload(up *ondisk.Upload, v *erasureset.Info, want []erasur
 			return s3err.InvalidRequest.Msg("The provided 'x-amz-mp-object-size' header value %s does not match what was computed: %d", s, v.Size)
 		}
 	}
+	if s := c.req.get("x-amz-checksum-type"); s != "" {
+		composite := up.Checksum != 0 && !up.FullObj // without an algorithm S3 takes one of the full object
+		if given, ok := checksum.ParseType(s); !ok {
+			return s3err.InvalidRequest.Msg("Value for x-amz-checksum-type header is invalid.")
+		} else if given != composite {
+			return s3err.InvalidRequest.Msg("The upload was created using the %s checksum mode. The complete request must use the same checksum mode.",
+				checksum.TypeName(composite))
+		}
+	}
+	if claim.Algo != 0 && claim.Algo != up.Checksum {
+		return otherAlgo(up, claim.Algo) // nothing could be compared with it
+	}
 	if up.Checksum == 0 {
 		return nil
-	}
-	if s := c.req.get("x-amz-checksum-type"); s != "" && s != checksum.TypeName(!up.FullObj) {
-		return s3err.InvalidRequest.Msg("The upload was created using the %s checksum mode. The complete request must use the same checksum mode.",
-			checksum.TypeName(!up.FullObj))
 	}
 	sum := checksum.NewCombiner(up.Checksum, !up.FullObj)
 	for i := range have {
@@ -222,14 +264,8 @@ func (c *call) finishUpload(up *ondisk.Upload, v *erasureset.Info, want []erasur
 		}
 	}
 	v.Checksums = []ondisk.Checksum{sum.Checksum()}
-	if s := c.req.get(checksum.Header(up.Checksum)); s != "" {
-		value, parts, err := checksum.DecodeObject(up.Checksum, s)
-		if err != nil {
-			return checksum.Malformed(up.Checksum)
-		}
-		if string(value) != string(v.Checksums[0].Value) || parts != 0 && (up.FullObj || parts != len(have)) {
-			return checksum.Mismatch(up.Checksum)
-		}
+	if claim.Algo != 0 && (string(claim.Value) != string(v.Checksums[0].Value) || claim.Parts != 0 && (up.FullObj || claim.Parts != len(have))) {
+		return checksum.Mismatch(up.Checksum)
 	}
 	return nil
 }
@@ -344,8 +380,8 @@ func (c *call) numberMarker(name string) (int, error) {
 	if !ok || s == "" {
 		return 0, nil
 	}
-	n, err := strconv.ParseInt(s, 10, 32)
-	if err != nil || n < 0 {
+	n, ok := parseDigits(s)
+	if !ok || n > math.MaxInt32 {
 		return 0, s3err.InvalidArgument.Msg("Argument %s must be an integer between 0 and 2147483647", name).
 			With("ArgumentName", name).With("ArgumentValue", s)
 	}
@@ -378,7 +414,7 @@ func listUploads(c *call) error {
 	req := erasureset.ListUploadsRequest{Bucket: bucket, Prefix: p.prefix, Delimiter: p.delimiter, KeyMarker: keyMarker, Limit: p.limit}
 	if keyMarker != "" && idMarker != "" { // without a key marker S3 ignores the id
 		var id object.WriteID
-		if n, err := hex.Decode(id[:], []byte(idMarker)[:min(len(idMarker), 2*len(id))]); err != nil || n != len(id) {
+		if id, err = parseUploadID(idMarker); err != nil {
 			return s3err.InvalidArgument.Msg("Invalid uploadId marker").
 				With("ArgumentName", "upload-id-marker").With("ArgumentValue", idMarker)
 		}

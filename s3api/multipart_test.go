@@ -148,6 +148,92 @@ func TestMultipartLimits(t *testing.T) {
 	r.want(400, "EntityTooLarge", req{method: "PUT", target: target + "?partNumber=1&uploadId=" + id, length: "5368709121", payload: "UNSIGNED-PAYLOAD", headers: expect})
 }
 
+// TestCompletionRefusesChecksumsItCannotCompare: whoever sends one relies on its being compared.
+func TestCompletionRefusesChecksumsItCannotCompare(t *testing.T) {
+	r := newStoreRig(t)
+	const sha = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+	for _, tc := range []struct{ begin, complete, code string }{
+		{"", "x-amz-checksum-crc32: AAAAAA==", "InvalidRequest"},
+		{"", "x-amz-checksum-crc32: nonsense", "BadDigest"},
+		{"", "x-amz-checksum-type: COMPOSITE", "InvalidRequest"},
+		{"", "x-amz-checksum-type: SOMETHING", "InvalidRequest"},
+		{"CRC32", "x-amz-checksum-sha256: nonsense", "BadDigest"},
+		{"CRC32", "x-amz-checksum-sha256: " + sha, "InvalidRequest"},
+		{"CRC32", "x-amz-checksum-sha512: abc", "InvalidRequest"},
+		{"CRC32", "x-amz-checksum-crc32: AAAAAA==\nx-amz-checksum-sha256: " + sha, "InvalidRequest"},
+		{"CRC32", "x-amz-checksum-crc32: AAAAAA==", "BadDigest"},
+		{"CRC32", "x-amz-checksum-type: FULL_OBJECT", "InvalidRequest"},
+		{"", "x-amz-checksum-type: FULL_OBJECT", ""},
+		{"", "", ""}, {"CRC32", "", ""}, {"CRC32", "x-amz-checksum-type: COMPOSITE", ""},
+	} {
+		var begin, sum, headers []string
+		if tc.begin != "" {
+			begin, sum = []string{"x-amz-checksum-algorithm: " + tc.begin}, []string{sumHeaderOf(ondisk.ChecksumCRC32, "body")}
+		}
+		if tc.complete != "" {
+			headers = strings.Split(tc.complete, "\n")
+		}
+		id := r.begin("/bucket/multi", begin...)
+		e := r.part("/bucket/multi", id, 1, "body", sum...)
+		rep := r.do(req{method: "POST", target: "/bucket/multi?uploadId=" + id, body: partList(e), headers: headers})
+		if status := map[bool]int{true: 200, false: 400}[tc.code == ""]; rep.status != status || rep.code() != tc.code {
+			t.Errorf("begun with %q, completed with %q: %d %s, want %d %s", tc.begin, tc.complete, rep.status, rep.body, status, tc.code)
+		}
+	}
+}
+
+// TestEmptyPartHasNoRange: no Content-Range can name no bytes, so there is none and no 206.
+func TestEmptyPartHasNoRange(t *testing.T) {
+	r := newStoreRig(t, func(o *Options) { o.Limits.MinPart = 1 })
+	const target = "/bucket/multi"
+	id := r.begin(target)
+	e1, e2 := r.part(target, id, 1, "one"), r.part(target, id, 2, "")
+	r.ok(req{method: "POST", target: target + "?uploadId=" + id, body: partList(e1, e2)})
+	for _, method := range []string{"GET", "HEAD"} {
+		rep := r.want(200, "", req{method: method, target: target + "?partNumber=2"})
+		if rep.body != "" || rep.header.Get("Content-Length") != "0" || rep.header.Get("Content-Range") != "" || rep.header.Get("x-amz-mp-parts-count") != "2" {
+			t.Errorf("%s of the empty part: %v", method, rep.header)
+		}
+		rep = r.want(206, "", req{method: method, target: target + "?partNumber=1"})
+		if rep.header.Get("Content-Range") != "bytes 0-2/3" {
+			t.Errorf("%s of the first part: %v", method, rep.header)
+		}
+	}
+}
+
+// TestPartNumberNeverMeansTheObject: what was meant for a part does not happen to the object.
+func TestPartNumberNeverMeansTheObject(t *testing.T) {
+	r := newStoreRig(t)
+	r.ok(req{method: "PUT", target: "/bucket/key", body: "stays"})
+	r.want(400, "InvalidArgument", req{method: "DELETE", target: "/bucket/key?partNumber=1"})
+	r.want(400, "InvalidArgument", req{method: "PUT", target: "/bucket/key?partNumber=1", body: "x"})
+	r.want(400, "InvalidArgument", req{method: "PUT", target: "/bucket/key?partNumber=1", headers: []string{"x-amz-copy-source: /bucket/other"}})
+	id := r.begin("/bucket/multi")
+	r.want(400, "InvalidArgument", req{method: "DELETE", target: "/bucket/multi?partNumber=1&uploadId=" + id})
+	r.ok(req{method: "GET", target: "/bucket/multi?uploadId=" + id})
+	if rep := r.ok(req{method: "GET", target: "/bucket/key"}); rep.body != "stays" {
+		t.Errorf("the object: %q", rep.body)
+	}
+}
+
+func TestNumbersAndMarkersAreReadExactly(t *testing.T) {
+	r := newStoreRig(t)
+	id := r.begin("/bucket/multi")
+	for _, query := range []string{"max-keys=%2B5", "list-type=2&max-keys=%2B5", "max-keys=2147483648", "max-keys=+5", "uploads&max-uploads=%2B5",
+		"uploads&key-marker=a&upload-id-marker=" + id + "00", "uploads&key-marker=a&upload-id-marker=" + id[:30], "versions&max-keys=%2B5"} {
+		r.want(400, "InvalidArgument", req{method: "GET", target: "/bucket?" + query})
+	}
+	for _, query := range []string{"max-parts=%2B5", "part-number-marker=%2B5"} {
+		r.want(400, "InvalidArgument", req{method: "GET", target: "/bucket/multi?uploadId=" + id + "&" + query})
+	}
+	r.ok(req{method: "PUT", target: "/bucket/key"})
+	for _, h := range []string{"x-amz-max-parts: +5", "x-amz-part-number-marker: +5"} {
+		r.want(400, "InvalidArgument", req{method: "GET", target: "/bucket/key?attributes", headers: []string{"x-amz-object-attributes: ETag", h}})
+	}
+	r.ok(req{method: "GET", target: "/bucket?uploads&key-marker=a&upload-id-marker=" + id})
+	r.ok(req{method: "GET", target: "/bucket?max-keys=2147483647"})
+}
+
 // TestPartsAreCountedWithoutGaps: the parts that attributes show are those that partNumber reads.
 func TestPartsAreCountedWithoutGaps(t *testing.T) {
 	r := newStoreRig(t, func(o *Options) { o.Limits.MinPart = 1 })

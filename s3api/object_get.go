@@ -138,7 +138,7 @@ func (c *call) partView(h erasureset.Handle, v *erasureset.Info, number string, 
 		return view{}, s3err.InvalidArgument.Msg("Part number must be an integer between 1 and %d, inclusive", c.srv.limits.MaxParts).
 			With("ArgumentName", "partNumber").With("ArgumentValue", number)
 	}
-	w := view{rng: object.Range{End: v.Size}, partial: v.Size > 0}
+	w := view{rng: object.Range{End: v.Size}, partial: v.Size > 0} // no Content-Range can say that of nothing nothing was taken
 	if v.Parts == 0 {
 		if n != 1 {
 			return w, s3err.InvalidPartNumber
@@ -161,6 +161,7 @@ func (c *call) partView(h erasureset.Handle, v *erasureset.Info, number string, 
 		w.rng.Start = w.rng.End
 		w.rng.End += parts[i].Size
 	}
+	w.partial = w.rng.Len() > 0
 	if checksums {
 		w.sums = parts[n-1].Checksums
 	}

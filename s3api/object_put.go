@@ -3,14 +3,19 @@ package s3api
 import (
 	"holdfast/actors/erasureset"
 	"holdfast/actors/object"
-	"holdfast/s3api/s3err"
 )
+
+// headOfObject refuses what the head of a PutObject alone shows to be wrong.
+func headOfObject(c *call) error {
+	if _, err := c.metadata(); err != nil {
+		return err
+	}
+	_, err := writeCondition(&c.req)
+	return err
+}
 
 // putObject serves PutObject.
 func putObject(c *call) error {
-	if _, ok := c.req.Param("partNumber"); ok {
-		return s3err.InvalidArgument.Msg("partNumber needs an uploadId").With("ArgumentName", "partNumber")
-	}
 	bucket, key, err := c.object()
 	if err != nil {
 		return err

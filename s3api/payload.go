@@ -45,6 +45,9 @@ func (c *call) openPayload() error {
 		return s3err.EntityTooLarge.With("ProposedSize", strconv.FormatInt(p.size, 10)).
 			With("MaxSizeAllowed", strconv.FormatInt(c.srv.limits.MaxPut, 10))
 	}
+	if c.route.limit > 0 && p.size > c.route.limit {
+		return s3err.MaxMessageLengthExceeded.With("MaxMessageLengthBytes", strconv.FormatInt(c.route.limit, 10))
+	}
 	if c.req.has("content-md5") {
 		sum, err := base64.StdEncoding.DecodeString(c.req.get("content-md5"))
 		if err != nil || len(sum) != md5.Size {
@@ -90,12 +93,9 @@ const (
 	bigDocuments = 8
 )
 
-// readAll reads and verifies a body of at most limit bytes.
-func (c *call) readAll(limit int64) ([]byte, error) {
+// readAll reads and verifies a document, whose size openPayload has limited.
+func (c *call) readAll() ([]byte, error) {
 	p := c.load
-	if p.size > limit {
-		return nil, s3err.MaxMessageLengthExceeded.With("MaxMessageLengthBytes", strconv.FormatInt(limit, 10))
-	}
 	if p.size > bigDocument {
 		if !c.srv.documents.take(c.ctx) {
 			return nil, errOverload

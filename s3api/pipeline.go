@@ -38,7 +38,7 @@ func (s *Server) serve(rc *fasthttp.RequestCtx) {
 }
 
 // expect is fasthttp's ExpectHandler: it decides about the body of a request before the client
-// sends it. Everything that can be refused from the head alone is refused here.
+// sends it. Everything that can be refused from the head alone is refused here, by prepare and foresee.
 func (s *Server) expect(rc *fasthttp.RequestCtx) (status int) {
 	status = 500
 	defer s.survive(rc)
@@ -150,21 +150,24 @@ func (c *call) prepare() error {
 	return c.openPayload()
 }
 
-// foresee looks up what would make the handler refuse the request after its body was sent.
+// foresee finds out what would make the handler refuse the request whatever its body says: what the
+// head shows and what is in local memory. Objects and uploads are not looked up.
 func (c *call) foresee() error {
 	if c.srv.slots.full() {
 		c.srv.metrics.rejected.Inc()
 		return errOverload
 	}
-	if c.route.op == "CreateBucket" {
-		return nil
+	var err error
+	switch {
+	case c.addr.key != "":
+		_, _, err = c.object()
+	case c.route.op != "CreateBucket":
+		_, err = c.bucket()
 	}
-	if c.addr.key == "" {
-		_, err := c.bucket()
+	if err != nil || c.route.early == nil {
 		return err
 	}
-	_, _, err := c.object()
-	return err
+	return c.route.early(c)
 }
 
 // run takes a slot and calls the handler.

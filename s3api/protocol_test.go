@@ -2,6 +2,7 @@ package s3api
 
 import (
 	"fmt"
+	"mime"
 	"net/url"
 	"strings"
 	"testing"
@@ -57,6 +58,31 @@ func TestAwsChunkedInAllForms(t *testing.T) {
 	}
 }
 
+func TestContentEncodingKeepsNoFraming(t *testing.T) {
+	for given, want := range map[string]string{
+		"aws-chunked": "", "AWS-Chunked": "", "gzip, AWS-CHUNKED": "gzip", "Aws-Chunked,gzip,br": "gzip,br",
+		"gzip, br": "gzip, br", "x-aws-chunked": "x-aws-chunked",
+	} {
+		if got := withoutChunked(given); got != want {
+			t.Errorf("%q: %q, want %q", given, got, want)
+		}
+	}
+}
+
+func TestTrailersAreChecksums(t *testing.T) {
+	r := newRig(t, newMem())
+	r.makeBucket("bucket")
+	for _, name := range []string{"x-amz-checksum-type", "x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-sha512", "x-amz-meta-a"} {
+		head, framed := chunkedPut(t, "/bucket/k", sigv4.StreamUnsignedTrailer, "body",
+			[]string{"x-amz-decoded-content-length: 4", "x-amz-trailer: " + name}, false, false)
+		c := r.dial()
+		c.send(head + framed)
+		if rep := c.receive("PUT"); rep.status != 400 || rep.code() != "InvalidRequest" {
+			t.Errorf("%s: %d %s", name, rep.status, rep.code())
+		}
+	}
+}
+
 func TestRejectedExpectNeverSeesTheBody(t *testing.T) {
 	m := newMem()
 	r := newRig(t, m)
@@ -73,14 +99,29 @@ func TestRejectedExpectNeverSeesTheBody(t *testing.T) {
 		{req{target: "/bucket/k?acl"}, "NotImplemented"},
 		{req{target: "/bucket/k", length: fmt.Sprint(6 << 30)}, "EntityTooLarge"},
 		{req{target: "/bucket/" + strings.Repeat("k", 1025)}, "KeyTooLongError"},
+		{req{target: "/bucket/k", headers: []string{"x-amz-meta-a: " + strings.Repeat("a", 3000)}}, "MetadataTooLarge"},
+		{req{target: "/bucket/k", headers: []string{"x-amz-website-redirect-location: nowhere"}}, "InvalidRedirectLocation"},
+		{req{target: "/bucket/k", headers: []string{"If-Modified-Since: Sat, 01 Jan 2022 00:00:00 GMT"}}, "NotImplemented"},
+		{req{target: "/bucket/k?partNumber=1"}, "InvalidArgument"},
+		{req{target: "/bucket/k?partNumber=0&uploadId=" + strings.Repeat("0", 32)}, "InvalidArgument"},
+		{req{target: "/bucket/k?partNumber=1&uploadId=x"}, "NoSuchUpload"},
+		{req{target: "/Bad_Name", length: "10"}, "InvalidBucketName"},
+		{req{target: "/fresh"}, "MaxMessageLengthExceeded"},
+		{req{method: "POST", target: "/bucket?delete", length: fmt.Sprint(5 << 20)}, "MaxMessageLengthExceeded"},
+		{req{method: "POST", target: "/bucket/k?uploadId=" + strings.Repeat("0", 32), length: fmt.Sprint(5 << 20)}, "MaxMessageLengthExceeded"},
+		{req{method: "POST", target: "/bucket/k?uploadId=x"}, "NoSuchUpload"},
+		{req{method: "POST", target: "/bucket/k?uploadId=" + strings.Repeat("0", 32), headers: []string{"x-amz-checksum-sha256: x"}}, "BadDigest"},
 	} {
-		tc.q.method, tc.q.headers, tc.q.payload = "PUT", expect, sigv4.UnsignedPayload
+		tc.q.headers, tc.q.payload = append(tc.q.headers, expect...), sigv4.UnsignedPayload
+		if tc.q.method == "" {
+			tc.q.method = "PUT"
+		}
 		if tc.q.length == "" {
 			tc.q.length = "1000000"
 		}
 		c := r.dial()
 		c.send(tc.q.text(t))
-		rep := c.receive("PUT")
+		rep := c.receive(tc.q.method)
 		if rep.code() != tc.code || !rep.closing() || rep.header.Get("x-amz-request-id") == "" || rep.header.Get("Content-Type") != "application/xml" {
 			t.Errorf("%s: %d %s\n%s", tc.q.target, rep.status, rep.code(), rep.raw)
 		}
@@ -143,6 +184,9 @@ func TestAmbiguousMessagesAreRefused(t *testing.T) {
 		{"star", strings.Replace(signed, "GET /bucket/k ", "GET * ", 1)},
 		{"half an escape", strings.Replace(signed, "/bucket/k ", "/bucket/k%2 ", 1)},
 		{"no escape", strings.Replace(signed, "/bucket/k ", "/bucket/k%zz ", 1)},
+		{"HTTP/9.9", strings.Replace(signed, "HTTP/1.1", "HTTP/9.9", 1)},
+		{"HTTP/2.0", strings.Replace(signed, "HTTP/1.1", "HTTP/2.0", 1)},
+		{"HTTP/0.9", strings.Replace(signed, "HTTP/1.1", "HTTP/0.9", 1)},
 		{"HTTP/1.0 chunked", strings.Replace(lines, "HTTP/1.1", "HTTP/1.0", 1) + "\r\nTransfer-Encoding: chunked\r\n\r\n"},
 	} {
 		c := r.dial()
@@ -243,6 +287,19 @@ func TestHeaderNamesGoOutAsWritten(t *testing.T) {
 	}
 	if strings.Contains(rep.raw, "Server:") {
 		t.Error("the server names itself")
+	}
+}
+
+// TestMetadataIsText: what is not UTF-8 is read as ISO 8859-1, so that the label of the answer is true.
+func TestMetadataIsText(t *testing.T) {
+	r := newRig(t, newMem())
+	r.makeBucket("bucket")
+	for given, want := range map[string]string{"plain": "plain", "caf\u00e9": "caf\u00e9", "caf\xe9": "caf\u00e9", "\xff\xfe": "\u00ff\u00fe", "\u65e5\u672c": "\u65e5\u672c"} {
+		r.ok(req{method: "PUT", target: "/bucket/k", headers: []string{"x-amz-meta-a: " + given}})
+		shown := r.ok(req{method: "HEAD", target: "/bucket/k"}).header.Get("x-amz-meta-a")
+		if got, err := new(mime.WordDecoder).DecodeHeader(shown); err != nil || got != want {
+			t.Errorf("%q comes back as %q = %q, want %q", given, shown, got, want)
+		}
 	}
 }
 

@@ -38,6 +38,9 @@ func (r *request) parse(h *fasthttp.RequestHeader) error {
 	lowerNames(r.scratch[len(uri):])
 	all := string(r.scratch)
 
+	if v := h.Protocol(); string(v) != "HTTP/1.1" && string(v) != "HTTP/1.0" {
+		return s3err.BadRequest.Msg("This server speaks HTTP/1.1 and HTTP/1.0.")
+	}
 	r.Method = method(h.Method())
 	if err := r.parseFields(all[len(uri):]); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"holdfast/s3api/s3err"
+	"holdfast/s3api/s3xml"
 )
 
 // level is what a request's address names.
@@ -30,8 +31,10 @@ type route struct {
 	headers string // a header that must be there
 	handler handler
 	body    bodyKind
-	index   int  // into metrics.ops
-	sub     bool // query names a sub-resource
+	limit   int64             // of a document, in bytes
+	early   func(*call) error // what the handler refuses by the head alone, asked before a client is told to send its body
+	index   int               // into metrics.ops
+	sub     bool              // query names a sub-resource
 }
 
 // bodyKind says what a route does with the request body, which decides what is refused before
@@ -57,12 +60,12 @@ func table() []route {
 		{op: "ListMultipartUploads", action: "s3:ListBucketMultipartUploads", level: bucket, method: "GET", query: "uploads", handler: listUploads},
 		{op: "GetBucketLocation", action: "s3:GetBucketLocation", level: bucket, method: "GET", query: "location", handler: getBucketLocation},
 		{op: "GetBucketVersioning", action: "s3:GetBucketVersioning", level: bucket, method: "GET", query: "versioning", handler: getBucketVersioning},
-		{op: "PutBucketVersioning", action: "s3:PutBucketVersioning", level: bucket, method: "PUT", query: "versioning", handler: putBucketVersioning, body: bodyDocument},
+		{op: "PutBucketVersioning", action: "s3:PutBucketVersioning", level: bucket, method: "PUT", query: "versioning", handler: putBucketVersioning, body: bodyDocument, limit: s3xml.MaxVersioningBody},
 		{op: "ListObjects", action: "s3:ListBucket", level: bucket, method: "GET", handler: listObjects},
 		{op: "HeadBucket", action: "s3:ListBucket", level: bucket, method: "HEAD", handler: headBucket},
-		{op: "CreateBucket", action: "s3:CreateBucket", level: bucket, method: "PUT", handler: createBucket, body: bodyDocument},
+		{op: "CreateBucket", action: "s3:CreateBucket", level: bucket, method: "PUT", handler: createBucket, body: bodyDocument, limit: s3xml.MaxCreateBucketBody, early: headOfBucket},
 		{op: "DeleteBucket", action: "s3:DeleteBucket", level: bucket, method: "DELETE", handler: deleteBucket},
-		{op: "DeleteObjects", action: "s3:DeleteObject", level: bucket, method: "POST", query: "delete", handler: deleteObjects, body: bodyDocument},
+		{op: "DeleteObjects", action: "s3:DeleteObject", level: bucket, method: "POST", query: "delete", handler: deleteObjects, body: bodyDocument, limit: s3xml.MaxDeleteBody},
 		{op: "PostObject", action: "s3:PutObject", level: bucket, method: "POST"},
 
 		{op: "ListParts", action: "s3:ListMultipartUploadParts", level: object, method: "GET", query: "uploadId", handler: listParts},
@@ -71,11 +74,11 @@ func table() []route {
 		{op: "GetObject", action: "s3:GetObject", level: object, method: "GET", handler: getObject},
 		{op: "HeadObject", action: "s3:GetObject", level: object, method: "HEAD", handler: headObject},
 		{op: "UploadPartCopy", action: "s3:PutObject", level: object, method: "PUT", query: "uploadId&partNumber", headers: "x-amz-copy-source", handler: uploadPartCopy},
-		{op: "UploadPart", action: "s3:PutObject", level: object, method: "PUT", query: "uploadId&partNumber", handler: uploadPart, body: bodyObject},
+		{op: "UploadPart", action: "s3:PutObject", level: object, method: "PUT", query: "uploadId&partNumber", handler: uploadPart, body: bodyObject, early: headOfPart},
 		{op: "CopyObject", action: "s3:PutObject", level: object, method: "PUT", headers: "x-amz-copy-source", handler: copyObject},
-		{op: "PutObject", action: "s3:PutObject", level: object, method: "PUT", handler: putObject, body: bodyObject},
+		{op: "PutObject", action: "s3:PutObject", level: object, method: "PUT", handler: putObject, body: bodyObject, early: headOfObject},
 		{op: "CreateMultipartUpload", action: "s3:PutObject", level: object, method: "POST", query: "uploads", handler: createUpload},
-		{op: "CompleteMultipartUpload", action: "s3:PutObject", level: object, method: "POST", query: "uploadId", handler: completeUpload, body: bodyCompletion},
+		{op: "CompleteMultipartUpload", action: "s3:PutObject", level: object, method: "POST", query: "uploadId", handler: completeUpload, body: bodyCompletion, limit: s3xml.MaxCompleteBody, early: headOfCompletion},
 		{op: "AbortMultipartUpload", action: "s3:AbortMultipartUpload", level: object, method: "DELETE", query: "uploadId", handler: abortUpload},
 		{op: "DeleteObject", action: "s3:DeleteObject", level: object, method: "DELETE", handler: deleteObject},
 	}
@@ -184,14 +187,27 @@ func (r *router) find(req *request, l level) (*route, error) {
 	asked := r.asked(req)
 	for _, row := range r.cond[at] {
 		if row.sub == (asked != "") && row.fits(req) {
-			return row, r.conflict(req, row)
+			if err := r.conflict(req, row); err != nil {
+				return row, err
+			}
+			return row, row.strayPart(req)
 		}
 	}
 	row := r.plain[at]
 	if row == nil || asked != "" {
 		return &r.none, s3err.MethodNotAllowed.With("Method", req.Method).With("ResourceType", r.resourceType(req, l))
 	}
-	return row, nil
+	return row, row.strayPart(req)
+}
+
+// strayPart refuses a change of an object that names a part where none can be meant: what was meant
+// for a part must not happen to the object.
+func (row *route) strayPart(req *request) error {
+	if _, ok := req.Param("partNumber"); !ok || row.level != levelObject || row.asks("partNumber") || row.handler == nil ||
+		row.method != "PUT" && row.method != "DELETE" && row.method != "POST" {
+		return nil
+	}
+	return s3err.InvalidArgument.Msg("%s knows no partNumber; UploadPart needs an uploadId as well.", row.op).With("ArgumentName", "partNumber")
 }
 
 // asked returns the first sub-resource that the request names.

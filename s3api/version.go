@@ -16,7 +16,7 @@ func putBucketVersioning(c *call) error {
 	if err != nil {
 		return err
 	}
-	body, err := c.readAll(s3xml.MaxVersioningBody)
+	body, err := c.readAll()
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"holdfast/actors"
 	"holdfast/actors/guardfs"
+	"holdfast/actors/journal"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/quorum"
@@ -27,12 +28,14 @@ import (
 type Actor struct {
 	Legacy
 	id    cluster.DriveID
+	tag   uint32 // what payloads carry of id
 	path  string
 	label ondisk.Label // guarded by mu once the drive runs
 	o     Options
 	log   *slog.Logger
 
 	db       *pebble.DB
+	journal  *journal.Journal
 	lock     *dirLock
 	health   *guardfs.Health
 	act      *actors.Actor
@@ -47,6 +50,8 @@ type Actor struct {
 	holds    holds
 	steps    stepPool
 	legacies legacyPool
+	emptying emptying      // owned by runReclaim, but for its wake
+	flushed  chan struct{} // capacity 1: the index has flushed
 	m        *metrics
 
 	store  *segment.Store
@@ -170,7 +175,7 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 		return nil, err
 	}
 	a := &Actor{
-		id: label.Drive, path: o.Path, label: label, o: o, lock: lock, health: h,
+		id: label.Drive, tag: ondisk.DriveTag(label.Drive), path: o.Path, label: label, o: o, lock: lock, health: h,
 		log:        o.Log.With("drive", label.Drive.String(), "path", o.Path),
 		act:        actors.New("drive " + o.Path),
 		mail:       actors.NewMailbox[message](o.Limits.Mailbox),
@@ -191,12 +196,14 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 		purged:     make(map[cluster.BucketID]bool),
 		staged:     staging{open: make(map[object.OID]*segment.Writer)},
 		peers:      make(map[cluster.DriveID]uint64),
+		flushed:    make(chan struct{}, 1),
 	}
 	a.Legacy = NewLegacy(a)
 	a.pulse.begin()
 	a.marks.init(o.Limits.Marks)
 	a.recent.init()
 	a.holds.init()
+	a.emptying.wake = make(chan struct{}, 1)
 	a.reclaim.init(&a.space.hope)
 	if err := a.space.init(a); err != nil {
 		return nil, err
@@ -204,18 +211,44 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 	// A batch above half a memtable takes a detour through a table of its own.
 	a.o.Limits.BatchBytes = min(a.o.Limits.BatchBytes, int(a.space.memTable/2))
 	opts := indexOptions(guardfs.Parking(o.FS, h), o, a.space.memTable, h)
-	opts.EventListener.FlushEnd = a.recent.flush
+	opts.EventListener.FlushEnd = a.hasFlushed
 	if a.db, err = pebble.Open(path.Join(o.Path, indexDir), opts); err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}
-	if err := a.load(); err != nil {
-		return nil, errors.Join(err, a.db.Close())
-	}
-	if err := a.openStore(); err != nil {
+	if err := a.openRest(); err != nil {
+		if a.journal != nil {
+			err = errors.Join(err, a.journal.Close())
+		}
 		return nil, errors.Join(err, a.db.Close())
 	}
 	a.start()
 	return a, nil
+}
+
+// openRest brings everything beside the index to the state of the last batch.
+func (a *Actor) openRest() error {
+	if err := a.openJournal(); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := a.load(); err != nil {
+		return err
+	}
+	if err := a.openStore(); err != nil {
+		return err
+	}
+	if err := a.journal.Begin(); err != nil {
+		return errors.Join(fmt.Errorf("journal: %w", err), a.store.Close())
+	}
+	return nil
+}
+
+// hasFlushed hears of each flush of the index.
+func (a *Actor) hasFlushed(info pebble.FlushInfo) {
+	a.recent.flush(info)
+	select {
+	case a.flushed <- struct{}{}:
+	default:
+	}
 }
 
 // openStore opens the segments as the S rows describe them.
@@ -249,6 +282,7 @@ func (a *Actor) start() {
 	a.m = newMetrics(a)
 	a.act.Go("writer", a.loop)
 	a.act.Go("space", a.space.run)
+	a.act.Go("journal", func() error { return a.journal.Run(a.act.Stopping()) })
 	a.act.Go("reclaimer", a.runReclaim)
 	go a.watch()
 	go a.feelPulse()
@@ -317,7 +351,9 @@ func (a *Actor) shut() error {
 		}
 	}
 	closed := make(chan error, 1)
-	go func() { closed <- errors.Join(a.store.Close(), a.db.Close()) }()
+	go func() {
+		closed <- errors.Join(a.store.Close(), a.db.Close(), a.journal.Seal(a.batchNo), a.journal.Close())
+	}()
 	select {
 	case err := <-closed:
 		return errors.Join(err, a.lock.Close())

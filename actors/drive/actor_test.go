@@ -181,9 +181,7 @@ func TestStagedShardsAndTheirSpace(t *testing.T) {
 		r.commit(d)
 		r.mark(d)
 		r.waitSpace(0)
-		if _, err := r.a.OpenShard(context.Background(), c.OID); !errors.Is(err, drive.ErrNoShard) {
-			t.Fatalf("open of a reclaimed shard: %v", err)
-		}
+		r.waitGone(c.OID)
 	}
 }
 

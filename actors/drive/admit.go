@@ -53,7 +53,7 @@ func probe(path string) Found {
 		}
 	case errors.Is(err, fs.ErrNotExist):
 		found.Kind, found.Err = probeUnlabelled(path)
-	case errors.Is(err, ondisk.ErrNewer):
+	case errors.Is(err, ondisk.ErrNewer), errors.Is(err, ondisk.ErrOlder):
 		found.Kind, found.Err = FoundNewer, fmt.Errorf("%s: %w", FormatFile, err)
 	case errors.Is(err, ondisk.ErrNotLabel):
 		found.Kind, found.Err = FoundForeign, fmt.Errorf("%w: its %s is another program's", ErrForeign, FormatFile)

@@ -1,8 +1,11 @@
 package drive_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -56,7 +59,7 @@ func TestProbeTellsWhatLiesThereAndWritesNothing(t *testing.T) {
 	must(os.WriteFile(at("otherformat/FORMAT"), []byte("a disk of another program"), 0o644))
 	must(os.WriteFile(at("file"), []byte("x"), 0o644))
 	must(drive.Format(at("store"), testLabel()))
-	for _, name := range []string{"damaged", "newer", "truncated", "nolabel"} {
+	for _, name := range []string{"damaged", "newer", "older", "truncated", "nolabel"} {
 		must(drive.Format(at(name), testLabel()))
 	}
 	data, err := os.ReadFile(at("damaged/FORMAT"))
@@ -71,6 +74,11 @@ func TestProbeTellsWhatLiesThereAndWritesNothing(t *testing.T) {
 	data, err = ondisk.EncodeLabel(&newer)
 	must(err)
 	must(os.WriteFile(at("newer/FORMAT"), data, 0o600))
+	// What the label of a layout of before the first release looked like.
+	older := bytes.Replace(data, []byte(`"version": 2`), []byte(`"version": 1`), 1)
+	older = older[:bytes.LastIndex(older, []byte("crc32c "))]
+	older = fmt.Appendf(older, "crc32c %08x\n", crc32.Checksum(older, crc32.MakeTable(crc32.Castagnoli)))
+	must(os.WriteFile(at("older/FORMAT"), older, 0o600))
 	must(os.WriteFile(at("nolabel/idx/CURRENT"), nil, 0o600))
 	must(os.Remove(at("nolabel/FORMAT")))
 	for name, file := range map[string]string{"fifo": "FORMAT", "fifolock": "LOCK"} {
@@ -99,6 +107,7 @@ func TestProbeTellsWhatLiesThereAndWritesNothing(t *testing.T) {
 		{"damaged", drive.FoundDamaged, ondisk.ErrCorrupt},
 		{"truncated", drive.FoundDamaged, ondisk.ErrCorrupt},
 		{"newer", drive.FoundNewer, ondisk.ErrNewer},
+		{"older", drive.FoundNewer, ondisk.ErrOlder},
 		{"nolabel", drive.FoundDamaged, ondisk.ErrCorrupt},
 		{"fifo", drive.FoundDamaged, drive.ErrNotFile},
 		{"fifolock", drive.FoundDamaged, drive.ErrNotFile},

@@ -32,9 +32,10 @@ type batch struct {
 	usage    map[cluster.BucketID]*ondisk.Usage
 	moved    map[object.OID]ondisk.Manifest // X rows that it writes and may look up
 	late     []lateRow                      // D and P rows, see setLate
-	names    []uint64                       // hashes of the names whose M rows the batch changes
-	garbage  bool                           // G rows were written
-	durable  []func()                       // run once the batch is durable; only messages, which are synced, add to it
+	journal  journaled
+	names    []uint64 // hashes of the names whose M rows the batch changes
+	garbage  bool     // G rows were written
+	durable  []func() // run once the batch is durable; only messages, which are synced, add to it
 
 	aged     bool               // the horizon rose
 	time     object.Stamp       // of the batch, 0 until it is asked for
@@ -208,6 +209,7 @@ func (b *batch) setMarks() {
 		b.val = ondisk.AppendSegmentRow(b.val[:0], &row)
 		b.set(ondisk.AppendSegmentKey(b.buf[:0], no), b.val)
 	}
+	b.setJournal()
 	a := b.a
 	a.mu.RLock()
 	marks := ondisk.Marks{Highest: a.state.Highest, Horizon: a.state.Horizon, Batch: b.num, Peers: a.peers}
@@ -217,16 +219,26 @@ func (b *batch) setMarks() {
 	b.addLate()
 }
 
-// discard gives back the data of one reference in this batch (inline) or by a G row.
-func (b *batch) discard(ref ondisk.Ref, parts bool) {
-	if ref.OID.IsZero() {
-		return
+// discard gives back the data of a version: an inline payload in this batch, all else by a G row.
+func (b *batch) discard(ref ondisk.Ref, at ondisk.Location, parts bool) {
+	switch {
+	case ref.OID.IsZero():
+	case ref.Inline && !parts:
+		b.dropPayload(at)
+	default:
+		b.addGarbage(&ondisk.Garbage{OID: ref.OID, Inline: ref.Inline, Parts: parts})
 	}
-	if ref.Inline && !parts {
+}
+
+// discardPart gives back the data of a part, which lies in a D row if it is inline.
+func (b *batch) discardPart(ref ondisk.Ref) {
+	switch {
+	case ref.OID.IsZero():
+	case ref.Inline:
 		b.deleteInline(ref.OID)
-		return
+	default:
+		b.addGarbage(&ondisk.Garbage{OID: ref.OID})
 	}
-	b.addGarbage(&ondisk.Garbage{OID: ref.OID, Inline: ref.Inline, Parts: parts})
 }
 
 // addGarbage leaves work for the reclaimer.

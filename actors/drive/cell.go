@@ -58,7 +58,8 @@ type row struct {
 	parts  bool // it has a part table
 	size   int64
 	data   ondisk.Ref
-	shared []byte // shared part of the row, if it was kept
+	at     ondisk.Location // of an inline shard
+	shared []byte          // shared part of the row, if it was kept
 }
 
 // need is how much of a key a request has to see. Zero: from the newest version to the newest stable
@@ -223,7 +224,7 @@ func (c *cell) readRow(a *Actor, key, value []byte, n need) error {
 		}
 		v.Seats = c.seats[at:len(c.seats):len(c.seats)]
 	}
-	r := row{slot: c.own.Slot, size: view.Size, parts: view.Parts > 0}
+	r := row{slot: c.own.Slot, size: view.Size, parts: view.Parts > 0, at: c.own.At}
 	if view.Refs > 0 {
 		r.data = view.Ref
 	}
@@ -236,6 +237,16 @@ func (c *cell) readRow(a *Actor, key, value []byte, n need) error {
 	c.rows = append(c.rows, r)
 	c.lowest = append(c.lowest[:0], key...)
 	return nil
+}
+
+// place is where a row of the key has the inline shard of an oid.
+func (c *cell) place(oid object.OID) ondisk.Location {
+	for i := range c.was.rows {
+		if r := &c.was.rows[i]; r.data.OID == oid && !r.at.IsZero() {
+			return r.at
+		}
+	}
+	return ondisk.Location{}
 }
 
 // index is the place of a revision among the versions, -1 if it is not there.

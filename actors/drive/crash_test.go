@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/quorum"
@@ -45,6 +46,9 @@ type step struct {
 	do   func(r *rig) error
 	then func(m *model)
 }
+
+// crashJournal makes small files of the journal, so that they are sealed, emptied and used again.
+const crashJournal = 32 << 10
 
 // crashScript touches every mutating operation of a drive at least once.
 func crashScript() []step {
@@ -287,7 +291,7 @@ func (c *crasher) String() string { return "crasher" }
 func checkCrash(fs vfs.FS, acked, coming *model) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	a, err := drive.Open(ctx, drive.Options{Path: "/d", FS: fs, Label: crashLabel(), MemTable: 1 << 20})
+	a, err := drive.Open(ctx, drive.Options{Path: "/d", FS: fs, Label: crashLabel(), MemTable: 1 << 20, Journal: crashJournal})
 	if err != nil {
 		return err
 	}
@@ -314,7 +318,7 @@ func checkCrash(fs vfs.FS, acked, coming *model) error {
 			return err
 		}
 		for _, p := range parts {
-			s, err := a.OpenShard(ctx, p.Ref.OID)
+			s, err := a.OpenShard(ctx, key(e.Name), p.Ref.OID)
 			if err != nil {
 				return fmt.Errorf("part %d of %s: %w", p.Number, e.Name, err)
 			}
@@ -339,6 +343,9 @@ func checkCrash(fs vfs.FS, acked, coming *model) error {
 	}
 	if meta.Index != acked.control && meta.Index != coming.control {
 		return fmt.Errorf("control copy at %d", meta.Index)
+	}
+	if err := a.CheckJournal(); err != nil {
+		return err
 	}
 	// The store still takes writes, and its space accounts are in order.
 	r := &rig{t: failing{}, o: drive.Options{Path: "/d", FS: fs}, a: a}
@@ -369,7 +376,7 @@ func checkKey(ctx context.Context, a *drive.Actor, name, was, will string) error
 			if err != nil {
 				return err
 			}
-			s, err := a.OpenShard(ctx, table[0].Ref.OID)
+			s, err := a.OpenShard(ctx, key(name), table[0].Ref.OID)
 			if err != nil {
 				return fmt.Errorf("part: %w", err)
 			}
@@ -427,7 +434,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 	c := &crasher{t: t, mem: mem, every: every}
 	c.acked = &model{keys: map[string]string{}, uploads: map[string]int{}}
 	c.coming = c.acked
-	r := &rig{t: t, o: drive.Options{Path: "/d", FS: errorfs.Wrap(mem, c), Label: crashLabel(), MemTable: 1 << 20}}
+	r := &rig{t: t, o: drive.Options{Path: "/d", FS: errorfs.Wrap(mem, c), Label: crashLabel(), MemTable: 1 << 20, Journal: crashJournal}}
 	r.open()
 	for _, s := range crashScript() {
 		next := c.acked.clone()
@@ -477,7 +484,7 @@ func crashesOf(mem *vfs.MemFS, n int, f func(vfs.FS) error) (clones []*vfs.MemFS
 			clones = append(clones, mem.CrashClone(cfg))
 		}
 	}}
-	if err := f(errorfs.Wrap(mem, at)); err != nil {
+	if err := f(drivetest.Inject(mem, at)); err != nil {
 		return nil
 	}
 	return clones
@@ -489,7 +496,7 @@ func TestCrashWhileRecovering(t *testing.T) {
 	if err := drive.FormatOn(mem, "/d", crashLabel()); err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, o: drive.Options{Path: "/d", FS: mem, Label: crashLabel(), MemTable: 1 << 20}}
+	r := &rig{t: t, o: drive.Options{Path: "/d", FS: mem, Label: crashLabel(), MemTable: 1 << 20, Journal: crashJournal}}
 	r.open()
 	m := &model{keys: map[string]string{}, uploads: map[string]int{}}
 	for _, s := range crashScript() {
@@ -506,7 +513,7 @@ func TestCrashWhileRecovering(t *testing.T) {
 	for n := 1; ; n += 3 {
 		again := first.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(5, 6))})
 		clones := crashesOf(again, n, func(fs vfs.FS) error {
-			a, err := drive.Open(context.Background(), drive.Options{Path: "/d", FS: fs, Label: crashLabel(), MemTable: 1 << 20})
+			a, err := drive.Open(context.Background(), drive.Options{Path: "/d", FS: fs, Label: crashLabel(), MemTable: 1 << 20, Journal: crashJournal})
 			if err != nil {
 				return err
 			}

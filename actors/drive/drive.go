@@ -81,8 +81,9 @@ type ShardWriter interface {
 // Reporter hands out shards and says what there is to do.
 type Reporter interface {
 	// OpenShard finds the shard of an object or part, inline or not, for reading and pins its space until Close.
+	// key is that of the object: a drive finds the small shard of a version by the version's row.
 	// Errors: ErrNoShard, ErrDamaged, and as Commit.
-	OpenShard(ctx context.Context, oid object.OID) (ShardReader, error)
+	OpenShard(ctx context.Context, key object.Key, oid object.OID) (ShardReader, error)
 	// Pending lists revisions accepted at least age ago that are not known stable, oldest first.
 	Pending(ctx context.Context, age time.Duration, limit int) ([]ondisk.Pending, error)
 	// Debts lists stable revisions that some slot misses, in the order of set, slot and age: what is to
@@ -222,7 +223,7 @@ type Health struct {
 	Reclaiming bool
 	Capacity   int64 // bytes of the file system
 	Free       int64
-	Used       int64   // bytes that Holdfast's own files take
+	Used       int64   // bytes that the drive's own files take on its file system
 	FSID       uint64  // file system identity: equal for drives that share one
 	Queue      int     // messages in the mailbox
 	Working    float64 // fraction of time the writer loop works, 0..1

@@ -2,11 +2,13 @@ package drive
 
 import (
 	"context"
+	"fmt"
 	"path"
 	"strconv"
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"holdfast/actors/journal"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 )
@@ -74,8 +76,115 @@ func (a *Actor) Forge(write func(set func(key, value []byte))) error {
 	if first != nil {
 		return first
 	}
-	return b.Commit(pebble.Sync)
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	return a.db.Flush() // the journal knows nothing of them
 }
+
+// checkMsg looks at the journal's account between two batches, when it is that of the rows.
+type checkMsg struct{ reply }
+
+func (*checkMsg) isMsg()               {}
+func (*checkMsg) weight() int          { return 0 }
+func (*checkMsg) apply(b *batch) error { return b.a.checkJournal() }
+
+// CheckJournal compares what the journal takes for live with what version rows refer to.
+func (a *Actor) CheckJournal() error {
+	_, err := a.do(context.Background(), &checkMsg{reply: newReply()})
+	return err
+}
+
+func (a *Actor) checkJournal() error {
+	want := map[uint32]ondisk.JournalRow{}
+	seen := map[ondisk.Location]bool{}
+	var own ondisk.VersionOwn
+	err := a.each(ondisk.RowVersion, func(key, value []byte) error {
+		if ondisk.IsKeyStateKey(key) {
+			return nil
+		}
+		_, err := ondisk.DecodeVersionOwn(&own, value)
+		if err != nil || own.At.IsZero() || seen[own.At] {
+			return err
+		}
+		seen[own.At] = true
+		row := want[own.At.File]
+		row.Live += int64(own.At.Length)
+		row.Payloads++
+		want[own.At.File] = row
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, f := range a.journal.Files() {
+		w := want[f.Number]
+		delete(want, f.Number)
+		if f.Row.Live != w.Live || f.Row.Payloads != w.Payloads {
+			return fmt.Errorf("journal file %d: account %+v, rows say %+v", f.Number, f.Row, w)
+		}
+	}
+	if len(want) > 0 {
+		return fmt.Errorf("rows refer to journal files that are not known: %v", want)
+	}
+	return nil
+}
+
+// Places are where the rows of a key, newest first, have their inline shards.
+func (a *Actor) Places(key object.Key) (list []ondisk.Location, err error) {
+	prefix := ondisk.AppendVersionPrefix(nil, key)
+	err = eachRowIn(a.db, prefix, ondisk.AppendPrefixEnd(nil, prefix), func(key, value []byte) error {
+		if ondisk.IsKeyStateKey(key) {
+			return nil
+		}
+		var own ondisk.VersionOwn
+		_, err := ondisk.DecodeVersionOwn(&own, value)
+		list = append(list, own.At)
+		return err
+	})
+	return list, err
+}
+
+// StartRehome asks for all small shards of some keys to be moved, as the loop is asked when their file is
+// emptied, and returns what waits for it.
+func (a *Actor) StartRehome(keys ...object.Key) (wait func() error, err error) {
+	m := &rehomeMsg{reply: newReply()}
+	for _, k := range keys {
+		prefix := ondisk.AppendVersionPrefix(nil, k)
+		seen := map[ondisk.Location]bool{}
+		err := eachRowIn(a.db, prefix, ondisk.AppendPrefixEnd(nil, prefix), func(key, value []byte) error {
+			if ondisk.IsKeyStateKey(key) {
+				return nil
+			}
+			var own ondisk.VersionOwn
+			shared, err := ondisk.DecodeVersionOwn(&own, value)
+			if err != nil || own.At.IsZero() || seen[own.At] {
+				return err
+			}
+			seen[own.At] = true
+			row, err := ondisk.ViewVersion(shared)
+			if err != nil {
+				return err
+			}
+			whole, err := a.journal.ReadWhole(own.At, row.OID())
+			m.list = append(m.list, homeless{key: k, prefix: prefix, at: own.At, whole: whole})
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := a.put(m); err != nil {
+		return nil, err
+	}
+	return func() error { return <-m.done }, nil
+}
+
+// JournalStats is what the journal takes and holds.
+func (a *Actor) JournalStats() journal.Stats { return a.journal.Stats() }
+
+// Empty asks for a turn of emptying files of the journal at once.
+func (a *Actor) Empty() { a.emptying.wakeUp() }
 
 // Look asks the file system for its free bytes now.
 func (a *Actor) Look() { a.space.look() }

@@ -19,6 +19,7 @@ import (
 //	LOCK      held while the drive is open
 //	ballast   space that is given up when everything else is full
 //	idx/      the index, one Pebble database
+//	journal/  the log of the index, and the home of small shards
 //	seg/      the segments
 const (
 	FormatFile  = ondisk.LabelFile
@@ -26,6 +27,7 @@ const (
 	ballastFile = "ballast"
 	indexDir    = "idx"
 	segmentDir  = "seg"
+	journalDir  = "journal"
 )
 
 // Format makes an empty drive of the directory, which it creates if it is missing, and writes its
@@ -53,13 +55,17 @@ func format(fsys vfs.FS, dir string, label ondisk.Label) error {
 	if err := mayFormat(fsys, dir); err != nil {
 		return err
 	}
-	for _, sub := range []string{indexDir, segmentDir} {
+	for _, sub := range []string{indexDir, segmentDir, journalDir} {
 		if err := fsys.RemoveAll(path.Join(dir, sub)); err != nil {
 			return err
 		}
 		if err := fsys.MkdirAll(path.Join(dir, sub), 0o700); err != nil {
 			return err
 		}
+	}
+	// Where there is a label there is a journal: without one a drive is not opened.
+	if err := syncDir(fsys, dir); err != nil {
+		return err
 	}
 	if err := writeLabel(fsys, dir, label); err != nil {
 		return err
@@ -114,7 +120,7 @@ func mayFormat(fsys vfs.FS, dir string) error {
 // ours says whether a name may lie in a directory that a birth left unfinished.
 func ours(name string) bool {
 	switch name {
-	case lockFile, indexDir, segmentDir, ballastFile, FormatFile + ".tmp", "lost+found":
+	case lockFile, indexDir, segmentDir, journalDir, ballastFile, FormatFile + ".tmp", "lost+found":
 		return true
 	}
 	return false

@@ -12,7 +12,7 @@ const (
 	FoundFile                          // not a directory
 	FoundUnusable                      // cannot be read or written (permission, read-only, I/O error)
 	FoundDamaged                       // a FORMAT that fails its checksum
-	FoundNewer                         // a FORMAT of a newer release
+	FoundNewer                         // a FORMAT of a newer release, or of before the first one
 	FoundInUse                         // another process holds the drive
 )
 

@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 )
 
-// gate holds readers back from rows that a crash could still take away. Pebble shows a row before
-// its log record is synced; each row carries its batch number, and a reader that meets one above
-// the durable number waits here.
+// gate holds readers back from rows that a crash could still take away. The index shows a batch whose
+// record was synced, and one that nobody waits for also without; each row carries its batch number,
+// and a reader that meets one above the durable number waits here.
 type gate struct {
 	durable atomic.Uint64
 

@@ -5,10 +5,10 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"holdfast/actors/await"
 	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 )
 
 // TestSmallShardsFitBesideScatteredOnes: big objects that were deleted leave a shorter one in each of
@@ -75,7 +75,7 @@ func TestCrashWhileShardsAreGathered(t *testing.T) {
 	if testing.Short() {
 		c.every = 31
 	}
-	r := &rig{t: t, o: drive.Options{Path: "/d", FS: errorfs.Wrap(mem, c), Label: crashLabel(), MemTable: 1 << 20,
+	r := &rig{t: t, o: drive.Options{Path: "/d", FS: drivetest.Inject(mem, c), Label: crashLabel(), MemTable: 1 << 20,
 		Usage: func() (int64, int64, error) { return capacity, capacity - 1<<20, nil },
 	}}
 	r.open()

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast/actors/guardfs"
+	"holdfast/actors/journal"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/segment"
@@ -44,6 +45,7 @@ type Inspection struct {
 	Fences      map[cluster.BucketID]ondisk.Fence
 	Usage       map[cluster.BucketID]ondisk.Usage
 	Segments    []SegmentReport
+	Journal     []JournalReport
 	Versions    []VersionReport // of the key asked for, newest first within a bucket
 	States      []StateReport   // of the key asked for: what the drive remembers beside them
 	Uploads     []UploadReport  // of the key asked for
@@ -91,6 +93,7 @@ type UploadReport struct {
 type ShardReport struct {
 	OID     object.OID
 	Inline  bool
+	At      ondisk.Location // where in the journal, if it is inline and not of a part
 	Size    int64
 	Extents []ondisk.Extent
 	Damage  string // "" = all bytes are good
@@ -123,6 +126,8 @@ type inspector struct {
 	dir     string
 	fs      vfs.FS
 	db      *pebble.DB
+	rows    pebble.Reader // the index, under the rows that only the journal has
+	journal *journal.Journal
 	pending map[revision]bool
 	wanted  []uint32 // segments that the key's shards lie in
 
@@ -157,14 +162,19 @@ func (in *inspector) run() (err error) {
 	if err := in.openIndex(); err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
-	defer func() { err = errors.Join(err, in.db.Close()) }()
-	if err := eachRowIn(in.db, nil, nil, in.row); err != nil {
+	in.rows = in.db
+	defer func() { err = errors.Join(err, in.close()) }()
+	if err := in.openJournal(); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := eachRowIn(in.rows, nil, nil, in.row); err != nil {
 		in.damage("index: %v", err)
 	}
 	if in.q.Key != "" {
 		in.key()
 	}
 	in.segments()
+	in.journalFiles()
 	for i := range in.Versions {
 		for j := range in.Versions[i].Shards {
 			s := &in.Versions[i].Shards[j]
@@ -240,7 +250,9 @@ func (in *inspector) row(key, value []byte) error {
 func (in *inspector) decode(kind ondisk.RowKind, key, value []byte) error {
 	switch kind {
 	case ondisk.RowVersion:
-		return decodeVersion(key, value)
+		return in.versionRow(key, value)
+	case ondisk.RowJournal:
+		return in.journalRow(key, value)
 	case ondisk.RowInline:
 		_, err := ondisk.DecodeInline(value)
 		return err
@@ -303,19 +315,6 @@ func (in *inspector) decode(kind ondisk.RowKind, key, value []byte) error {
 	return nil
 }
 
-// decodeVersion checks a version's row, its drive's own part too.
-func decodeVersion(key, value []byte) error {
-	k, err := ondisk.ParseVersionKey(key)
-	if err != nil {
-		return err
-	}
-	if _, err := ondisk.DecodeVersion(k.Ref, k.Rev, value); err != nil {
-		return err
-	}
-	_, err = ondisk.DecodeVersionOwn(&ondisk.VersionOwn{}, value)
-	return err
-}
-
 // manifestRow takes the next X row; they come in the order of oid and chunk.
 func (in *inspector) manifestRow(key, value []byte) error {
 	oid, chunk, err := ondisk.ParseManifestKey(key)
@@ -343,7 +342,7 @@ func (in *inspector) matters(segment uint32, off int64) bool {
 
 // key reads all that the drive has of the name asked for.
 func (in *inspector) key() {
-	err := eachRow(in.db, ondisk.RowVersion, func(key, value []byte) error {
+	err := eachRow(in.rows, ondisk.RowVersion, func(key, value []byte) error {
 		if k, err := ondisk.ParseKeyStateKey(key); err == nil {
 			if state, err := ondisk.DecodeKeyState(value); err == nil && in.asked(k) {
 				in.States = append(in.States, StateReport{Key: k, State: state})
@@ -358,15 +357,16 @@ func (in *inspector) key() {
 		if err != nil {
 			return nil
 		}
-		r := in.version(k.Key, v)
-		_, _ = ondisk.DecodeVersionOwn(&r.Own, value) // counted as damage before
+		var own ondisk.VersionOwn
+		_, _ = ondisk.DecodeVersionOwn(&own, value) // counted as damage before
+		r := in.version(k.Key, v, own)
 		in.Versions = append(in.Versions, r)
 		return in.ctx.Err()
 	})
 	if err != nil {
 		in.damage("rows of %q: %v", in.q.Key, err)
 	}
-	err = eachRow(in.db, ondisk.RowUpload, func(key, value []byte) error {
+	err = eachRow(in.rows, ondisk.RowUpload, func(key, value []byte) error {
 		k, err := ondisk.ParseUploadKey(key)
 		if err != nil || !in.asked(k.Key) {
 			return nil
@@ -393,14 +393,14 @@ func (in *inspector) asked(k object.Key) bool {
 	return k.Name == in.q.Key && (in.q.Bucket == 0 || in.q.Bucket == k.Bucket)
 }
 
-func (in *inspector) version(key object.Key, v ondisk.Version) VersionReport {
-	r := VersionReport{Key: key, Version: v, Stable: !in.pending[revision{object.VersionRef{TS: v.TS, Write: v.Write}, v.Rev}]}
+func (in *inspector) version(key object.Key, v ondisk.Version, own ondisk.VersionOwn) VersionReport {
+	r := VersionReport{Key: key, Version: v, Own: own, Stable: !in.pending[revision{object.VersionRef{TS: v.TS, Write: v.Write}, v.Rev}]}
 	for _, ref := range v.Refs {
 		if v.Parts == 0 {
-			r.Shards = append(r.Shards, in.shard(ref))
+			r.Shards = append(r.Shards, in.shard(ref, own.At))
 			continue
 		}
-		m, err := readManifest(in.db, ref.OID)
+		m, err := readManifest(in.rows, ref.OID)
 		if err != nil {
 			in.damage("part table of %s: %v", ref.OID, err)
 			continue
@@ -408,7 +408,7 @@ func (in *inspector) version(key object.Key, v ondisk.Version) VersionReport {
 		r.Parts = m.Parts
 		for i := range m.Parts {
 			if m.Parts[i].Stored > 0 { // else there is nothing that a shard could hold
-				r.Shards = append(r.Shards, in.shard(m.Parts[i].Ref))
+				r.Shards = append(r.Shards, in.shard(m.Parts[i].Ref, ondisk.Location{}))
 			}
 		}
 	}
@@ -416,22 +416,12 @@ func (in *inspector) version(key object.Key, v ondisk.Version) VersionReport {
 }
 
 // shard finds where a shard lies; frames are checked later, segment by segment.
-func (in *inspector) shard(ref ondisk.Ref) ShardReport {
-	s := ShardReport{OID: ref.OID, Inline: ref.Inline}
+func (in *inspector) shard(ref ondisk.Ref, at ondisk.Location) ShardReport {
 	if ref.Inline {
-		value, closer, err := in.db.Get(ondisk.AppendInlineKey(nil, ref.OID))
-		if err == nil {
-			var payload []byte
-			payload, err = ondisk.DecodeInline(value)
-			s.Size = int64(len(payload))
-			closer.Close()
-		}
-		if err != nil {
-			s.Damage = err.Error()
-		}
-		return s
+		return in.inlineShard(ref, at)
 	}
-	m, err := readManifest(in.db, ref.OID)
+	s := ShardReport{OID: ref.OID}
+	m, err := readManifest(in.rows, ref.OID)
 	if err != nil {
 		s.Damage = err.Error()
 		return s

@@ -13,22 +13,17 @@ import (
 // load fills the actor's memory from the index: everything that is looked up for each change and
 // is small. What Open has replayed is durable, so all rows found may be shown.
 func (a *Actor) load() error {
-	value, closer, err := a.db.Get(ondisk.AppendMarksKey(nil))
-	switch {
-	case err == nil:
-		marks, err := ondisk.DecodeMarks(value)
-		closer.Close()
-		if err != nil {
-			return fmt.Errorf("watermark row: %w", err)
-		}
+	marks, err := readMarks(a.db)
+	if err != nil {
+		return err
+	}
+	if marks.Batch > 0 {
 		a.state = quorum.DriveState{Highest: max(marks.Highest, marks.ClockCeiling), Horizon: marks.Horizon}
 		a.state.Restarted()
 		a.batchNo = marks.Batch
 		for id, n := range marks.Peers {
 			a.peers[id] = n
 		}
-	case !errors.Is(err, pebble.ErrNotFound):
-		return fmt.Errorf("watermark row: %w", err)
 	}
 	a.clocks.Store(uint64(a.state.Highest))
 	a.horizon.Store(uint64(a.state.Horizon))
@@ -42,6 +37,7 @@ func (a *Actor) load() error {
 		{ondisk.RowSet, a.loadSet},
 		{ondisk.RowFence, a.loadFence},
 		{ondisk.RowGarbage, a.loadGarbage},
+		{ondisk.RowJournal, a.loadJournal},
 	} {
 		if err := a.each(l.kind, l.add); err != nil {
 			return fmt.Errorf("rows %c: %w", l.kind, err)

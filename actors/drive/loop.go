@@ -139,7 +139,7 @@ func (b *batch) apply(msgs []message) {
 	}
 }
 
-// goesFirst tells collections from other messages.
+// goesFirst tells collections, and what moves payloads, from other messages.
 func goesFirst(m message) bool {
 	_, first := m.(interface{ first() })
 	return first
@@ -153,7 +153,7 @@ func (b *batch) commit(sync bool) error {
 			return nil
 		}
 		// Only the sync of earlier, unsynced batches is wanted.
-		if err := a.db.LogData(nil, pebble.Sync); err != nil {
+		if err := a.journal.Sync(); err != nil {
 			return err
 		}
 		a.gate.advance(a.batchNo)
@@ -162,12 +162,12 @@ func (b *batch) commit(sync bool) error {
 	b.setMarks()
 	a.batchNo = b.num
 	start := time.Now()
-	how := pebble.NoSync
-	if sync {
-		how = pebble.Sync
+	// The journal comes first: what the index shows, or flushes, refers to payloads that are there.
+	size, err := a.journal.Append(b.num, b.pb.Repr(), sync)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
 	}
-	size := b.pb.Len()
-	if err := a.db.Apply(b.pb, how); err != nil {
+	if err := a.db.Apply(b.pb, pebble.NoSync); err != nil {
 		return err
 	}
 	a.recent.add(b.names, uint64(b.pb.SeqNum()))

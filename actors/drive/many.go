@@ -140,7 +140,7 @@ func (a *Actor) many(ctx context.Context, calls []*Call, collects bool) {
 			continue
 		}
 		s := &stepMsg{}
-		if err := s.encode(c.Req); err != nil {
+		if err := s.encode(a, c.Req); err != nil {
 			fail(calls, a.wrap(fmt.Errorf("encode: %w", err)))
 			return
 		}

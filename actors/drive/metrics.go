@@ -58,8 +58,11 @@ func newMetrics(a *Actor) *metrics {
 	})
 	gauge("holdfast_drive_capacity_bytes", "Size of the drive's file system.", func() float64 { return float64(a.space.capacity.Load()) })
 	gauge("holdfast_drive_free_bytes", "Free bytes of the drive's file system.", func() float64 { return float64(a.space.left()) })
-	gauge("holdfast_drive_used_bytes", "Bytes of Holdfast's own files.", func() float64 { return float64(a.space.used.Load()) })
+	gauge("holdfast_drive_used_bytes", "Bytes that the drive's own files take on its file system: index, logs, segments with what in them awaits the next writer, ballast.", func() float64 { return float64(a.space.used.Load()) })
+	gauge("holdfast_drive_live_bytes", "Bytes in segments that objects and uploads refer to.", func() float64 { return float64(a.store.Stats().Live) })
 	counter("holdfast_drive_read_errors_total", "Reads that the system answered with an error.", func() float64 { return float64(a.health.ReadErrors()) })
+	gauge("holdfast_drive_journal_bytes", "Bytes of the journal's files.", func() float64 { return float64(a.journal.Stats().Bytes) })
+	gauge("holdfast_drive_journal_live_bytes", "Bytes of small shards in the journal that rows refer to.", func() float64 { return float64(a.journal.Stats().Live) })
 	gauge("holdfast_drive_full", "1 while the drive is at its reserve and refuses new data.", func() float64 {
 		if full, _ := a.space.seems(); full {
 			return 1

@@ -71,7 +71,9 @@ func (o *Offline) Stage(context.Context, StageRequest) (ShardWriter, error) { re
 func (o *Offline) Report(context.Context, *ReportRequest) (Report, error) { return Report{}, o.err() }
 
 // OpenShard implements Reporter.
-func (o *Offline) OpenShard(context.Context, object.OID) (ShardReader, error) { return nil, o.err() }
+func (o *Offline) OpenShard(context.Context, object.Key, object.OID) (ShardReader, error) {
+	return nil, o.err()
+}
 
 // Pending implements Reporter.
 func (o *Offline) Pending(context.Context, time.Duration, int) ([]ondisk.Pending, error) {

@@ -28,6 +28,10 @@ type Options struct {
 	// maxMemTables times that. 0 is 4 MiB.
 	MemTable int64
 
+	// Journal is the size of a file of the journal in bytes, a multiple of ondisk.JournalPage. 0 fits it
+	// to the drive.
+	Journal int64
+
 	// Limits bound queues and workers; zero fields get defaults.
 	Limits Limits
 	// MinReserve raises the reserve of free bytes at which new data is refused.

@@ -29,6 +29,7 @@ func memTableSize(capacity, limit int64) int64 {
 func indexOptions(fs vfs.FS, o Options, memTable int64, h *guardfs.Health) *pebble.Options {
 	opts := &pebble.Options{
 		FS:                          fs,
+		DisableWAL:                  true, // the drive's journal is the log
 		Comparer:                    ondisk.Comparer(),
 		Merger:                      ondisk.Merger(),
 		FormatMajorVersion:          indexFormat,

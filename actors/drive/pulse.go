@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // hungTicks is how finely Limits.Hung is measured.
@@ -96,7 +94,7 @@ func (a *Actor) probe() {
 		if isClosed(a.closing) {
 			return
 		}
-		if err := a.db.LogData(nil, pebble.Sync); err != nil {
+		if err := a.journal.Probe(); err != nil {
 			a.log.Warn("probe of a drive that does not answer", "err", err)
 		}
 	}()

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"holdfast/actors/await"
 	"holdfast/actors/drive"
@@ -30,7 +29,7 @@ func hangRigOf(t *testing.T, limits drive.Limits) (*rig, *drivetest.Hang) {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, o: drive.Options{
-		Path: "/d", FS: errorfs.Wrap(mem, hang), Label: testLabel(), MemTable: 1 << 20,
+		Path: "/d", FS: drivetest.Inject(mem, hang), Label: testLabel(), MemTable: 1 << 20,
 		Limits: limits,
 	}}
 	r.open()

@@ -136,7 +136,11 @@ func (b *batch) purgeKey(key object.Key) {
 	if b.err != nil {
 		return
 	}
-	given := make(map[object.OID]bool) // versions may share data
+	type place struct {
+		oid object.OID
+		at  ondisk.Location
+	}
+	given := make(map[place]bool) // versions may share data
 	for i := range c.state.Versions {
 		v, r := &c.state.Versions[i], &c.rows[i]
 		b.buf = ondisk.AppendVersionSuffix(append(b.buf[:0], c.prefix...), v.Ref, v.Rev)
@@ -145,9 +149,9 @@ func (b *batch) purgeKey(key object.Key) {
 			b.endPending(p)
 			b.a.settle(p)
 		}
-		if !given[r.data.OID] {
-			given[r.data.OID] = true
-			b.discard(r.data, r.parts)
+		if p := (place{r.data.OID, r.at}); !given[p] {
+			given[p] = true
+			b.discard(r.data, r.at, r.parts)
 		}
 	}
 	b.delete(c.prefix)

@@ -101,9 +101,16 @@ func (a *Actor) runReclaim() error {
 		case <-a.reclaim.urgent:
 			err = a.makeRoom(ctx)
 		case <-trim.C:
-			err = a.trim(ctx, &seen)
+			err = errors.Join(a.trim(ctx, &seen), a.sweep())
 		case <-age.C:
 			a.store.Age()
+		case <-a.flushed:
+			err = a.noteFlush()
+		case <-a.emptying.wake:
+			var more bool
+			if more, err = a.emptyFile(ctx); more {
+				a.emptying.wakeUp()
+			}
 		case <-compact.C:
 			if err = a.purgeBuckets(ctx); err == nil {
 				_, err = a.store.Compact(ctx, mover{a})
@@ -112,6 +119,9 @@ func (a *Actor) runReclaim() error {
 		if err != nil && ctx.Err() == nil && a.health.Err() == nil && !a.pulse.silent() {
 			a.m.error("reclaim")
 			a.log.Warn("giving space back", "err", err)
+		}
+		if errors.Is(err, errSilent) { // the drive answers again, and what it was asked for was not done
+			a.reclaim.again()
 		}
 	}
 }
@@ -152,16 +162,34 @@ func (a *Actor) giveBack(ctx context.Context) (more bool, err error) {
 		a.reclaim.steps++
 		more = true
 	}
+	for range hurriedTrims {
+		swept, err := a.sweepStep(true)
+		if err != nil {
+			return more, err
+		}
+		if !swept {
+			break
+		}
+		a.reclaim.steps++
+		more = true
+	}
 	if more {
 		return true, nil
 	}
 	if err := a.purgeBuckets(ctx); err != nil {
 		return false, err
 	}
-	if more, err = a.store.Compact(ctx, mover{a}); more {
-		a.reclaim.steps++
+	for _, copying := range []func(context.Context) (bool, error){a.compactSegments, a.flushLog, a.emptyFile} {
+		if more, err := copying(ctx); more || err != nil {
+			a.reclaim.steps++
+			return more, err
+		}
 	}
-	return more, err
+	return false, nil
+}
+
+func (a *Actor) compactSegments(ctx context.Context) (more bool, err error) {
+	return a.store.Compact(ctx, mover{a})
 }
 
 // garbage is one G row that is being worked on.
@@ -202,6 +230,9 @@ func (a *Actor) collectGarbage(ctx context.Context) (more bool, err error) {
 			a.log.Error("garbage cannot be given back", "oid", g.OID.String(), "err", err)
 			if ctx.Err() != nil {
 				return false, ctx.Err()
+			}
+			if errors.Is(err, errSilent) {
+				return false, err
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"holdfast/actors/ondisk"
 )
 
-// maxLogFile is more than any manifest or log of an index has: both are read from end to end, and a
+// maxLogFile is more than any manifest of an index or file of a journal has: both are read from end to end, and a
 // sparse file is as long as it likes.
 const maxLogFile = 1 << 30
 
@@ -39,10 +39,14 @@ func kindOfFile(mode fs.FileMode) string {
 	return "neither file nor directory"
 }
 
-// checkIndexFiles looks at what lies in the index's directory before Pebble opens it, which would wait
-// for what is no file, and read for hours what is far too long.
+// checkIndexFiles looks at what lies in the directories of the index and of its journal before they are
+// opened, which would wait for what is no file, and read for hours what is far too long.
 func checkIndexFiles(fsys vfs.FS, dir string) error {
-	names, err := fsys.List(path.Join(dir, indexDir))
+	return errors.Join(checkFiles(fsys, dir, indexDir), checkFiles(fsys, dir, journalDir))
+}
+
+func checkFiles(fsys vfs.FS, dir, sub string) error {
+	names, err := fsys.List(path.Join(dir, sub))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -50,11 +54,11 @@ func checkIndexFiles(fsys vfs.FS, dir string) error {
 		return err
 	}
 	for _, name := range names {
-		info, err := fsys.Stat(path.Join(dir, indexDir, name))
+		info, err := fsys.Stat(path.Join(dir, sub, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // whoever has the drive open removed it
 		}
-		file := path.Join(indexDir, name)
+		file := path.Join(sub, name)
 		if err == nil {
 			err = mustBeFile(info, file)
 		}

@@ -104,7 +104,7 @@ func (a *Actor) reportOnce(ctx context.Context, c *cell, req *Request, reply *Re
 	if !req.WithShard || len(reply.Versions) == 0 || !reply.Versions[0].Data {
 		return nil, nil
 	}
-	return a.addShard(c, it, req, reply), nil
+	return a.addShard(c, req, reply), nil
 }
 
 // fill makes c the cell of what a report is about.
@@ -150,7 +150,7 @@ func (a *Actor) look(c *cell, req *Request, reply *Reply) {
 }
 
 // addShard adds the newest reported version's shard, and says why if it cannot.
-func (a *Actor) addShard(c *cell, it *pebble.Iterator, req *Request, reply *Reply) (err error) {
+func (a *Actor) addShard(c *cell, req *Request, reply *Reply) (err error) {
 	v := &reply.Versions[0]
 	r := &c.rows[c.index(v.Ref, v.Rev)]
 	switch {
@@ -158,11 +158,7 @@ func (a *Actor) addShard(c *cell, it *pebble.Iterator, req *Request, reply *Repl
 	case r.parts:
 		reply.Hold, err = a.hold(r.data.OID)
 	case r.data.Inline:
-		// From the same state of the index: nothing can have been reclaimed between.
-		n := len(reply.bytes)
-		if reply.bytes, err = readInline(it, reply.bytes, r.data.OID); err == nil {
-			reply.Inline = reply.bytes[n:len(reply.bytes):len(reply.bytes)]
-		}
+		reply.Inline, err = a.payload(r.at, r.data.OID)
 		a.m.readBytes.index.Add(float64(len(reply.Inline)))
 	default:
 		reply.Shard, err = a.openShard(r.data.OID)
@@ -173,19 +169,19 @@ func (a *Actor) addShard(c *cell, it *pebble.Iterator, req *Request, reply *Repl
 	return err
 }
 
-// readInline reads and verifies a D row and appends its payload to dst.
-func readInline(it *pebble.Iterator, dst []byte, oid object.OID) ([]byte, error) {
+// readInline reads and verifies a D row, the shard of a small part.
+func readInline(it *pebble.Iterator, oid object.OID) ([]byte, error) {
 	if !it.SeekPrefixGE(ondisk.AppendInlineKey(make([]byte, 0, 32), oid)) {
 		if err := it.Error(); err != nil {
-			return dst, err
+			return nil, err
 		}
-		return dst, ErrNoShard
+		return nil, ErrNoShard
 	}
 	payload, err := ondisk.DecodeInline(it.Value())
 	if err != nil {
-		return dst, damaged(err)
+		return nil, damaged(err)
 	}
-	return append(dst, payload...), nil
+	return slices.Clone(payload), nil
 }
 
 // damaged marks rot found on the drive: what it says is unknown, never absent.

@@ -29,8 +29,9 @@ func (a *Actor) Revivable() bool {
 // be closed and opened anew in this process.
 func (a *Actor) Quiesce(ctx context.Context) error { return a.wrap(a.health.Quiesce(ctx)) }
 
-// needed is how much room the index needs to be opened, and to go on with deletes: a few flushes.
-func (s *space) needed() int64 { return maxMemTables * s.memTable }
+// needed is how much room the index needs to be opened, and to go on with deletes: a few flushes and
+// some log.
+func (s *space) needed() int64 { return maxMemTables*s.memTable + min(s.journal, minJournal) }
 
 func (s *space) hasBallast() bool {
 	_, err := s.a.o.FS.Stat(path.Join(s.a.path, ballastFile))

@@ -259,7 +259,7 @@ func (r *rig) waitSpace(want int64) {
 func (r *rig) waitGone(oid object.OID) {
 	r.t.Helper()
 	await.True(r.t, fmt.Sprintf("shard %s is gone", oid), func() bool {
-		s, err := r.a.OpenShard(context.Background(), oid)
+		s, err := r.a.OpenShard(context.Background(), key(""), oid)
 		if err == nil {
 			s.Close()
 		}

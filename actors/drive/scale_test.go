@@ -316,7 +316,7 @@ func TestFiveTiBComeBackAfterTwoKills(t *testing.T) {
 func (s *scaled) checkOther() {
 	t := s.r.t
 	t.Helper()
-	rd, err := s.r.a.OpenShard(context.Background(), s.other)
+	rd, err := s.r.a.OpenShard(context.Background(), key(""), s.other)
 	if err != nil {
 		t.Fatal(err)
 	}

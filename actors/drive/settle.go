@@ -16,8 +16,7 @@ type payload struct {
 	shared []byte
 	size   int64
 	oid    object.OID
-	inline []byte // value of the D row, nil if none
-	inlKey []byte // its key
+	inline []byte // inline shard as it lies in the journal, nil if none
 	staged bool
 	again  bool
 	tables [][]byte // values of the X rows of a part table
@@ -29,6 +28,14 @@ type payload struct {
 
 	pendKey, pend []byte // the P row, if the version comes unstable
 }
+
+// refers says that nothing was brought of a shard: it is that of an older row of the key.
+func (p *payload) refers() bool {
+	return p.inline == nil && !p.staged && len(p.parts) == 0 && !p.oid.IsZero()
+}
+
+// shard is the length of the inline shard.
+func (p *payload) shard() int64 { return max(0, int64(len(p.inline))-ondisk.PayloadHeaderSize) }
 
 // step lets the protocol decide over one request and writes what it changed. An error means that the
 // step was not taken.
@@ -212,16 +219,16 @@ func (b *batch) insert(c *cell, req *quorum.Request, j int, with payloads) {
 		p = &payload{}
 	}
 	r := row{slot: slotOf(&b.member), size: p.size, parts: len(p.tables) > 0, shared: p.shared}
-	if !p.oid.IsZero() {
-		r.data = ondisk.Ref{Set: req.Set, OID: p.oid, Inline: p.inline != nil}
-	}
 	if v.Rev != v.Ref.TS { // a revision's data is its version's
 		for i := range c.was.versions {
 			if old := &c.was.rows[i]; c.was.versions[i].Ref == v.Ref && old.data.OID == p.oid && v.Kind == quorum.Object {
-				r.slot, r.data, r.parts = old.slot, old.data, old.parts
+				r.slot, r.data, r.at, r.parts = old.slot, old.data, old.at, old.parts
 			}
 		}
 		c.ks.Revised = max(c.ks.Revised, v.Rev)
+	}
+	if !p.oid.IsZero() && r.data.OID.IsZero() {
+		b.place(c, v, &r, req, p)
 	}
 	c.rows = append(c.rows, r)
 	b.writeRow(c, j, p.shared)
@@ -231,18 +238,27 @@ func (b *batch) insert(c *cell, req *quorum.Request, j int, with payloads) {
 	}
 	x := b.a.newPending()
 	*x = pending{
-		Pending: ondisk.Pending{Key: c.key, Ref: v.Ref, Rev: v.Rev, Epoch: v.Epoch, Bytes: int64(len(p.inline))},
+		Pending: ondisk.Pending{Key: c.key, Ref: v.Ref, Rev: v.Rev, Epoch: v.Epoch, Bytes: p.shard()},
 		set:     req.Set, since: b.a.o.Clock(), version: *v, row: r,
 	}
 	x.row.shared, x.version.Seats = nil, nil
 	b.setPending(x, p)
 }
 
-// writeData puts the data of a new row into the batch.
-func (b *batch) writeData(p *payload) {
-	if p.inline != nil {
-		b.setLate(p.inlKey, p.inline)
+// place says in a row where the data is that came with it, or before.
+func (b *batch) place(c *cell, v *quorum.Version, r *row, req *quorum.Request, p *payload) {
+	switch {
+	case !v.Data:
+	case p.inline != nil:
+		r.at = b.addPayload(p.inline)
+	case p.refers():
+		r.at = c.place(p.oid)
 	}
+	r.data = ondisk.Ref{Set: req.Set, OID: p.oid, Inline: !r.at.IsZero()}
+}
+
+// writeData puts the data of a new row into the batch that does not lie in the journal.
+func (b *batch) writeData(p *payload) {
 	b.setManifest(p.oid, p.tables)
 	if len(p.parts) > 0 {
 		b.written(p.oid, ondisk.Manifest{Parts: p.parts})
@@ -254,7 +270,7 @@ func (b *batch) writeRow(c *cell, j int, shared []byte) {
 	v, r := &c.state.Versions[j], &c.rows[j]
 	own := &c.own
 	*own = ondisk.VersionOwn{
-		Batch: b.num, Slot: r.slot, Data: v.Data, Null: v.Null, Epoch: v.Epoch, Upload: v.Upload, Seats: own.Seats[:0],
+		Batch: b.num, Slot: r.slot, Data: v.Data, Null: v.Null, Epoch: v.Epoch, Upload: v.Upload, Seats: own.Seats[:0], At: r.at,
 	}
 	if v.Ballot != v.Ref {
 		own.Ballot = v.Ballot
@@ -275,7 +291,7 @@ func (b *batch) keep(c *cell, req *quorum.Request, old *quorum.Version, j int, w
 	v, r := &c.state.Versions[j], &c.rows[j]
 	if v.Data && !old.Data && with != nil { // healed
 		if p := with(v); p != nil {
-			r.data = ondisk.Ref{Set: req.Set, OID: p.oid, Inline: p.inline != nil}
+			b.place(c, v, r, req, p)
 			r.parts = len(p.tables) > 0
 			b.writeData(p)
 			b.unlearn(c)
@@ -352,13 +368,13 @@ func (b *batch) drop(c *cell) (any bool) {
 	}
 	for n, i := range gone {
 		v, r := &w.versions[i], &w.rows[i]
-		same := func(x row) bool { return x.data.OID == r.data.OID }
+		same := func(x row) bool { return x.data.OID == r.data.OID && x.at == r.at }
 		switch {
 		case slices.ContainsFunc(c.rows, same), slices.ContainsFunc(gone[:n], func(j int) bool { return same(w.rows[j]) }):
 		case r.parts && !v.Stable && b.sharesParts(c, v):
 			b.deleteManifest(r.data.OID)
 		default:
-			b.discard(r.data, r.parts)
+			b.discard(r.data, r.at, r.parts)
 		}
 	}
 	return any

@@ -235,14 +235,14 @@ func (b *batch) setSegments(rows []segment.Row) {
 }
 
 // OpenShard implements Reporter.
-func (a *Actor) OpenShard(ctx context.Context, oid object.OID) (ShardReader, error) {
+func (a *Actor) OpenShard(ctx context.Context, key object.Key, oid object.OID) (ShardReader, error) {
 	if err := a.begin(ctx, a.readers); err != nil {
 		return nil, err
 	}
 	defer a.end(a.readers)
 	r, err := a.openShard(oid)
 	if errors.Is(err, ErrNoShard) {
-		r, err = a.openInline(oid)
+		r, err = a.openInline(key, oid)
 	}
 	if err != nil {
 		return nil, a.wrap(fmt.Errorf("open shard %s: %w", oid, err))
@@ -266,14 +266,18 @@ func (a *Actor) openShard(oid object.OID) (ShardReader, error) {
 	return &shardReader{a: a, Reader: r}, nil
 }
 
-// openInline finds a shard in the index.
-func (a *Actor) openInline(oid object.OID) (ShardReader, error) {
+// openInline finds a small shard: a part's in the index, a version's in the journal.
+func (a *Actor) openInline(key object.Key, oid object.OID) (ShardReader, error) {
 	it, err := a.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
 	if err != nil {
 		return nil, err
 	}
-	payload, err := readInline(it, nil, oid)
-	if err := errors.Join(err, it.Close()); err != nil {
+	payload, err := readInline(it, oid)
+	closed := it.Close()
+	if errors.Is(err, ErrNoShard) {
+		payload, err = a.payloadOf(key, oid)
+	}
+	if err := errors.Join(err, closed); err != nil {
 		return nil, err
 	}
 	return &inlineReader{payload: payload}, nil
@@ -372,12 +376,6 @@ func (a *Actor) dataError(err error) error {
 func (a *Actor) readError(err error) error {
 	a.m.error("read")
 	return a.wrap(damaged(err))
-}
-
-// segmentBytes is what the segment files take, as far as it is known without asking for each.
-func (a *Actor) segmentBytes() int64 {
-	st := a.store.Stats()
-	return min(st.Allocated, st.Live+st.Reserved+int64(st.Free)*st.SegmentSize)
 }
 
 // SegmentStats is what the drive's segments hold.

@@ -33,6 +33,7 @@ const (
 type space struct {
 	a        *Actor
 	memTable int64
+	journal  int64 // bytes of a file of the journal
 	reserve  int64 // free bytes at which new data is refused
 	ballast  int64 // size of the ballast file
 	fsid     uint64
@@ -41,7 +42,8 @@ type space struct {
 	capacity atomic.Int64
 	free     atomic.Int64 // at the last look
 	written  atomic.Int64 // by the drive since
-	used     atomic.Int64
+	used     atomic.Int64 // what the drive's files take
+	addAgain time.Time    // when that may be added up again; owned by run
 	wasFull  atomic.Bool
 	hope     hope
 	index    atomic.Pointer[pebble.Metrics] // last known: asking a failed index may never return
@@ -58,7 +60,10 @@ func (s *space) init(a *Actor) error {
 	capacity := s.capacity.Load()
 	s.memTable = memTableSize(capacity, a.o.MemTable)
 	s.ballast = min(capacity/100, maxBallast)
-	s.reserve = max(2*a.label.SegmentSize+maxMemTables*s.memTable, a.o.MinReserve)
+	if s.journal = a.o.Journal; s.journal == 0 {
+		s.journal = journalSize(capacity)
+	}
+	s.reserve = max(2*a.label.SegmentSize+maxMemTables*s.memTable+(logFiles+1)*s.journal, a.o.MinReserve)
 	if info, err := os.Stat(a.path); err == nil && vfs.Root(a.o.FS) == vfs.Default {
 		s.fsid = PlaceOf(info)[0]
 	}
@@ -173,7 +178,7 @@ func (s *space) run() error {
 		if n%metricsEvery == 0 {
 			m := s.a.db.Metrics()
 			s.index.Store(m)
-			s.used.Store(int64(m.DiskSpaceUsage()) + s.a.segmentBytes())
+			s.footprint()
 		}
 		select {
 		case <-tick.C:

@@ -76,7 +76,7 @@ func (m *stepMsg) refuse(err error) {
 }
 
 // encode copies what the loop needs of a request.
-func (m *stepMsg) encode(req *Request) (err error) {
+func (m *stepMsg) encode(a *Actor, req *Request) (err error) {
 	q := &m.req
 	*q = req.Request
 	q.Versions, q.Dead, q.Uploads = slices.Clone(q.Versions), slices.Clone(q.Dead), slices.Clone(q.Uploads)
@@ -93,12 +93,9 @@ func (m *stepMsg) encode(req *Request) (err error) {
 			Key: req.Key, Ref: q.Version.Ref, Rev: q.Version.Rev, Epoch: q.Version.Epoch, Bytes: int64(len(p.Inline)),
 		})
 		pend := len(m.buf)
-		inline := pend
 		if p.Inline != nil {
-			m.buf = ondisk.AppendInlineKey(m.buf, p.OID)
-			inline = len(m.buf)
-			m.buf = ondisk.AppendInline(m.buf, p.Inline)
-			m.load.inlKey, m.load.inline = m.buf[pend:inline:inline], m.buf[inline:]
+			m.buf = ondisk.AppendPayload(m.buf, a.tag, p.OID, p.Inline)
+			m.load.inline = m.buf[pend:]
 		}
 		m.load.shared = m.buf[n:row:row]
 		m.load.pendKey, m.load.pend = m.buf[row:key:key], m.buf[key:pend:pend]
@@ -109,7 +106,7 @@ func (m *stepMsg) encode(req *Request) (err error) {
 		p := &req.Payloads[i]
 		x := payload{shared: bytes.Clone(p.Row)}
 		if p.Inline != nil {
-			x.inlKey, x.inline = ondisk.AppendInlineKey(nil, p.OID), ondisk.AppendInline(nil, p.Inline)
+			x.inline = ondisk.AppendPayload(nil, a.tag, p.OID, p.Inline)
 		}
 		err = errors.Join(err, x.fill(p))
 		x.again = true
@@ -165,7 +162,7 @@ func (m *stepMsg) apply(b *batch) error {
 		return err
 	}
 	n := needOf(req)
-	n.all = n.all || m.load.again
+	n.all = n.all || m.load.again || req.Kind == quorum.ReqCommit && req.Version.Data && m.load.refers()
 	n.rows = m.rows && (req.Kind == quorum.ReqPrepare)
 	c := b.cell(req.Key, m.prefix, n)
 	if b.err != nil {
@@ -299,7 +296,7 @@ func (a *Actor) prepare(req *Request) (*stepMsg, error) {
 		a.space.hope.raise()
 	}
 	m := a.steps.get()
-	if err := m.encode(req); err != nil {
+	if err := m.encode(a, req); err != nil {
 		return nil, a.wrap(fmt.Errorf("encode: %w", err))
 	}
 	return m, nil

@@ -237,7 +237,9 @@ func (w *twins) send(list []*drive.Request) {
 		got = append(got, drive.Call{Req: &a, Reply: &drive.Reply{}})
 		want = append(want, drive.Call{Req: &m, Reply: &drive.Reply{}})
 	}
+	moved := w.move()
 	w.r.a.DoAll(twinCtx, got)
+	moved()
 	w.mem.DoAll(twinCtx, want)
 	for i := range list {
 		w.same(list[i], &got[i], &want[i])
@@ -247,6 +249,25 @@ func (w *twins) send(list []*drive.Request) {
 	}
 	if err := w.r.a.FlushMarks(twinCtx); err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+// move lets the actor move small shards of some keys in its journal at the same time, or not.
+func (w *twins) move() (wait func()) {
+	var keys []object.Key
+	for _, name := range twinKeys {
+		if w.draw("move", 3) == 0 {
+			keys = append(keys, key(name))
+		}
+	}
+	moved, err := w.r.a.StartRehome(keys...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return func() {
+		if err := moved(); err != nil {
+			w.t.Fatal(err)
+		}
 	}
 }
 
@@ -328,6 +349,9 @@ func (w *twins) check(*rapid.T) {
 	}
 	if a, m := refs(w.r.a), refs(w.mem); a != m {
 		w.t.Fatalf("work left:\n actor  %s\n memory %s", a, m)
+	}
+	if err := w.r.a.CheckJournal(); err != nil {
+		w.t.Fatal(err)
 	}
 }
 

@@ -233,7 +233,7 @@ func (b *batch) dropUpload(key object.Key, upload object.WriteID, keep []ondisk.
 	free := func(p *ondisk.UploadPart) {
 		usage.PartBytes -= p.Size
 		if !kept[p.Ref.OID] {
-			b.discard(p.Ref, false)
+			b.discardPart(p.Ref)
 		}
 	}
 	for i := range u.parts {

@@ -15,6 +15,7 @@ import (
 	"holdfast/actors/drive"
 	"holdfast/actors/drive/drivetest"
 	"holdfast/actors/object"
+	"holdfast/actors/ondisk"
 	"holdfast/actors/slab"
 )
 
@@ -27,7 +28,7 @@ func TestHungDriveWithoutASpare(t *testing.T) {
 	f := newLocalFixtureOf(t, 4, 1<<30, func(o *drive.Options) {
 		hang := &drivetest.Hang{}
 		hangs[o.Path] = hang
-		o.FS = hang.Wrap(vfs.NewMem())
+		o.FS = drivetest.Inject(vfs.NewMem(), hang)
 		if err := o.FS.MkdirAll(o.Path, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +133,7 @@ func TestHungDriveKeepsOnlyItsOwnFrames(t *testing.T) {
 	f := newLocalFixtureOf(t, 4, 1<<30, func(o *drive.Options) {
 		hang := &drivetest.Hang{}
 		hangs[o.Path] = hang
-		o.FS = hang.Wrap(vfs.NewMem())
+		o.FS = drivetest.Inject(vfs.NewMem(), hang)
 		if err := o.FS.MkdirAll(o.Path, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +184,7 @@ func TestHungDrivePinsNoRoomOfReaders(t *testing.T) {
 	f := newLocalFixtureOf(t, 4, 1<<30, func(o *drive.Options) {
 		hang := &drivetest.Hang{}
 		hangs = append(hangs, hang)
-		o.FS = hang.Wrap(vfs.NewMem())
+		o.FS = drivetest.Inject(vfs.NewMem(), hang)
 		if err := o.FS.MkdirAll(o.Path, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -214,21 +215,24 @@ func TestHungDrivePinsNoRoomOfReaders(t *testing.T) {
 	reads.Close()
 }
 
-// TestHungIndex: looking something up in the index of a drive that hangs is not waited for either, once
-// the drive is known to.
-func TestHungIndex(t *testing.T) {
-	const size, keys = 6 << 20, 1200
+// hungIndex is a store whose index has tables, which must be read from the disk, an upload with a part and
+// the object "large" of the same data; the drive that can be made to hang is the second.
+func hungIndex(t *testing.T, hung time.Duration, change func(*Options)) (f *fixture, hang *drivetest.Hang, up *ondisk.Upload, data []byte) {
+	t.Helper()
+	const size, keys = 6 << 20, 6000 // the memtables hold rows alone
 	var hangs []*drivetest.Hang
-	f := newLocalFixtureOf(t, 4, 1<<30, func(o *drive.Options) {
+	f = newLocalFixtureOf(t, 4, 1<<30, func(o *drive.Options) {
 		hang := &drivetest.Hang{}
 		hangs = append(hangs, hang)
-		o.FS = hang.Wrap(vfs.NewMem())
+		o.FS = drivetest.Inject(vfs.NewMem(), hang)
 		if err := o.FS.MkdirAll(o.Path, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		o.Limits.Hung = time.Second
+		o.Limits.Hung = hung
 	})
-	data := pattern(2, size)
+	change(&f.opt)
+	f.restart()
+	data = pattern(2, size)
 	up, err := f.CreateUpload(f.ctx(), &UploadRequest{Bucket: f.bucket, Key: "upload"})
 	if err != nil {
 		t.Fatal(err)
@@ -237,10 +241,31 @@ func TestHungIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.mustPut("large", data)
-	for i := range keys { // until the index has tables, which must be read from the disk
+	for i := range keys {
 		f.mustPut(fmt.Sprintf("key-%04d", i), pattern(uint64(i), 3000))
 	}
-	hang := hangs[1]
+	return f, hangs[1], up, data
+}
+
+// TestStuckLookUp: a look-up that is stuck alone, while its drive answers otherwise, is not waited for
+// for ever.
+func TestStuckLookUp(t *testing.T) {
+	f, hang, up, _ := hungIndex(t, time.Hour, func(o *Options) { o.CommitLimit = time.Second })
+	defer hang.Set(false)
+	hang.Set(true)
+	begun := time.Now()
+	if _, parts, err := f.Upload(f.ctx(), f.bucket, "upload", up.ID); err != nil || len(parts) != 1 {
+		t.Errorf("%d parts, %v", len(parts), err)
+	}
+	if took := time.Since(begun); took > 10*time.Second || hang.Waiting() == 0 {
+		t.Errorf("that took %v, %d calls hang", took, hang.Waiting())
+	}
+}
+
+// TestHungIndex: looking something up in the index of a drive that hangs is not waited for either, once
+// the drive is known to.
+func TestHungIndex(t *testing.T) {
+	f, hang, up, data := hungIndex(t, time.Second, func(*Options) {})
 	defer hang.Set(false)
 	sick := f.opt.Drives(f.topo.Drives[1].ID)
 	for name, look := range map[string]func() error{

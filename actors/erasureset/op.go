@@ -29,7 +29,6 @@ type op struct {
 	body      payload          // of the version that it writes itself
 	edit      func(*Info)      // makes a revision of a version
 	opened    []*ondisk.Upload // that it opens
-	limit     time.Duration    // of recoding
 	turn      *ticket          // of the key
 	withShard bool             // reports bring shards
 

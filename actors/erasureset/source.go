@@ -168,7 +168,7 @@ func (src *source) take(ctx context.Context, slot int) (drive.ShardReader, error
 	if rd != nil {
 		return rd, nil
 	}
-	rd, err := src.t.drives[slot].OpenShard(ctx, src.oid)
+	rd, err := src.t.drives[slot].OpenShard(ctx, src.t.key, src.oid)
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ type Options struct {
 	StragglerLimit time.Duration    // wait for slots beyond W before an acknowledgement; 50 ms
 	MarkLimit      time.Duration    // ... before a version is marked stable without them; 500 ms
 	MarkInterval   time.Duration    // marks are sent together at most so late; 10 ms
-	CommitLimit    time.Duration    // deadline of a change; 15 s
+	CommitLimit    time.Duration    // deadline of a change, and of a look-up; 15 s
 	HealEvery      time.Duration    // period of looking for what drives have missed; 10 s. Negative: never
 	HealLimit      time.Duration    // ... of one that may have to code an object anew; 10 min
 	FrameLimit     time.Duration    // deadline of one frame's write, and of a sync; 20 s
@@ -54,7 +54,7 @@ type Options struct {
 	ResolveAge     time.Duration    // age at which an unfinished version is resolved; 2 s
 	CollectEvery   time.Duration    // period of tombstone collection; 1 s. Negative: it does not run
 	SweepEvery     time.Duration    // period of the sweep for forgotten tombstones; 1 h
-	InlineLimit    int              // largest shard that lies in the index; 2 KiB
+	InlineLimit    int              // largest shard that goes with the commit, not to segments; 2 KiB
 }
 
 func (o *Options) setDefaults() {

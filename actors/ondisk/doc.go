@@ -1,5 +1,5 @@
 // Package ondisk holds every layout that Holdfast persists, and nothing else: the drive label
-// FORMAT, the rows of the index with their order, the frames of segments, and the one helper that
+// FORMAT, the rows of the index with their order, the records of journals, the frames of segments, and the one helper that
 // writes a small file atomically. It does no I/O but that helper's. It holds no state.
 //
 // Decoders take bytes from a disk that may lie: each returns ErrCorrupt (wrong bytes), ErrNewer
@@ -10,6 +10,7 @@
 //
 //	FORMAT     the label: JSON and a line with its CRC32C (Label)
 //	idx/       one Pebble database: the rows below, in the order of Comparer
+//	journal/   the log of the index with the payloads of small shards: records
 //	seg/       segments: a header, then frames
 //
 // # Keys
@@ -29,7 +30,7 @@
 //	+---+--------+------+-----+----------+------+-----+----------+
 //	 <------- Split ---------->           bloom filters are on this part; other keys are not split
 //
-//	D | oid 16                               a small shard
+//	D | oid 16                               a small shard of a part
 //	X | oid 16 | chunk 4                     extents and parts of one oid
 //	P | set 4 | ts 8 | writeID 16 | rev 8    accepted, not known stable
 //	H | set 4 | slot 1 | ts | writeID | rev  stable, missing on that slot
@@ -37,6 +38,7 @@
 //	R | set 4 | leaf 1                       digest of stable rows
 //	G | seq 8                                to be given back
 //	S | segment 4                            use of a segment
+//	J | file 4                               what is live in a file of the journal
 //	B | bucket 8                             usage, by the merge operator
 //	Q | [name ..]                            control state; without a name: to what it belongs
 //	Z                                        clocks and watermarks
@@ -55,6 +57,32 @@
 //	D     | 1 | CRC32C 4 | payload                            CRC of the payload
 //	Q     | 1 | payload | CRC32C 4                            CRC of key, 1 and payload
 //	rest  | 1 | fields
+//
+// # Journal
+//
+// A file of a drive's journal is a run of records, each at a multiple of 4096 bytes and padded with zeros
+// to the next; what follows the last one is zeros, or records that another file's number shows to be
+// stale. A record is a header, payloads, and the rows of one batch as Pebble writes them:
+//
+//	0      4     5        8      12         16    20     24      32        40     60    64          64+p     64+p+r
+//	+------+-----+--------+------+----------+-----+------+-------+---------+------+-----+-----------+--------+
+//	| HFjr | 1   | 0 0 0  | rows | payloads | tag | file | batch | durable | 0 .. | CRC | payloads  | rows   |
+//	|      | fmt |        | r    | p        |     |      |       |         |      |     |           |        |
+//	+------+-----+--------+------+----------+-----+------+-------+---------+------+-----+-----------+--------+
+//
+//	CRC      CRC32C of the header before it and of the rows, not of the payloads
+//	durable  bytes of the file that were synced when the record was written: a record below it that
+//	         cannot be read is damage, one behind it may have been torn
+//
+// A payload carries its own checksum, so that a shard that rots is one damaged shard:
+//
+//	0      4     5        8        12    16    32      40
+//	+------+-----+--------+--------+-----+-----+-------+---------+
+//	| HFjp | 1   | 0 0 0  | length | tag | oid | CRC64 | payload |
+//	|      | fmt |        |        |     |     |       |         |
+//	+------+-----+--------+--------+-----+-----+-------+---------+
+//
+//	CRC64    CRC64-NVME of the header before it and of the payload
 //
 // # Segments
 //

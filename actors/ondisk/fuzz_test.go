@@ -51,23 +51,26 @@ func fuzzLayout(f *testing.F, names ...string) {
 func FuzzVersion(f *testing.F) {
 	fuzzLayout(f, "version", "version-small", "version-tombstone", "version-purged")
 }
-func FuzzUpload(f *testing.F)        { fuzzLayout(f, "upload") }
-func FuzzUploadPart(f *testing.F)    { fuzzLayout(f, "upload-part") }
-func FuzzManifest(f *testing.F)      { fuzzLayout(f, "manifest") }
-func FuzzKeyState(f *testing.F)      { fuzzLayout(f, "key-state") }
-func FuzzPending(f *testing.F)       { fuzzLayout(f, "pending") }
-func FuzzSet(f *testing.F)           { fuzzLayout(f, "set") }
-func FuzzFence(f *testing.F)         { fuzzLayout(f, "fence") }
-func FuzzDigest(f *testing.F)        { fuzzLayout(f, "digest") }
-func FuzzSegment(f *testing.F)       { fuzzLayout(f, "segment") }
-func FuzzGarbage(f *testing.F)       { fuzzLayout(f, "garbage") }
-func FuzzUsage(f *testing.F)         { fuzzLayout(f, "usage") }
-func FuzzMarks(f *testing.F)         { fuzzLayout(f, "marks") }
-func FuzzInline(f *testing.F)        { fuzzLayout(f, "inline") }
-func FuzzControl(f *testing.F)       { fuzzLayout(f, "control") }
-func FuzzLabel(f *testing.F)         { fuzzLayout(f, "label") }
-func FuzzFrameHeader(f *testing.F)   { fuzzLayout(f, "frame-run", "frame-pack") }
-func FuzzSegmentHeader(f *testing.F) { fuzzLayout(f, "segment-header") }
+func FuzzUpload(f *testing.F)         { fuzzLayout(f, "upload") }
+func FuzzUploadPart(f *testing.F)     { fuzzLayout(f, "upload-part") }
+func FuzzManifest(f *testing.F)       { fuzzLayout(f, "manifest") }
+func FuzzKeyState(f *testing.F)       { fuzzLayout(f, "key-state") }
+func FuzzPending(f *testing.F)        { fuzzLayout(f, "pending") }
+func FuzzSet(f *testing.F)            { fuzzLayout(f, "set") }
+func FuzzFence(f *testing.F)          { fuzzLayout(f, "fence") }
+func FuzzDigest(f *testing.F)         { fuzzLayout(f, "digest") }
+func FuzzSegment(f *testing.F)        { fuzzLayout(f, "segment") }
+func FuzzJournalRow(f *testing.F)     { fuzzLayout(f, "journal") }
+func FuzzJournalRecord(f *testing.F)  { fuzzLayout(f, "journal-record") }
+func FuzzJournalPayload(f *testing.F) { fuzzLayout(f, "journal-payload") }
+func FuzzGarbage(f *testing.F)        { fuzzLayout(f, "garbage") }
+func FuzzUsage(f *testing.F)          { fuzzLayout(f, "usage") }
+func FuzzMarks(f *testing.F)          { fuzzLayout(f, "marks") }
+func FuzzInline(f *testing.F)         { fuzzLayout(f, "inline") }
+func FuzzControl(f *testing.F)        { fuzzLayout(f, "control") }
+func FuzzLabel(f *testing.F)          { fuzzLayout(f, "label") }
+func FuzzFrameHeader(f *testing.F)    { fuzzLayout(f, "frame-run", "frame-pack") }
+func FuzzSegmentHeader(f *testing.F)  { fuzzLayout(f, "segment-header") }
 
 // FuzzControlMeta seals what it is given, so that the fields behind the checksum are reached.
 func FuzzControlMeta(f *testing.F) {

@@ -16,7 +16,7 @@ type RowKind byte
 const (
 	RowVersion   RowKind = 'M' // M bucket name ^ts ^writeID ^rev: Version; M bucket name: KeyState
 	RowKeyState  RowKind = 'V' // counts M rows without a version; no key begins with it
-	RowInline    RowKind = 'D' // D oid: payload of a small shard
+	RowInline    RowKind = 'D' // D oid: payload of a small shard of a part
 	RowManifest  RowKind = 'X' // X oid chunk: Manifest
 	RowUpload    RowKind = 'U' // U bucket name uploadID [part ^ts ^writeID]: Upload, UploadPart
 	RowPending   RowKind = 'P' // P ts writeID rev set: Pending
@@ -25,6 +25,7 @@ const (
 	RowDigest    RowKind = 'R' // R set leaf: LeafDigest
 	RowGarbage   RowKind = 'G' // G seq: Garbage
 	RowSegment   RowKind = 'S' // S segment: SegmentRow
+	RowJournal   RowKind = 'J' // J file: JournalRow
 	RowUsage     RowKind = 'B' // B bucket: Usage, merged
 	RowFence     RowKind = 'F' // F bucket: Fence
 	RowControl   RowKind = 'Q' // Q [name]: ControlMeta (no name), opaque control state
@@ -244,6 +245,11 @@ func AppendGarbageKey(dst []byte, seq uint64) []byte {
 // AppendSegmentKey appends the key of an S row.
 func AppendSegmentKey(dst []byte, segment uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, byte(RowSegment)), segment)
+}
+
+// AppendJournalKey appends the key of a J row.
+func AppendJournalKey(dst []byte, file uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(dst, byte(RowJournal)), file)
 }
 
 // AppendUsageKey appends the key of a B row.

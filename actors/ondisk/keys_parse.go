@@ -222,6 +222,14 @@ func ParseSegmentKey(key []byte) (segment uint32, err error) {
 	return binary.BigEndian.Uint32(key[1:]), nil
 }
 
+// ParseJournalKey reads the key of a J row.
+func ParseJournalKey(key []byte) (file uint32, err error) {
+	if err := fixedKey("journal", key, RowJournal, 5); err != nil {
+		return 0, err
+	}
+	return binary.BigEndian.Uint32(key[1:]), nil
+}
+
 // ParseUsageKey reads the key of a B row.
 func ParseUsageKey(key []byte) (cluster.BucketID, error) {
 	if err := fixedKey("usage", key, RowUsage, bucketEnd); err != nil {

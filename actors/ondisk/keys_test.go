@@ -154,6 +154,8 @@ func TestKeysRoundTrip(t *testing.T) {
 		same(t, n64, g, err)
 		seg, err := ParseSegmentKey(AppendSegmentKey(nil, num))
 		same(t, num, seg, err)
+		file, err := ParseJournalKey(AppendJournalKey(nil, num))
+		same(t, num, file, err)
 		b, err := ParseUsageKey(AppendUsageKey(nil, key.Bucket))
 		same(t, key.Bucket, b, err)
 		q, err := ParseControlKey(AppendControlKey(nil, key.Name))

@@ -17,8 +17,8 @@ import (
 const LabelFile = "FORMAT"
 
 // labelFormat is the version of the whole drive layout. It is raised when a release can no longer
-// be told by features what it must not touch.
-const labelFormat = 1
+// be told by features what it must not touch. 2: small shards and the log lie in the journal.
+const labelFormat = 2
 
 // labelHead begins every label of every version, labelCRC its last line; so a damaged label is told
 // from a file that is none.
@@ -38,7 +38,7 @@ type Label struct {
 	Created     time.Time
 	Capacity    int64  // bytes of the file system when the drive was formatted
 	SegmentSize int64  // bytes of a segment file
-	Inline      int    // largest shard kept in the index, bytes
+	Inline      int    // largest shard kept in the journal, bytes
 	MountPoint  bool   // the place was a mount point: an unmounted one is then never written
 	SetSize     int    // slots of the sets at birth, a hint for people: the topology is the truth
 	Pebble      uint64 // Pebble format major version
@@ -105,7 +105,8 @@ func names(list []string) []string {
 }
 
 // DecodeLabel reads a FORMAT file. Errors: ErrNotLabel (another program's file), ErrCorrupt (a label
-// that was damaged), ErrNewer (a newer layout, or a feature that this release must know and does not).
+// that was damaged), ErrOlder (a layout that no release was given out with), ErrNewer (a newer layout,
+// or a feature that this release must know and does not).
 func DecodeLabel(b []byte) (Label, error) {
 	body, err := labelBody(b)
 	if err != nil {
@@ -118,6 +119,9 @@ func DecodeLabel(b []byte) (Label, error) {
 	}
 	if head.Version > labelFormat {
 		return Label{}, fmt.Errorf("%w: drive label has version %d, this release reads %d", ErrNewer, head.Version, labelFormat)
+	}
+	if head.Version > 0 && head.Version < labelFormat {
+		return Label{}, fmt.Errorf("%w: drive label has version %d, this release reads %d", ErrOlder, head.Version, labelFormat)
 	}
 	var j labelJSON
 	var all map[string]json.RawMessage

@@ -64,11 +64,12 @@ func TestLabelErrors(t *testing.T) {
 		{"empty", nil, ErrCorrupt, "cut off"},
 		{"no checksum line", good[:len(good)-labelTail], ErrCorrupt, "cut off"},
 		{"other magic", relabel(t, "holdfast drive", "holdfast thing"), ErrNotLabel, "begins with"},
-		{"newer version", relabel(t, `"version": 1`, `"version": 9`), ErrNewer, "version 9"},
-		{"newer version, other shape", relabel(t, "\"version\": 1,\n", "\"version\": 2, \"cluster\": 7,\n"), ErrNewer, "version 2"},
+		{"newer version", relabel(t, `"version": 2`, `"version": 9`), ErrNewer, "version 9"},
+		{"newer version, other shape", relabel(t, "\"version\": 2,\n", "\"version\": 3, \"cluster\": 7,\n"), ErrNewer, "version 3"},
+		{"older version", relabel(t, `"version": 2`, `"version": 1`), ErrOlder, "version 1"},
 		{"feature", relabel(t, `"incompat": []`, `"incompat": ["wide"]`), ErrNewer, `"wide"`},
 		{"bad id", relabel(t, `"drive": "03`, `"drive": "x3`), ErrCorrupt, "impossible"},
-		{"no JSON", relabel(t, `"version": 1`, `"version": `), ErrCorrupt, "label"},
+		{"no JSON", relabel(t, `"version": 2`, `"version": `), ErrCorrupt, "label"},
 		{"upper-case digits", []byte(strings.ToUpper(string(good))), ErrNotLabel, ""},
 	} {
 		_, err := DecodeLabel(c.in)

@@ -168,6 +168,10 @@ func rowLayouts(t testing.TB) []layout {
 			s, err := DecodeSegmentRow(b)
 			return AppendSegmentRow(nil, &s), err
 		}},
+		layout{name: "journal", example: AppendJournalRow(nil, &JournalRow{Live: 1 << 20, Payloads: 500, Unknown: unknown}), again: func(b []byte) ([]byte, error) {
+			j, err := DecodeJournalRow(b)
+			return AppendJournalRow(nil, &j), err
+		}},
 		layout{name: "garbage", example: AppendGarbage(nil, &Garbage{OID: object.OID{1}, Inline: true, Parts: true}), again: func(b []byte) ([]byte, error) {
 			g, err := DecodeGarbage(b)
 			return AppendGarbage(nil, &g), err
@@ -230,10 +234,56 @@ func fileLayouts(t testing.TB) []layout {
 		}},
 		{name: "frame-run", example: frame(true, 2*BlockSize+5), checked: true, again: again},
 		{name: "frame-pack", example: frame(false, BlockSize+1), checked: true, again: again},
+		{name: "journal-payload", example: AppendPayload(nil, 10, object.OID{7}, []byte("a small shard")), checked: true, again: func(b []byte) ([]byte, error) {
+			drive, oid, payload, err := DecodePayload(b)
+			return AppendPayload(nil, drive, oid, payload), err
+		}},
+		{name: "journal-record", example: journalRecord(), again: func(b []byte) ([]byte, error) {
+			h, rows, err := JournalRows(b)
+			if err != nil {
+				return nil, err
+			}
+			_ = VerifyPayloads(b, &h) // damage there is not damage of the record
+			out := bytes.Clone(b[:JournalHeaderSize+h.Payloads+len(rows)])
+			PutJournalHeader(out, &h)
+			return out, nil
+		}},
 		{name: "segment-header", example: AppendSegmentHeader(nil, &header), checked: true, again: func(b []byte) ([]byte, error) {
 			h, err := DecodeSegmentHeader(b)
 			return AppendSegmentHeader(nil, &h), err
 		}},
+	}
+}
+
+// journalRecord is a record of two payloads.
+func journalRecord() []byte {
+	b := AppendPayload(make([]byte, JournalHeaderSize), 10, object.OID{7}, []byte("a small shard"))
+	b = AppendPayload(b, 10, object.OID{8}, []byte("another"))
+	h := JournalHeader{Drive: 10, File: 11, Batch: 12, Durable: 8192, Least: 1 << 20, Payloads: len(b) - JournalHeaderSize, Rows: 4}
+	b = append(b, "rows"...)
+	PutJournalHeader(b, &h)
+	return b
+}
+
+// TestJournalRecordDamage: a broken bit of a record is found by its checksum, or by that of the payload
+// it lies in, and never by both.
+func TestJournalRecordDamage(t *testing.T) {
+	b := journalRecord()
+	for i := range b {
+		b[i] ^= 0x10
+		h, _, err := JournalRows(b)
+		inPayload := i >= JournalHeaderSize && i < len(b)-4
+		if inPayload {
+			if err != nil || VerifyPayloads(b, &h) == nil {
+				t.Errorf("byte %d, of a payload: record %v, payloads %v", i, err, VerifyPayloads(b, &h))
+			}
+		} else if err == nil {
+			t.Errorf("byte %d went unnoticed", i)
+		}
+		b[i] ^= 0x10
+		if _, _, err := JournalRows(b[:i]); err == nil {
+			t.Errorf("truncation to %d bytes went unnoticed", i)
+		}
 	}
 }
 
@@ -263,6 +313,7 @@ func TestGoldenKeys(t *testing.T) {
 		{"pending", AppendPendingKey(nil, 1023, ref7, 8)}, {"hint", AppendHintKey(nil, 1023, 5, ref7, 8)},
 		{"set", AppendSetKey(nil, 1023)}, {"digest", AppendDigestKey(nil, 1023, 63)},
 		{"garbage", AppendGarbageKey(nil, 77)}, {"segment", AppendSegmentKey(nil, 300)}, {"usage", AppendUsageKey(nil, 0x0102)},
+		{"journal", AppendJournalKey(nil, 300)},
 		{"control meta", AppendControlKey(nil, "")}, {"control", AppendControlKey(nil, "buckets")}, {"marks", AppendMarksKey(nil)},
 		{"lifecycle", AppendLifecycleKey(nil, 1780000000000000000, key, ref7)}, {"outbox", AppendOutboxKey(nil, 9)},
 	} {
@@ -318,7 +369,7 @@ func goldenText(t *testing.T, name, got string) {
 
 // known says whether err is one that a decoder may return.
 func known(err error) bool {
-	return errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNewer) || errors.Is(err, ErrNotLabel)
+	return errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNewer) || errors.Is(err, ErrOlder) || errors.Is(err, ErrNotLabel)
 }
 
 // TestDamage: each flipped bit and each truncation of a checked layout is an error; of the others,
@@ -365,10 +416,16 @@ func TestNewer(t *testing.T) {
 		b := bytes.Clone(l.example)
 		switch l.name {
 		case "label":
-			b = relabel(t, `"version": 1`, `"version": 2`)
+			b = relabel(t, `"version": 2`, `"version": 3`)
 		case "frame-run", "frame-pack":
 			b[4]++
 			putCRC(b)
+		case "journal-payload":
+			b[4]++
+			binary.BigEndian.PutUint64(b[payloadCRC:], sumPayload(b))
+		case "journal-record":
+			b[4]++
+			binary.BigEndian.PutUint64(b[recordCRC:], sumRecord(b, []byte("rows")))
 		default:
 			b[8]++
 			putCRC(b)

@@ -145,6 +145,7 @@ func TestRowsRoundTrip(t *testing.T) {
 	t.Run("key state", func(t *testing.T) { roundTrip(t, none, plain(AppendKeyState), DecodeKeyState) })
 	t.Run("pending", func(t *testing.T) { roundTrip(t, none, plain(AppendPending), DecodePending) })
 	t.Run("set", func(t *testing.T) { roundTrip(t, none, plain(AppendSetRow), DecodeSetRow) })
+	t.Run("journal", func(t *testing.T) { roundTrip(t, none, plain(AppendJournalRow), DecodeJournalRow) })
 	t.Run("segment", func(t *testing.T) { roundTrip(t, none, plain(AppendSegmentRow), DecodeSegmentRow) })
 	t.Run("digest", func(t *testing.T) { roundTrip(t, none, plain(AppendDigest), DecodeDigest) })
 	t.Run("garbage", func(t *testing.T) { roundTrip(t, none, plain(AppendGarbage), DecodeGarbage) })

@@ -167,6 +167,14 @@ type SegmentRow struct {
 	Unknown    []byte
 }
 
+// JournalRow is the row J: what rows refer to in one file of the journal. A file without a row has
+// nothing that anybody refers to.
+type JournalRow struct {
+	Live     int64 // bytes of payloads, headers included
+	Payloads int64 // how many they are
+	Unknown  []byte
+}
+
 // Garbage is the row G: data that no row refers to any more and that is still to be given back.
 type Garbage struct {
 	OID    object.OID

@@ -231,6 +231,31 @@ func DecodeSegmentRow(value []byte) (SegmentRow, error) {
 	return s, d.err
 }
 
+// AppendJournalRow appends the value of a J row.
+func AppendJournalRow(dst []byte, j *JournalRow) []byte {
+	dst = append(dst, rowFormat)
+	dst = appendSize(dst, 1, j.Live)
+	dst = appendSize(dst, 2, j.Payloads)
+	return append(dst, j.Unknown...)
+}
+
+// DecodeJournalRow reads what AppendJournalRow wrote.
+func DecodeJournalRow(value []byte) (JournalRow, error) {
+	var j JournalRow
+	d := rowDecoder("journal row", value)
+	for d.next() {
+		switch d.num {
+		case 1:
+			j.Live = d.size()
+		case 2:
+			j.Payloads = d.size()
+		default:
+			j.Unknown = d.appendUnknown(j.Unknown)
+		}
+	}
+	return j, d.err
+}
+
 // AppendDigest appends the value of an R row.
 func AppendDigest(dst []byte, l *LeafDigest) []byte {
 	dst = append(dst, rowFormat)

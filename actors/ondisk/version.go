@@ -17,7 +17,7 @@ const (
 
 // Version is the row M: one version of one key, at most MaxVersionRow bytes encoded. The fields
 // TS, Write and Rev are the end of the row's key; Batch and Slot belong to the drive that holds
-// the row and lie in a fixed prefix of the value; all others are the same bytes on every drive of
+// the row and lie in a fixed prefix of the value, before its VersionOwn; all others are the same bytes on every drive of
 // the set, so a coordinator encodes them once.
 type Version struct {
 	TS    object.Stamp
@@ -78,7 +78,7 @@ type Ref struct {
 	Set    cluster.SetID
 	OID    object.OID
 	Length int64 // stored bytes
-	Inline bool  // the shards lie in D rows instead of segments
+	Inline bool  // the shards lie in the drives' journals, those of parts in D rows, instead of segments
 }
 
 // Pair is a name and a value.

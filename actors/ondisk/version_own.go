@@ -20,6 +20,7 @@ type VersionOwn struct {
 	Upload object.WriteID
 	Ballot object.VersionRef // under which it was accepted; zero: its own
 	Seats  []Seat            // the epochs in which it was accepted; of no use once it is stable
+	At     Location          // where the drive keeps the shard, if it is a small one
 }
 
 // Seat is the part that a drive had in a set epoch in which it accepted a version, and under which ballot.
@@ -44,6 +45,7 @@ const (
 	oSeats  protowire.Number = 3 // each: varint epoch, W and flags in one byte, ballot if it is another
 	oBallot protowire.Number = 4
 	oUpload protowire.Number = 5
+	oAt     protowire.Number = 6 // file 4, offset 4, length 4
 )
 
 // Flags of the own part, and of a seat.
@@ -85,6 +87,7 @@ func AppendVersionValue(dst []byte, own *VersionOwn, shared []byte) []byte {
 		dst = appendVersionRef(dst, oBallot, own.Ballot)
 	}
 	dst = appendID(dst, oUpload, own.Upload)
+	dst = appendLocation(dst, oAt, own.At)
 	return append(endMessage(dst, start), shared...)
 }
 
@@ -155,11 +158,39 @@ func DecodeVersionOwn(own *VersionOwn, value []byte) (shared []byte, err error) 
 			own.Ballot = d.versionRef()
 		case oUpload:
 			own.Upload = d.id()
+		case oAt:
+			own.At = d.location()
 		default:
 			d.newer("unknown field") // there is no room to keep it when the row is written again
 		}
 	}
 	return shared, d.err
+}
+
+// locationLen is the length of a location.
+const locationLen = 4 + 4 + 4
+
+func appendLocation(dst []byte, num protowire.Number, at Location) []byte {
+	if at.IsZero() {
+		return dst
+	}
+	dst = appendElementHead(dst, num, locationLen)
+	dst = binary.BigEndian.AppendUint32(dst, at.File)
+	dst = binary.BigEndian.AppendUint32(dst, at.Offset)
+	return binary.BigEndian.AppendUint32(dst, at.Length)
+}
+
+func (d *decoder) location() Location {
+	p := d.bytes()
+	if len(p) != locationLen {
+		d.fail("bad location")
+		return Location{}
+	}
+	at := Location{File: binary.BigEndian.Uint32(p), Offset: binary.BigEndian.Uint32(p[4:]), Length: binary.BigEndian.Uint32(p[8:])}
+	if at.IsZero() {
+		d.fail("no location")
+	}
+	return at
 }
 
 func (d *decoder) seats(dst []Seat) []Seat {

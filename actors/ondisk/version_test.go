@@ -31,7 +31,7 @@ func fullVersion() Version {
 
 func smallVersion() Version {
 	return Version{
-		TS: 1 << 60, Write: object.WriteID{1}, Rev: 1 << 60, Kind: KindObject, N: 4, K: 2, Unit: 2048, Frame: 1 << 20,
+		TS: 1 << 60, Write: object.WriteID{1}, Rev: 1 << 60, Batch: 3, Slot: 1, Kind: KindObject, N: 4, K: 2, Unit: 2048, Frame: 1 << 20,
 		Size: 4096, Stored: 4096, ModTime: 1780000000123456789, ETag: "d41d8cd98f00b204e9800998ecf8427e",
 		Checksums: []Checksum{{Algo: ChecksumCRC32, Value: []byte{1, 2, 3, 4}}}, ContentType: "application/octet-stream",
 		UserMeta: []Pair{{"mtime", "1780000000.123456789"}}, Owner: "root",
@@ -45,7 +45,11 @@ func mustVersion(t testing.TB, v *Version) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return AppendVersionValue(nil, &VersionOwn{Batch: v.Batch, Slot: v.Slot, Epoch: 1, Data: true, Seats: []Seat{{Epoch: 1, W: 3, Old: true, New: true}}}, shared)
+	own := VersionOwn{Batch: v.Batch, Slot: v.Slot, Epoch: 1, Data: true, Seats: []Seat{{Epoch: 1, W: 3, Old: true, New: true}}}
+	if len(v.Refs) > 0 && v.Refs[0].Inline {
+		own.At = Location{File: 4, Offset: 4160, Length: 2088}
+	}
+	return AppendVersionValue(nil, &own, shared)
 }
 
 func TestVersionRoundTrip(t *testing.T) {
@@ -113,7 +117,7 @@ func TestVersionTooLarge(t *testing.T) {
 	if err != nil || len(shared) < MaxVersionRow-versionPrefix-ownRoom-2 {
 		t.Fatalf("the largest shared part has %d bytes, %v", len(shared), err)
 	}
-	own := VersionOwn{Slot: 16, Data: true, Null: true, Epoch: 1 << 40, Upload: object.WriteID{1}, Ballot: ref7}
+	own := VersionOwn{Slot: 16, Data: true, Null: true, Epoch: 1 << 40, Upload: object.WriteID{1}, Ballot: ref7, At: Location{File: 1, Offset: 1 << 31, Length: 4}}
 	for i := range 5 { // as many epochs as a version is ever accepted in before it is settled
 		own.Seats = append(own.Seats, Seat{Epoch: 1<<40 + uint64(i), Ballot: ref7, W: 9, Old: true})
 	}

@@ -117,6 +117,14 @@ func (s *KeyState) unhint(ref object.VersionRef, rev object.Stamp) (missed Slots
 	return missed
 }
 
+// undebt forgets who lacks a version that is gone: nothing that is healed later would end such a hint. It
+// reports whether there was one.
+func (s *KeyState) undebt(ref object.VersionRef) bool {
+	n := len(s.Hints)
+	s.Hints = slices.DeleteFunc(s.Hints, func(h Hint) bool { return h.Ref == ref })
+	return n != len(s.Hints)
+}
+
 // kill leaves a dead mark, answers that the attempt is held, or, with proof, drops it (I7).
 func (d Drive) kill(now object.Stamp, at At, req *Request) Answer {
 	k, a := at.Key, req.Attempt
@@ -192,6 +200,9 @@ func (d Drive) collect(now object.Stamp, at At, req *Request) Answer {
 	case row != nil:
 	case len(k.Versions) > 0:
 		ans.Reply.OK = true // of a purged version: gone already
+		if k.undebt(req.Version.Ref) {
+			ans.Write = WriteLazy
+		}
 		return ans
 	default: // dropped before, or never here: the floor is raised all the same
 		told := req.Version
@@ -208,6 +219,7 @@ func (d Drive) collect(now object.Stamp, at At, req *Request) Answer {
 			return ans
 		}
 		k.Versions = slices.DeleteFunc(k.Versions, func(v Version) bool { return v.Is(req.Version.Ref, req.Version.Rev) })
+		k.undebt(req.Version.Ref)
 	} else {
 		if !d.Rules.Off(NoRaiseFloor) {
 			floor = max(floor, k.Promise.TS, k.Decision.Ballot.TS)

@@ -59,6 +59,9 @@ func (d Drive) upload(now object.Stamp, at At, req *Request) Answer {
 	switch {
 	case slices.Contains(k.Uploads, req.Upload):
 		ans.Reply.OK = true
+		if req.Ballot.TS > k.Promise.TS && !v.isAhead(req.Ballot) && !d.Rules.Off(NoUploadStamp) {
+			k.Promise, ans.Write = req.Ballot, WriteSync // it is offered again, under a newer stamp
+		}
 		return ans
 	case req.Ballot.TS <= max(v.Promise.TS, v.GCFloor, v.Horizon) && !d.Rules.Off(NoUploadStamp):
 		return ans

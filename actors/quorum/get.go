@@ -90,7 +90,7 @@ func (g *Get) Step(now time.Time, ev *Event) Effect {
 	case ev.Kind == EvConfig:
 		if g.settle != nil {
 			more = g.settled(now, ev)
-		} else if ev.Config.Epoch > g.t.Config.Epoch {
+		} else if ev.Config.Epoch > g.t.Config.Epoch && g.state != getFetching { // pins lie with the members that were read
 			g.t.Config = *ev.Config
 			if g.state == getReading { // answers of two epochs are not evidence together
 				g.again(now)

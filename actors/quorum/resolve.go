@@ -495,7 +495,7 @@ func (r *resolve) settleMarks() {
 // is newer than the newest chosen revision, is no completion.
 func (r *resolve) open(id object.WriteID) Slots {
 	var open Slots
-	for m := range r.promised.All() {
+	for m := range (r.promised & r.t.Config.Judges()).All() { // a drive that leaves may have missed its end
 		if slices.Contains(r.reports[m].uploads, id) {
 			open |= Slot(m)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"holdfast/actors/guardfs"
 	"holdfast/actors/ondisk"
 )
 
@@ -178,7 +179,7 @@ func (s *Store) openFile(no uint32, mode fileMode) (vfs.File, error) {
 	name := s.path(no)
 	if mode != forRead {
 		f, err := s.fs.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
-		if err == nil && mode == forDirect && !setDirect(f) {
+		if err == nil && mode == forDirect && !guardfs.SetDirect(f) {
 			s.direct.Store(false)
 		}
 		return f, err

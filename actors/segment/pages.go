@@ -11,19 +11,6 @@ import (
 	"holdfast/actors/guardfs"
 )
 
-// setDirect makes a descriptor write past the page cache, if the file system can.
-func setDirect(f vfs.File) bool {
-	fd := f.Fd()
-	if fd == vfs.InvalidFd {
-		return false
-	}
-	flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
-	if err == nil {
-		_, err = unix.FcntlInt(fd, unix.F_SETFL, flags|unix.O_DIRECT)
-	}
-	return err == nil
-}
-
 // What reaches the device at a time bounds how long a sync of the index waits there behind data.
 const (
 	directStep   = 256 << 10 // bytes of one write past the page cache

@@ -4,6 +4,10 @@ import "slices"
 
 // drawDense makes the plan of a small world in which few kinds of things happen, often and together.
 func (p *Plan) drawDense(r *rng, t Tuning) {
+	if p.Seed%2 == 0 {
+		p.drawTheme(r, t)
+		return
+	}
 	p.n = []int{2, 2, 4, 4, 4, 6}[r.n(6)]
 	p.drives = p.n + 1 + r.n(3)
 	p.nodes = p.drives

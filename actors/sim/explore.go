@@ -38,6 +38,22 @@ type Explore struct {
 	until   time.Time
 }
 
+// Explorations are what is explored: each pair of writers that can hurt the other, the crash, and clocks
+// that differ.
+func Explorations() []Explore {
+	return []Explore{
+		{Writers: [2]callKind{callPut, callPut}, Crash: true},
+		{Writers: [2]callKind{callPut, callPut}, Skew: -50 * ms},
+		{Writers: [2]callKind{callPutIfAbsent, callPutIfAbsent}, Crash: true},
+		{Writers: [2]callKind{callPut, callPutIfAbsent}, Skew: -50 * ms, Crash: true},
+	}
+}
+
+// String says what is explored and how far it has come.
+func (x *Explore) String() string {
+	return fmt.Sprintf("%v and %v, skew %d ms, crash %v, %d deviations: %d states on %d paths", x.Writers[0], x.Writers[1], x.Skew/ms, x.Crash, x.Bound, x.States, x.Paths)
+}
+
 // choice is what may happen next.
 type choice struct {
 	kind choiceKind

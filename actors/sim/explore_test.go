@@ -13,17 +13,12 @@ func TestEveryOrder(t *testing.T) {
 	if testing.Short() {
 		bound = 1
 	}
-	for _, x := range []Explore{
-		{Writers: [2]callKind{callPut, callPut}, Crash: true},
-		{Writers: [2]callKind{callPut, callPut}, Skew: -50 * ms},
-		{Writers: [2]callKind{callPutIfAbsent, callPutIfAbsent}, Crash: true},
-		{Writers: [2]callKind{callPut, callPutIfAbsent}, Skew: -50 * ms, Crash: true},
-	} {
+	for _, x := range Explorations() {
 		x.Bound, x.Time = bound, 10*time.Minute
 		if v, path := x.Run(); v != nil {
 			t.Errorf("%v and %v: %v\n\t%s", x.Writers[0], x.Writers[1], v, path)
 		}
-		t.Logf("%v and %v, skew %d ms, crash %v, %d deviations: %d states on %d paths", x.Writers[0], x.Writers[1], x.Skew/ms, x.Crash, bound, x.States, x.Paths)
+		t.Log(x.String())
 		if !x.Complete {
 			t.Error("it took too long")
 		}

@@ -33,6 +33,8 @@ func (w *World) strike(i int32) {
 		if f.a != f.b {
 			w.cut[f.a] |= 1 << f.b
 		}
+	case faultSplit:
+		w.split(f, true)
 	case faultJump:
 		w.look()
 		w.nodes[f.a].off += f.amount
@@ -66,6 +68,8 @@ func (w *World) mend(i int32) {
 	switch f.kind {
 	case faultCut:
 		w.cut[f.a] &^= 1 << f.b
+	case faultSplit:
+		w.split(f, false)
 	case faultDrive:
 		if d := &w.drives[f.a]; !d.open && !d.gone && w.nodes[d.node].up {
 			w.openDrive(d)
@@ -83,6 +87,23 @@ func (w *World) mend(i int32) {
 		d.load(&d.saved)
 		w.loss()
 		w.startNode(d.node)
+	}
+}
+
+// split cuts the nodes of a fault from the others, or ends that.
+func (w *World) split(f *faultPlan, cut bool) {
+	some := uint32(f.amount)
+	rest := (1<<w.plan.nodes - 1) &^ some
+	for i := range w.plan.nodes {
+		deaf := rest // to whom it does not speak
+		if some>>i&1 == 0 {
+			if deaf = some; f.b != 0 {
+				continue
+			}
+		}
+		if w.cut[i] &^= deaf; cut {
+			w.cut[i] |= deaf
+		}
 	}
 }
 

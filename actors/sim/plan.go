@@ -38,6 +38,7 @@ const (
 	faultWipe                        // drive a is replaced by an empty one
 	faultMove                        // set a's slot b goes to a drive that is not in the set
 	faultCancel                      // set a's move is cancelled if it has not flipped
+	faultSplit                       // the nodes in amount and the others do not hear each other; b: the others hear
 	faultKinds
 )
 
@@ -71,6 +72,7 @@ type Plan struct {
 	faults                 []faultPlan
 	luck                   luck
 	versioned              bool
+	writesLast             bool  // every key must take a write when the faults are over
 	buckets                bool  // the bucket comes and goes, and is listed
 	end                    int64 // of the faults; then everything is repaired
 }
@@ -134,7 +136,7 @@ func (p *Plan) draw(seed uint64, t Tuning) {
 		p.drawOps(&r, t, swarm)
 		p.drawNamed(&rng{mix(seed + 3)})
 	}
-	for k := faultKind(1); k < faultKinds; k++ {
+	for k := faultKind(1); k < faultSplit; k++ {
 		if has(k) {
 			count := 1 + r.n(3)
 			if k == faultMove {
@@ -254,6 +256,8 @@ func (p *Plan) drawFault(r *rng, k faultKind) {
 		}
 	case faultDrive, faultLie, faultFlip, faultRevert, faultWipe:
 		f.a, f.b = int16(r.n(p.drives)), int16(r.n(1<<15))
+	case faultSplit:
+		f.amount, f.b = int64(r.n(1<<p.nodes)), int16(r.n(3)/2)
 	case faultMove, faultCancel:
 		f.a, f.b, f.amount = int16(r.n(p.sets)), int16(r.n(p.n)), int64(r.n(1<<15))
 	}

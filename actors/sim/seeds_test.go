@@ -35,8 +35,10 @@ func TestFoundSeeds(t *testing.T) {
 		{"an upload ended below the stamp of its opening", "20215709/f8ffffffffff01/ff0f/29"},
 		{"a floor a year ahead", "20119933/90f6ffff3f/ed/1e"},
 		{"a write that was refused because it came too early comes again", "d5835/0c/3a/3d"},
-		{"a heal buries what was accepted since under a higher ballot", "d59558/13/0e/36"},
 		{"all who knew of a debt have left the set", "d98433/f70f/7e0a/3f"},
+		{"a hint of a version that was removed", "50519580/2000c2307a/03/27"},
+		{"an upload judged by a drive that leaves", "60075528/06d7f1ffff1f/fe07/3b"},
+		{"a reader that hears of a move while it streams", "d1068232/c8/0e/1b"},
 		{"a decision told to a newcomer that promised nothing", "b736/6ccf7f/8307/3f"},
 	} {
 		cut, err := ParseCut(c.cut)

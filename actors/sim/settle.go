@@ -52,6 +52,11 @@ func (w *World) settle() {
 		w.replaceLost()
 		w.run(w.now + s)
 	}
+	if w.plan.writesLast {
+		for k := range w.plan.keys {
+			w.lastWrite(k)
+		}
+	}
 	for round := range 2 {
 		for k := range min(w.plan.keys, mostKeys) {
 			w.lastRead(k, (round*3+k)%w.plan.nodes)
@@ -90,6 +95,36 @@ func (w *World) lastRead(key, at int) {
 		w.fail("I28", "key %d cannot be read at node %d though nothing fails any more", key, at)
 	}
 }
+
+// lastWrite writes a key, at the node whose clock was wrong if one was: a few tries must do.
+func (w *World) lastWrite(key int) {
+	at := int16(key % w.plan.nodes)
+	for i := range w.plan.faults {
+		if f := &w.plan.faults[i]; f.kind == faultJump && !f.off {
+			at = f.a
+		}
+	}
+	who := int16(maxClients - 1)
+	for try := range 6 {
+		if w.broken != nil {
+			return
+		}
+		i := w.invoke(who, at, &opPlan{kind: callPut, key: uint8(key), inline: true}, uint16(lastWrites+8*key+try))
+		for until := w.now + 2*s; w.clients[who].busy && w.now < until && w.broken == nil; {
+			w.run(w.now + 10*ms)
+		}
+		if k := &w.calls[key][i]; k.kind != 0 && k.ret != never {
+			return
+		}
+		w.run(w.now + 200*ms)
+	}
+	if !w.media && w.losses == 0 && !w.poisoned(key) {
+		w.fail("I28", "key %d cannot be written at node %d though nothing fails any more", key, at)
+	}
+}
+
+// lastWrites are the numbers of the writes at the end.
+const lastWrites = 30_000
 
 // unlike compares the members of each key's set, and says where one is not clean or differs from another.
 func (w *World) unlike() (how string) {

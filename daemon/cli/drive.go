@@ -126,6 +126,14 @@ func printContents(w io.Writer, in *node.Inspected) {
 		}
 		fmt.Fprintf(w, "  %d\t%s\t%d\t%d\t%d\t%s\t%s\n", s.Number, className(s.Row.Class), s.Row.Generation, s.Row.Live, s.File, frames, damaged)
 	}
+	fmt.Fprintf(w, "\njournal\tsmall shards\tlive bytes\tfile bytes\tuse\n")
+	for _, j := range in.Journal {
+		use := "home"
+		if j.Log {
+			use = "log"
+		}
+		fmt.Fprintf(w, "  %d\t%d\t%d\t%d\t%s\n", j.Number, j.Row.Payloads, j.Row.Live, j.File, use)
+	}
 	fmt.Fprintln(w)
 }
 
@@ -186,6 +194,9 @@ func printShard(w io.Writer, s drive.ShardReport) {
 	}
 	if s.Inline {
 		fmt.Fprintf(w, "  shard\t%s inline, %d bytes, %s\n", s.OID, s.Size, state)
+		if !s.At.IsZero() {
+			fmt.Fprintf(w, "    journal\tfile %d at %d, %d bytes\n", s.At.File, s.At.Offset, s.At.Length)
+		}
 		return
 	}
 	fmt.Fprintf(w, "  shard\t%s %d bytes, %s\n", s.OID, s.Size, state)
@@ -202,7 +213,9 @@ func rowName(k ondisk.RowKind) string {
 	case ondisk.RowKeyState:
 		return "key states"
 	case ondisk.RowInline:
-		return "inline shards"
+		return "small parts"
+	case ondisk.RowJournal:
+		return "journal files"
 	case ondisk.RowManifest:
 		return "extents and parts"
 	case ondisk.RowUpload:

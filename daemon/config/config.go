@@ -27,7 +27,7 @@ type Config struct {
 	LogLevel       slog.Level    // lowest level logged
 	Memory         Size          // budget of the process in bytes; 0 = chosen from RAM and drives
 	SetSize        int           // drives per erasure set at birth; 0 = the largest that fits
-	InlineLimit    Size          // largest shard kept in the index, bytes
+	InlineLimit    Size          // largest shard kept in the journal, bytes
 	DrainLimit     time.Duration // how long SIGTERM waits for requests in flight
 	Pprof          string        // loopback host:port of the profiler; "" = off
 	Drives         []string      // as given, before expansion

@@ -41,7 +41,7 @@ func Knobs(c *Config) []Knob {
 		{Flag: "set-size", Env: env("SET_SIZE"), Set: integer(&c.SetSize),
 			Help: "drives per erasure set when the store is born, even, 4 to 16; default: the largest that fits"},
 		{Flag: "inline-limit", Env: env("INLINE_LIMIT"), Default: c.InlineLimit.String(), Set: text(&c.InlineLimit),
-			Help: "largest shard kept in a drive's index instead of its segments, up to 16KiB"},
+			Help: "largest shard kept in a drive's journal instead of its segments, up to 16KiB"},
 		{Flag: "drain-limit", Env: env("DRAIN_LIMIT"), Default: c.DrainLimit.String(), Set: duration(&c.DrainLimit),
 			Help: "how long a stop waits for requests in flight"},
 		{Flag: "json", Env: env("JSON"), Bool: true, Default: "false", Set: boolean(&c.JSON),

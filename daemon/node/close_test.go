@@ -20,7 +20,7 @@ func TestStopLeavesAHungDriveBehind(t *testing.T) {
 	nd := nodetest.New(t, 4)
 	hang := &drivetest.Hang{}
 	sick := nd.Dirs[1]
-	nd.FS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	nd.FS = drivetest.Inject(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if strings.HasPrefix(op.Path, sick) {
 			return hang.MaybeError(op)
 		}

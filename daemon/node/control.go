@@ -155,7 +155,7 @@ func (n *Node) fence(ctx context.Context, a *drive.Actor) error {
 func (n *Node) join(ctx context.Context, a *drive.Actor) error {
 	ctx, cancel := context.WithTimeout(ctx, joinLimit)
 	defer cancel()
-	if err := amnesia(a, n.fleet.actors()); err != nil {
+	if err := amnesia(a, n.fleet.opened()); err != nil {
 		return err
 	}
 	if err := n.raft.AddCopy(ctx, controlCopy{a}); err != nil {

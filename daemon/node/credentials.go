@@ -57,7 +57,11 @@ func keptRoots(drivePaths []string) []config.Root {
 	var out []config.Root
 	seen := map[config.Root]bool{}
 	for _, p := range drivePaths {
-		b, err := os.ReadFile(filepath.Join(p, credentialsFile))
+		name := filepath.Join(p, credentialsFile)
+		if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
+			continue // to open a FIFO would be to wait for whoever writes to it
+		}
+		b, err := os.ReadFile(name)
 		if err != nil {
 			continue
 		}

@@ -20,9 +20,18 @@ import (
 const (
 	// watchInterval is how often the fleet looks for drives that went or came back.
 	watchInterval = time.Second
-	// placeLimit is how long it waits for what a path shows.
-	placeLimit = time.Second
+	// answerLimit is how long the start and the watch wait for what a path shows: as long as a drive in
+	// service may be silent before it is out.
+	answerLimit = 5 * time.Second
 )
+
+// errSilent is returned when a path did not show in time what lies there.
+var errSilent = fmt.Errorf("%w: its path does not answer (for %v nothing that was asked of it came back)", drive.ErrOffline, answerLimit)
+
+// silent stands for what a path shows that does not answer.
+func silent(path string) drive.Found {
+	return drive.Found{Kind: drive.FoundUnusable, Err: fmt.Errorf("drive %s: %w", path, errSilent)}
+}
 
 // fleet is the node's drives by identity. A drive that is absent is an Offline one, so callers
 // never meet a nil; one that comes back while the node runs takes its place again.
@@ -35,9 +44,10 @@ type fleet struct {
 	berths  map[cluster.DriveID]*berth // fixed after newFleet
 	paths   []string                   // every path of the command line
 
-	probe func(path string) drive.Found        // what lies at a path; drive.Probe
-	inode func(path string) ([2]uint64, error) // of the FORMAT at a path
-	asked sync.Map                             // paths that were asked and have not answered
+	probe  func(path string) drive.Found        // what lies at a path; drive.Probe
+	inode  func(path string) ([2]uint64, error) // of the FORMAT at a path
+	answer time.Duration                        // answerLimit
+	asked  sync.Map                             // paths that were asked and have not answered
 
 	mu     sync.Mutex
 	absent map[string]error // by path, why; guarded by mu
@@ -50,9 +60,13 @@ type fleet struct {
 type berth struct {
 	id  cluster.DriveID
 	cur atomic.Pointer[occupant]
+	// coming is a drive on its way into the berth, which is open and not in service yet.
+	coming atomic.Pointer[drive.Actor]
 
-	tries int       // how often it ran out of space; owned by the watch
-	rest  time.Time // not opened again for want of space before; owned by the watch
+	// turn is held by the one path whose drive is being taken in or out.
+	turn  sync.Mutex
+	tries int       // guarded by turn: how often it ran out of space
+	rest  time.Time // guarded by turn: not opened again for want of space before
 }
 
 // occupant is what a berth holds now.
@@ -67,7 +81,7 @@ type occupant struct {
 func newFleet(drives []cluster.Drive, paths []string, id cluster.ID, log *slog.Logger) *fleet {
 	f := &fleet{
 		cluster: id, log: log, paths: paths, berths: map[cluster.DriveID]*berth{}, absent: map[string]error{},
-		probe: drive.Probe, inode: formatInode,
+		probe: drive.Probe, inode: formatInode, answer: answerLimit,
 	}
 	for _, d := range drives {
 		b := &berth{id: d.ID}
@@ -100,6 +114,17 @@ func (f *fleet) actors() []*drive.Actor {
 	return out
 }
 
+// opened lists the local drives in service and those that are about to be.
+func (f *fleet) opened() []*drive.Actor {
+	out := f.actors()
+	for _, b := range f.berths {
+		if a := b.coming.Load(); a != nil {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
 // admit puts an opened drive into its berth.
 func (f *fleet) admit(a *drive.Actor, path string) error {
 	b := f.berths[a.ID()]
@@ -128,6 +153,16 @@ func (f *fleet) setAbsent(path string, why error) bool {
 	return !known || old.Error() != why.Error()
 }
 
+// lastAt is the drive that was last found at a path, by which the health page names it; zero if none was.
+func (f *fleet) lastAt(path string) (id cluster.DriveID) {
+	for _, b := range f.berths {
+		if b.cur.Load().path == path {
+			return b.id
+		}
+	}
+	return id
+}
+
 // missing describes every path that is not served, in order of path.
 func (f *fleet) missing() []string {
 	f.mu.Lock()
@@ -140,60 +175,72 @@ func (f *fleet) missing() []string {
 	return out
 }
 
-// watch starts the goroutine that notices drives going and coming; Close ends it.
+// why returns the reason why a path is not served, nil if it is.
+func (f *fleet) why(path string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.absent[path]
+}
+
+// watch starts what notices drives going and coming, a goroutine for each path, so that none waits for
+// a drive that hangs, or replays its log, at another; stopWatch ends them.
 func (f *fleet) watch() {
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
-	f.done.Go(func() {
-		tick := time.NewTicker(watchInterval)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				f.look(ctx)
+	for _, path := range f.paths {
+		f.done.Go(func() {
+			tick := time.NewTicker(watchInterval)
+			defer tick.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-tick.C:
+					f.attend(ctx, path)
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
-// look is one round of the watch.
-func (f *fleet) look(ctx context.Context) {
-	held := map[string]bool{}
+// attend is one round of the watch at a path. No two run for one path at the same time.
+func (f *fleet) attend(ctx context.Context, path string) {
 	for _, b := range f.berths {
-		o := b.cur.Load()
-		if o.actor == nil {
-			continue
-		}
-		held[o.path] = true
-		err, _ := inTime(f, o.path, func() error { return f.lost(o) })
-		if err != nil {
-			o.actor.Abandon(err)
-			if err := o.actor.Close(); err != nil { // gives the lock back, so that the drive may return
-				f.log.Warn("lost drive does not close", keyDrive, b.id, keyErr, err)
+		if o := b.cur.Load(); o.actor != nil && o.path == path {
+			if !f.tend(ctx, b, o) {
+				return
 			}
-			b.cur.Store(&occupant{drive: drive.NewOffline(b.id, err), path: o.path})
-			f.setAbsent(o.path, err)
-			f.left(b.id)
-			f.log.Error("drive lost", keyDrive, b.id, keyPath, o.path, keyErr, err)
-		} else if h := o.actor.Health(); h.State == drive.Failed {
-			if f.setAbsent(o.path, h.Err) {
-				f.log.Error("drive failed", keyDrive, b.id, keyPath, o.path, keyErr, h.Err)
-				b.ranOut(h.Err)
-			}
-			if f.vacate(ctx, b, o) {
-				delete(held, o.path)
-			}
-		} else { // one that does not answer says so itself, and is named for as long as that lasts
-			f.setAbsent(o.path, h.Err)
+			break
 		}
 	}
-	for _, path := range f.paths {
-		if !held[path] {
-			f.tryReturn(ctx, path)
+	f.tryReturn(ctx, path)
+}
+
+// tend looks after a drive in service. It reports whether its berth is free for a return at once.
+func (f *fleet) tend(ctx context.Context, b *berth, o *occupant) (free bool) {
+	b.turn.Lock() // whoever else comes for this berth finds it taken and gives it up
+	defer b.turn.Unlock()
+	if err, _ := inTime(ctx, f, o.path, func() error { return f.lost(o) }); err != nil {
+		o.actor.Abandon(err)
+		if err := o.actor.Close(); err != nil { // gives the lock back, so that the drive may return
+			f.log.Warn("lost drive does not close", keyDrive, b.id, keyErr, err)
 		}
+		b.cur.Store(&occupant{drive: drive.NewOffline(b.id, err), path: o.path})
+		f.setAbsent(o.path, err)
+		f.left(b.id)
+		f.log.Error("drive lost", keyDrive, b.id, keyPath, o.path, keyErr, err)
+		return false
 	}
+	h := o.actor.Health()
+	if h.State != drive.Failed { // one that does not answer says so itself, and is named for as long as that lasts
+		f.setAbsent(o.path, h.Err)
+		return false
+	}
+	if f.setAbsent(o.path, h.Err) {
+		f.log.Error("drive failed", keyDrive, b.id, keyPath, o.path, keyErr, h.Err)
+		b.ranOut(h.Err)
+	}
+	return f.vacate(ctx, b, o)
 }
 
 // vacate takes a drive that failed for want of space out of its berth when there is space again, so
@@ -236,34 +283,54 @@ func (b *berth) ranOut(err error) {
 
 // tryReturn takes a drive back into service if path shows one of ours whose berth is empty.
 func (f *fleet) tryReturn(ctx context.Context, path string) {
-	found, known := inTime(f, path, func() drive.Found { return f.probe(path) })
+	found, known := inTime(ctx, f, path, func() drive.Found { return f.probe(path) })
 	if !known {
-		return
+		found = silent(path)
 	}
 	err := f.check(found)
-	if err == nil {
+	switch {
+	case ctx.Err() != nil:
+		return
+	case errors.Is(err, drive.ErrInUse) && errors.Is(f.why(path), errSlowOpen):
+		return // by our own attempt to open it, which has not ended
+	case err == nil:
 		b := f.berths[found.Label.Drive]
+		if !b.turn.TryLock() {
+			return // it is being taken in from another path, or out
+		}
+		defer b.turn.Unlock()
 		if time.Now().Before(b.rest) {
 			return
 		}
-		defer func() { b.ranOut(err) }()
-		var a *drive.Actor
-		if a, err = f.open(ctx, path, found); err == nil {
-			if err = f.joined(ctx, a); err == nil {
-				err = f.admit(a, path)
-			}
-			if err != nil {
-				err = errors.Join(err, a.Close())
-			}
+		if err = f.check(found); err == nil { // another path may have been quicker
+			err = f.takeIn(ctx, b, path, found)
 		}
+		b.ranOut(err)
 	}
 	if err == nil {
 		f.log.Info("drive returned", keyDrive, found.Label.Drive, keyPath, path)
 		return
 	}
 	if f.setAbsent(path, err) {
-		f.log.Warn("drive absent", keyPath, path, keyErr, err)
+		f.log.Warn("drive absent", keyDrive, f.lastAt(path), keyPath, path, keyErr, err)
 	}
+}
+
+// takeIn opens a drive and puts it into its empty berth, whose turn is held.
+func (f *fleet) takeIn(ctx context.Context, b *berth, path string, found drive.Found) error {
+	a, err := f.open(ctx, path, found)
+	if err != nil {
+		return err
+	}
+	b.coming.Store(a)
+	defer b.coming.Store(nil)
+	if err = f.joined(ctx, a); err == nil {
+		err = f.admit(a, path)
+	}
+	if err != nil {
+		err = errors.Join(err, a.Close())
+	}
+	return err
 }
 
 // check says why what was found cannot take a berth now.
@@ -302,9 +369,9 @@ func (f *fleet) lost(o *occupant) error {
 }
 
 // inTime asks the disk below a path something and says whether it answered in time. One that hangs
-// keeps a goroutine, and is not asked again before that is back; the watch goes on to the other drives.
-// What is to be thought of it says the drive's own pulse.
-func inTime[T any](f *fleet, path string, ask func() T) (answer T, known bool) {
+// keeps a goroutine, and is not asked again before that is back. What a drive in service is worth
+// meanwhile says its own pulse.
+func inTime[T any](ctx context.Context, f *fleet, path string, ask func() T) (answer T, known bool) {
 	if _, waits := f.asked.LoadOrStore(path, true); waits {
 		return answer, false
 	}
@@ -314,14 +381,15 @@ func inTime[T any](f *fleet, path string, ask func() T) (answer T, known bool) {
 		f.asked.Delete(path)
 		done <- answer
 	}()
-	late := time.NewTimer(placeLimit)
+	late := time.NewTimer(f.answer)
 	defer late.Stop()
 	select {
 	case answer = <-done:
 		return answer, true
 	case <-late.C:
-		return answer, false
+	case <-ctx.Done():
 	}
+	return answer, false
 }
 
 func formatInode(path string) ([2]uint64, error) {

@@ -27,7 +27,7 @@ func (p *probe) Ready() error {
 // Quorum counts the sets that lack a quorum.
 func (p *probe) Quorum() s3api.Quorum {
 	t := p.raft.Topology()
-	q := s3api.Quorum{Sets: len(t.Sets), Drives: len(t.Drives), Absent: p.fleet.missing()}
+	q := s3api.Quorum{Sets: len(t.Sets), Drives: len(t.Drives)}
 	reads, writes := map[cluster.DriveID]bool{}, map[cluster.DriveID]bool{}
 	for _, d := range t.Drives {
 		h := p.fleet.Drive(d.ID).Health()
@@ -35,6 +35,8 @@ func (p *probe) Quorum() s3api.Quorum {
 			reads[d.ID] = true
 			writes[d.ID] = !h.Full
 			q.DrivesOnline++
+		} else { // by identity: the page is for anybody, and paths and causes are in the log beside it
+			q.Absent = append(q.Absent, "drive "+d.ID.String())
 		}
 	}
 	for _, s := range t.Sets {

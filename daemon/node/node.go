@@ -34,6 +34,8 @@ import (
 // Bounds of starting and stopping.
 const (
 	openLimit   = 60 * time.Second // opening one drive, log replay included
+	openGrace   = 15 * time.Second // how long the start waits for the others once enough drives are open to write
+	openSlow    = 5 * time.Second  // opening that takes longer is worth a line in the log
 	joinLimit   = 30 * time.Second // bringing a returning drive's control state up to date
 	certRefresh = 10 * time.Second // how often the certificate files are looked at
 
@@ -82,7 +84,7 @@ type Node struct {
 
 // Run serves until ctx ends, then drains within the configured limit.
 func Run(ctx context.Context, cfg config.Config, face Face) error {
-	n, err := Start(ctx, cfg, face)
+	n, err := startUnless(ctx, settleLimit, func() (*Node, error) { return Start(ctx, cfg, face) })
 	if err != nil {
 		return err
 	}
@@ -94,6 +96,30 @@ func Run(ctx context.Context, cfg config.Config, face Face) error {
 		n.log.Error("listener ended", keyErr, err)
 	}
 	return errors.Join(err, n.Close())
+}
+
+// errStartCut is returned when a start that was told to stop did not end by itself.
+var errStartCut = errors.New("the start was interrupted and did not end: it waits for something that hangs, which is left behind")
+
+// startUnless is start, but when ctx ends it waits no longer than limit: a call that is stuck in the
+// kernel looks at no context.
+func startUnless(ctx context.Context, limit time.Duration, start func() (*Node, error)) (n *Node, err error) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		n, err = start()
+	}()
+	select {
+	case <-ended:
+		return n, err
+	case <-ctx.Done():
+	}
+	select {
+	case <-ended:
+		return n, err
+	case <-time.After(limit):
+		return nil, fmt.Errorf("%w: %w", errStartCut, context.Cause(ctx))
+	}
 }
 
 // Start opens everything and begins to serve. Nothing is left running when it returns an error.
@@ -123,7 +149,7 @@ func Start(ctx context.Context, cfg config.Config, face Face) (_ *Node, err erro
 			return nil, err
 		}
 	}
-	adm, err := survey(paths)
+	adm, err := survey(ctx, paths)
 	if err != nil {
 		return nil, err
 	}
@@ -148,17 +174,23 @@ func Start(ctx context.Context, cfg config.Config, face Face) (_ *Node, err erro
 }
 
 // survey looks at every place and decides, before anything is opened or written.
-func survey(paths []string) (admission, error) { return admit(probeAll(paths, drive.Probe, openLimit)) }
+func survey(ctx context.Context, paths []string) (admission, error) {
+	cands, err := probeAll(ctx, paths, drive.Probe, answerLimit)
+	if err != nil {
+		return admission{}, err
+	}
+	return admit(cands)
+}
 
 // probeAll looks at all places at once. One that does not answer within the limit is unusable, and left
 // to a goroutine that waits for it.
-func probeAll(paths []string, probe func(path string) drive.Found, limit time.Duration) []candidate {
+func probeAll(ctx context.Context, paths []string, probe func(path string) drive.Found, limit time.Duration) ([]candidate, error) {
 	answers := make([]chan drive.Found, len(paths))
 	for i, p := range paths {
 		answers[i] = make(chan drive.Found, 1)
 		go func() { answers[i] <- probe(p) }()
 	}
-	late, cancel := context.WithTimeout(context.Background(), limit)
+	late, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	cands := make([]candidate, len(paths))
 	for i, p := range paths {
@@ -171,54 +203,103 @@ func probeAll(paths []string, probe func(path string) drive.Found, limit time.Du
 		select { // it may have answered while another was waited for
 		case cands[i].found = <-answers[i]:
 		default:
-			cands[i].found = drive.Found{Kind: drive.FoundUnusable, Err: fmt.Errorf("%s: %w: it does not answer", p, drive.ErrOffline)}
+			cands[i].found = silent(p)
 		}
 	}
-	return cands
+	return cands, interrupted(ctx)
 }
+
+// interrupted is why a start is not to go on.
+func interrupted(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return fmt.Errorf("the start was interrupted: %w", context.Cause(ctx))
+}
+
+// errSlowOpen is returned when a drive was not open in time.
+var errSlowOpen = fmt.Errorf("%w: opening it takes too long (does it hang?)", drive.ErrOffline)
 
 // openDrive opens one drive with this node's share of memory.
 func (n *Node) openDrive(ctx context.Context, path string, found drive.Found) (*drive.Actor, error) {
 	ctx, cancel := context.WithTimeout(ctx, openLimit)
 	defer cancel()
-	return drive.Open(ctx, drive.Options{
+	a, err := drive.Open(ctx, drive.Options{
 		Path: path, Label: found.Label, Cache: n.cache, MemTable: n.memory.MemTable,
 		Log: n.log, Registry: n.registry, FS: n.face.FS, Clock: n.face.Clock,
 	})
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("drive %s: %w", path, errSlowOpen)
+	}
+	return a, err
 }
 
 // openPresent opens the drives that were admitted, at the same time. One that does not open is
-// absent from now on.
-func (n *Node) openPresent(ctx context.Context, adm *admission) error {
-	type result struct {
-		actor *drive.Actor
-		err   error
-	}
-	results := make([]chan result, len(adm.present))
-	for i, c := range adm.present {
-		results[i] = make(chan result, 1)
+// absent from now on, as is one that takes long when enough others are open to serve without it.
+func (n *Node) openPresent(ctx context.Context, adm *admission, known int) error {
+	opening, stop := context.WithCancel(ctx)
+	defer stop()
+	results := make(chan opened, len(adm.present))
+	waiting := map[string]bool{}
+	for _, c := range adm.present {
+		waiting[c.path] = true
 		go func() {
-			a, err := n.openDrive(ctx, c.path, c.found)
-			results[i] <- result{a, err}
+			a, err := n.openDrive(opening, c.path, c.found)
+			results <- opened{c, a, err}
 		}()
 	}
-	var present []candidate
+	slow := time.NewTimer(openSlow)
+	defer slow.Stop()
+	var grace <-chan time.Time
 	var inUse error
-	for i, c := range adm.present {
-		switch r := <-results[i]; {
-		case r.err == nil:
-			n.actors = append(n.actors, r.actor)
-			present = append(present, c)
-		case errors.Is(r.err, drive.ErrInUse):
-			inUse = errors.Join(inUse, fmt.Errorf("%w: %w", ErrDriveRefused, r.err))
-		default:
-			n.log.Error("drive does not open", keyPath, c.path, keyErr, r.err)
-			adm.absent = append(adm.absent, absentDrive{c.path, r.err})
+	given := adm.present
+	adm.present = nil
+	for len(waiting) > 0 {
+		select {
+		case r := <-results:
+			delete(waiting, r.path)
+			switch {
+			case r.err == nil:
+				n.actors = append(n.actors, r.actor)
+				adm.present = append(adm.present, r.candidate)
+			case errors.Is(r.err, drive.ErrInUse):
+				inUse = errors.Join(inUse, fmt.Errorf("%w: %w", ErrDriveRefused, r.err))
+			default:
+				n.log.Error("drive does not open", keyPath, r.path, keyErr, r.err)
+				adm.absent = append(adm.absent, absentDrive{r.path, r.err})
+			}
+		case <-slow.C:
+			for path := range waiting {
+				n.log.Warn("drive takes long to open", keyPath, path)
+			}
+		case <-grace:
+			stop()
+		}
+		if grace == nil && !adm.birth && len(n.actors) >= controlQuorum(known) {
+			grace = time.After(openGrace)
 		}
 	}
-	adm.present = present
+	if err := interrupted(ctx); err != nil {
+		return err
+	}
+	n.sortAs(given)
 	n.leaveOutForgetful(adm)
 	return inUse
+}
+
+// sortAs brings the opened drives into the order in which they were given.
+func (n *Node) sortAs(given []candidate) {
+	at := func(a *drive.Actor) int {
+		return slices.IndexFunc(given, func(c candidate) bool { return c.path == a.Path() })
+	}
+	slices.SortFunc(n.actors, func(a, b *drive.Actor) int { return at(a) - at(b) })
+}
+
+// opened is the outcome of opening a candidate.
+type opened struct {
+	candidate
+	actor *drive.Actor
+	err   error
 }
 
 // leaveOutForgetful closes drives that lack acknowledged writes; they are absent from now on.
@@ -244,10 +325,10 @@ func (n *Node) openControl(ctx context.Context, adm *admission, paths []string) 
 			return err
 		}
 	}
-	if err := n.openPresent(ctx, adm); err != nil {
+	known := len(paths)
+	if err := n.openPresent(ctx, adm, known); err != nil {
 		return err
 	}
-	known := len(paths)
 	if adm.birth && len(n.actors) < known {
 		return fmt.Errorf("%w: a store is born on all of its drives: %w", ErrDriveRefused, adm.absent[0].why)
 	}
@@ -335,17 +416,24 @@ func (n *Node) openData(ctx context.Context, adm admission, paths []string) (err
 	n.fleet.open, n.fleet.joined, n.fleet.left = n.openDrive, n.join, n.raft.RemoveCopy
 	for _, absent := range adm.absent {
 		n.fleet.setAbsent(absent.path, absent.why)
-		n.log.Warn("drive absent", keyPath, absent.path, keyErr, absent.why)
+		n.log.Warn("drive absent", keyDrive, n.fleet.lastAt(absent.path), keyPath, absent.path, keyErr, absent.why)
 	}
 	for len(n.actors) > 0 {
 		a := n.actors[0]
-		if err := n.fence(ctx, a); err != nil {
-			return err
+		err := n.fence(ctx, a)
+		if err == nil {
+			err = n.fleet.admit(a, a.Path())
 		}
-		if err := n.fleet.admit(a, a.Path()); err != nil {
-			return err
+		if stop := interrupted(ctx); stop != nil || errors.Is(err, ErrDriveRefused) {
+			return errors.Join(stop, err)
 		}
-		n.locate(ctx, a)
+		if err == nil {
+			n.locate(ctx, a)
+		} else { // it was lost since it was opened; the watch takes it back
+			n.log.Error("drive left out", keyDrive, a.ID(), keyPath, a.Path(), keyErr, err)
+			n.raft.RemoveCopy(a.ID())
+			n.fleet.setAbsent(a.Path(), errors.Join(err, a.Close()))
+		}
 		n.actors = n.actors[1:]
 	}
 	n.raft.OnApply(n.applied)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"golang.org/x/sys/unix"
 
 	"holdfast/daemon/config"
 	"holdfast/daemon/node"
@@ -134,26 +136,32 @@ func TestDriveReturnsWhileRunning(t *testing.T) {
 	nd.MustStart()
 	fill(nd, "first")
 	nd.Hide(1)
-	nd.Eventually("the loss shows in health", func() bool {
-		a, err := nd.Do(http.MethodGet, "/-/health/cluster", nil)
-		return err == nil && strings.Contains(string(a.Body), nd.Dirs[1])
-	})
+	online := func(n int) func() bool {
+		return func() bool {
+			a, err := nd.Do(http.MethodGet, "/-/health/cluster", nil)
+			if err != nil {
+				return false
+			}
+			for _, dir := range nd.Dirs {
+				if strings.Contains(string(a.Body), dir) {
+					t.Errorf("health shows anybody the path %s", dir)
+				}
+			}
+			return a.Status == 200 && strings.Contains(string(a.Body), fmt.Sprintf(`"drives_online": %d,`, n)) &&
+				strings.Count(string(a.Body), `"drive `) == len(nd.Dirs)-n
+		}
+	}
+	nd.Eventually("the loss shows in health", online(3))
 	check(t, nd, "first")
 	nd.Want(200, http.MethodPut, "/first/while-away", []byte("new"))
 	nd.Want(200, http.MethodPut, "/first/object-100", []byte("overwritten"))
 	nd.Want(204, http.MethodDelete, "/first/object-1", nil)
 	nd.Want(200, http.MethodPut, "/second", nil)
 	nd.Show(1)
-	nd.Eventually("the return shows in health", func() bool {
-		a, err := nd.Do(http.MethodGet, "/-/health/cluster", nil)
-		return err == nil && a.Status == 200 && !strings.Contains(string(a.Body), nd.Dirs[1])
-	})
+	nd.Eventually("the return shows in health", online(4))
 	// With the returned drive needed for every quorum its old rows must be outvoted.
 	nd.Hide(0)
-	nd.Eventually("the second loss shows in health", func() bool {
-		a, err := nd.Do(http.MethodGet, "/-/health/cluster", nil)
-		return err == nil && strings.Contains(string(a.Body), nd.Dirs[0])
-	})
+	nd.Eventually("the second loss shows in health", online(3))
 	for key, want := range map[string]string{"while-away": "new", "object-100": "overwritten"} {
 		if a := nd.Want(200, http.MethodGet, "/first/"+key, nil); string(a.Body) != want {
 			t.Errorf("%s = %q, want %q", key, a.Body, want)
@@ -161,6 +169,40 @@ func TestDriveReturnsWhileRunning(t *testing.T) {
 	}
 	nd.Want(404, http.MethodGet, "/first/object-1", nil)
 	nd.Want(200, http.MethodHead, "/second", nil)
+}
+
+// TestStartWithAFIFOInPlaceOfALabel: the drive is absent with the reason, and returns when its label is
+// back. The same in place of generated credentials is passed over.
+func TestStartWithAFIFOInPlaceOfALabel(t *testing.T) {
+	nd := nodetest.New(t, 4)
+	nd.MustStart()
+	fill(nd, "first")
+	nd.Stop()
+	label := filepath.Join(nd.Dirs[1], "FORMAT")
+	if err := errors.Join(os.Rename(label, label+".kept"), unix.Mkfifo(label, 0o600), unix.Mkfifo(filepath.Join(nd.Dirs[0], "CREDENTIALS"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	nd.MustStart()
+	check(t, nd, "first")
+	nd.Want(200, http.MethodPut, "/first/while-away", []byte("new"))
+	health := nd.Want(200, http.MethodGet, "/-/health/cluster", nil)
+	for what, text := range map[string]string{"greeting": nd.Greeting.String(), "log": nd.Log.String()} {
+		if !strings.Contains(text, nd.Dirs[1]) || !strings.Contains(text, "FORMAT is a named pipe") {
+			t.Errorf("%s does not tell what is wrong with %s: %s", what, nd.Dirs[1], text)
+		}
+	}
+	// Health names it by the identity that stands in the log beside the path.
+	id := regexp.MustCompile(`"drive absent" drive=(\S+) path=` + nd.Dirs[1]).FindStringSubmatch(nd.Log.String())
+	if id == nil || !strings.Contains(string(health.Body), id[1]) {
+		t.Errorf("log names %q, health is %s", id, health.Body)
+	}
+	if err := os.Rename(label+".kept", label); err != nil {
+		t.Fatal(err)
+	}
+	nd.Eventually("the drive returns", func() bool {
+		a, err := nd.Do(http.MethodGet, "/-/health/cluster", nil)
+		return err == nil && a.Status == 200 && !strings.Contains(string(a.Body), "absent")
+	})
 }
 
 func TestRefusedStartWritesNothing(t *testing.T) {

@@ -159,6 +159,7 @@ func TestFromRequest(t *testing.T) {
 		{name: "two headers", headers: map[string]string{"x-amz-checksum-crc32": crc, "x-amz-checksum-crc32c": crc}, bad: s3err.InvalidRequest},
 		{name: "header and trailer", headers: map[string]string{"x-amz-checksum-crc32": crc}, trailers: []string{"x-amz-checksum-crc32"}, bad: s3err.InvalidRequest},
 		{name: "two trailers", trailers: []string{"x-amz-checksum-crc32", "x-amz-checksum-sha1"}, bad: s3err.InvalidRequest},
+		{name: "trailer that is no checksum", trailers: []string{"x-amz-checksum-type"}, bad: s3err.InvalidRequest},
 		{name: "unknown trailer", trailers: []string{"x-amz-checksum-sha512"}, bad: s3err.InvalidRequest},
 		{name: "bad value", headers: map[string]string{"x-amz-checksum-crc32": "x"}, bad: s3err.BadDigest},
 		{name: "algorithm alone", headers: map[string]string{"x-amz-sdk-checksum-algorithm": "CRC32"}, bad: s3err.InvalidRequest},

@@ -21,8 +21,8 @@ type Expected struct {
 func FromRequest(header func(name string) (string, bool), trailers []string) (Expected, error) {
 	var e Expected
 	for _, name := range trailers {
-		if err := Known(name); err != nil {
-			return Expected{}, err
+		if _, ok := ParseHeader(name); !ok { // x-amz-checksum-type and its like are no checksums
+			return Expected{}, s3err.InvalidRequest.Msg("The value specified in the x-amz-trailer header is not supported")
 		}
 	}
 	for _, a := range Algorithms() {
@@ -32,7 +32,7 @@ func FromRequest(header func(name string) (string, bool), trailers []string) (Ex
 			continue
 		}
 		if e.Algo != 0 || inHeader && inTrailer {
-			return Expected{}, s3err.InvalidRequest.Msg("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+			return Expected{}, severalSums()
 		}
 		e.Algo = a
 		if inHeader {
@@ -56,6 +56,38 @@ func FromRequest(header func(name string) (string, bool), trailers []string) (Ex
 		return Expected{}, s3err.InvalidRequest.Msg("Value for x-amz-sdk-checksum-algorithm header is invalid.")
 	}
 	return e, nil
+}
+
+// Claim is what a CompleteMultipartUpload request says about the checksum of the object.
+type Claim struct {
+	Algo  ondisk.ChecksumAlgo // 0 = nothing was said
+	Value []byte
+	Parts int // behind a composite checksum; 0 = not said
+}
+
+// FromCompletion reads the x-amz-checksum-* headers of a CompleteMultipartUpload. header returns a
+// header's first value. Errors are those of s3err.
+func FromCompletion(header func(name string) (string, bool)) (Claim, error) {
+	var c Claim
+	for _, a := range Algorithms() {
+		text, ok := header(Header(a))
+		if !ok {
+			continue
+		}
+		if c.Algo != 0 {
+			return Claim{}, severalSums()
+		}
+		var err error
+		if c.Value, c.Parts, err = DecodeObject(a, text); err != nil {
+			return Claim{}, Malformed(a)
+		}
+		c.Algo = a
+	}
+	return c, nil
+}
+
+func severalSums() error {
+	return s3err.InvalidRequest.Msg("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
 }
 
 // Known refuses a header that announces a checksum of an algorithm that is not here: a client that

@@ -295,7 +295,7 @@ func (c *claim) choosePayload(query string, inQuery bool, h *headScan) error {
 func (v *Verifier) checkExpires(c *claim, expires string) error {
 	seconds, err := strconv.ParseInt(expires, 10, 64)
 	switch {
-	case err != nil:
+	case err != nil, expires[0] == '+':
 		return s3err.AuthorizationQueryParametersError.Msg("X-Amz-Expires should be a number")
 	case seconds > int64(MaxExpires/time.Second):
 		return s3err.AuthorizationQueryParametersError.Msg("X-Amz-Expires must be less than a week (in seconds); " +

@@ -204,6 +204,7 @@ func TestVerifyPresigned(t *testing.T) {
 		{"longer life", func(r *Request) { param(r, "X-Amz-Expires", "3601") }, s3err.SignatureDoesNotMatch},
 		{"life over a week", func(r *Request) { param(r, "X-Amz-Expires", "604801") }, s3err.AuthorizationQueryParametersError},
 		{"negative life", func(r *Request) { param(r, "X-Amz-Expires", "-1") }, s3err.RequestExpired},
+		{"signed life", func(r *Request) { param(r, "X-Amz-Expires", "+3600") }, s3err.AuthorizationQueryParametersError},
 		{"no life", func(r *Request) { param(r, "X-Amz-Expires", "0") }, s3err.RequestExpired},
 		{"life overflows", func(r *Request) { param(r, "X-Amz-Expires", "99999999999999999999") }, s3err.AuthorizationQueryParametersError},
 		{"signature twice", func(r *Request) { r.RawQuery += "&X-Amz-Signature=x" }, s3err.AuthorizationQueryParametersError},

@@ -5,6 +5,8 @@
 //	sim --replay 4711                run one seed and print what happened
 //	sim --replay 4711/0ff8/01/1f     the same, cut down as a failure was printed
 //	sim --schedule H7                play a schedule that was written by hand
+//	sim --every 2                    four drives, two writers, a reader and a crash in every order that differs
+//	                                 from first come, first served in at most two places
 //	sim --mutate                     print the table rule -> seed -> hole
 //
 // It ends with status 1 if a seed fails (or, with --mutate, if a rule's removal is not noticed).
@@ -28,7 +30,7 @@ type options struct {
 	seeds, from, limit  uint64
 	workers             int
 	replay, only        string
-	stop                int
+	stop, every         int
 	raw, buckets, dense bool
 	schedule            string
 	mutate              bool
@@ -44,6 +46,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "of --mutate: this rule alone; of --replay: with this rule off")
 	flag.StringVar(&o.schedule, "schedule", "", "play this hand-written schedule, e.g. H7, and print what happens; with --only without that rule")
 	flag.IntVar(&o.stop, "stop", 10, "stop after so many failures")
+	flag.IntVar(&o.every, "every", 0, "try every order of a small world that differs from first come, first served in at most so many places")
 	flag.BoolVar(&o.raw, "raw", false, "do not cut failures down")
 	flag.BoolVar(&o.mutate, "mutate", false, "switch each rule off in turn")
 	flag.BoolVar(&o.buckets, "buckets", false, "seeds of worlds whose bucket comes and goes, and is listed; they are written b1, b2 ..")
@@ -71,6 +74,8 @@ func run(ctx context.Context, o *options) error {
 		return play(o)
 	case o.mutate:
 		return mutate(ctx, o)
+	case o.every > 0:
+		return every(ctx, o)
 	}
 	b := sim.Batch{Tuning: sim.Standard(), First: o.from, Count: o.seeds, Workers: o.workers, Stop: o.stop, Raw: o.raw, Progress: progress}
 	start := time.Now()
@@ -89,6 +94,22 @@ func progress(s sim.Stats, d time.Duration) {
 	rate := float64(s.Seeds) / d.Seconds()
 	fmt.Printf("%9d seeds  %7.0f/s  %d events, %d calls, %d of them unknown, %d failed, %d histories undecided, the widest search %d states\n",
 		s.Seeds, rate, s.Events, s.Calls, s.Unknown, s.Failed, s.Undecided, s.Widest)
+}
+
+// every explores small worlds exhaustively within the bound.
+func every(ctx context.Context, o *options) error {
+	for _, x := range sim.Explorations() {
+		x.Bound, x.Rules = o.every, ruleNamed(o.only)
+		v, path := x.Run()
+		fmt.Println(x.String())
+		if v != nil {
+			return fmt.Errorf("%w\n  %s", v, path)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // replay runs one seed and prints what happens in it.

@@ -59,7 +59,7 @@ func markReclaims(s *suite) {
 	c := s.commit(version{key: "k", ts: s.stamp(3)})
 	s.mark(b)
 	s.wantVersions("k", 1, c, b)
-	if _, err := s.d.OpenShard(s.ctx, a.OID); err == nil {
+	if _, err := s.d.OpenShard(s.ctx, s.key("k"), a.OID); err == nil {
 		s.Fatal("the shard of a superseded version is still there")
 	}
 	s.mark(a, b, s.commitOf(version{key: "never", ts: s.stamp(1)})) // late and unknown marks are harmless
@@ -76,7 +76,7 @@ func markVersioned(s *suite) {
 	}
 	s.mark(a, b)
 	s.wantVersions("k", 0, b) // a report ends at the newest stable one
-	sh, err := s.d.OpenShard(s.ctx, a.OID)
+	sh, err := s.d.OpenShard(s.ctx, s.key("k"), a.OID)
 	if err != nil {
 		s.Fatalf("the older version's shard: %v", err)
 	}
@@ -93,7 +93,7 @@ func dropUnfinished(s *suite) {
 		}
 	}
 	s.wantVersions("k", 0, a)
-	if _, err := s.d.OpenShard(s.ctx, b.OID); err == nil {
+	if _, err := s.d.OpenShard(s.ctx, s.key("k"), b.OID); err == nil {
 		s.Fatal("the shard of a dropped version is still there")
 	}
 	s.offer(b, false) // the dead mark binds
@@ -169,7 +169,7 @@ func stagedData(s *suite) {
 			s.Fatalf("shard of %d bytes: %+v", size, rep)
 		}
 		s.wantShard(rep.Shard, data)
-		sh, err := s.d.OpenShard(s.ctx, req.OID)
+		sh, err := s.d.OpenShard(s.ctx, s.key(key), req.OID)
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -196,7 +196,7 @@ func abortedData(s *suite) {
 	if err := w.Sync(s.ctx); err != nil {
 		s.Fatal(err)
 	}
-	_, err := s.d.OpenShard(s.ctx, oid)
+	_, err := s.d.OpenShard(s.ctx, s.key("k"), oid)
 	s.wantErr("open of staged data", err, drive.ErrNoShard)
 	w.Abort()
 	w.Abort()
@@ -227,7 +227,7 @@ func inlineData(s *suite) {
 		if rep := s.report(key, false); rep.Inline != nil || rep.Shard != nil {
 			s.Fatal("a shard came that was not asked for")
 		}
-		sh, err := s.d.OpenShard(s.ctx, req.OID)
+		sh, err := s.d.OpenShard(s.ctx, s.key(key), req.OID)
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -245,13 +245,13 @@ func pinnedShard(s *suite) {
 		s.commit(version{key: fmt.Sprint("other-", i), ts: s.stamp(3), staged: s.staged(s.bytes(suiteFrame)), size: 1})
 	}
 	s.wantShard(pinned, data)
-	if _, err := s.d.OpenShard(s.ctx, old.OID); err == nil {
+	if _, err := s.d.OpenShard(s.ctx, s.key("k"), old.OID); err == nil {
 		s.Fatal("a superseded shard can still be opened")
 	}
 }
 
 func unknownThings(s *suite) {
-	_, err := s.d.OpenShard(s.ctx, object.NewOID(s.now))
+	_, err := s.d.OpenShard(s.ctx, s.key("k"), object.NewOID(s.now))
 	s.wantErr("open of an unknown shard", err, drive.ErrNoShard)
 	_, err = s.d.Parts(s.ctx, object.NewOID(s.now))
 	s.wantErr("parts of an unknown object", err, drive.ErrNoShard)

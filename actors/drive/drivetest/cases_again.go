@@ -32,7 +32,7 @@ func (s *suite) stagedAs(oid object.OID, data []byte) drive.ShardWriter {
 
 func (s *suite) wantOpen(oid object.OID, data []byte) {
 	s.Helper()
-	sh, err := s.d.OpenShard(s.ctx, oid)
+	sh, err := s.d.OpenShard(s.ctx, s.key("k"), oid)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func stampedAnew(s *suite) {
 	last := s.object("both", 3, true)
 	s.ask(last)
 	s.settle(last, 0)
-	s.wantGone("the data of two attempts", oid)
+	s.wantGone("the data of two attempts", "both", oid)
 	if rep := s.all("both"); len(rep.Versions) != 1 || !bytes.Equal(rep.Inline, last.Inline) {
 		s.Fatalf("behind both: %+v, shard %x", rep.Versions, rep.Inline)
 	}
@@ -118,7 +118,7 @@ func stampedAnew(s *suite) {
 		if !errors.Is(err, drive.ErrNoShard) {
 			s.Fatal(err)
 		}
-		s.wantGone("the attempt's data", oid)
+		s.wantGone("the attempt's data", "k", oid)
 	}
 	s.passGarbage()
 	s.wantOpen(oid, data)
@@ -131,7 +131,7 @@ func (s *suite) passGarbage() {
 	key := "garbage-" + later.String()
 	s.mark(s.commit(version{key: key, ts: s.stamp(100), staged: later, size: 1}))
 	s.mark(s.commit(version{key: key, ts: s.stamp(101)}))
-	s.wantGone("what was superseded last", later)
+	s.wantGone("what was superseded last", key, later)
 }
 
 // multipart is the completion of an upload of the suite's parts.
@@ -191,7 +191,7 @@ func healedParts(s *suite) {
 	check()
 	_, _, err := s.d.GetUpload(s.ctx, s.key("k"), up.ID)
 	s.wantErr("the upload that was completed", err, drive.ErrNoUpload)
-	s.wantGone("a part that was not named", unwanted.Ref.OID)
+	s.wantGone("a part that was not named", "k", unwanted.Ref.OID)
 	s.passGarbage()
 	check()
 }

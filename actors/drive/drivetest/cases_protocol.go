@@ -124,7 +124,7 @@ func revisions(s *suite) {
 	gone.Payload = drive.Payload{Row: row}
 	s.ask(&gone)
 	s.settle(&gone, 0)
-	if _, err := s.d.OpenShard(s.ctx, one.OID); err == nil {
+	if _, err := s.d.OpenShard(s.ctx, s.key("k"), one.OID); err == nil {
 		s.Fatal("the shard of a removed version is still there")
 	}
 	if rep := s.all("k"); len(rep.Versions) != 2 || rep.Versions[1].Kind != quorum.Purged || !rep.Versions[1].Synced || !bytes.Equal(rep.Inline, two.Inline) {

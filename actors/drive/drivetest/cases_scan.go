@@ -297,10 +297,10 @@ func (s *suite) putPart(key string, up *ondisk.Upload, p *ondisk.UploadPart, inl
 
 // wantGone waits until a shard is given back: large uploads may take the drive a while, and nothing
 // tells when it is done.
-func (s *suite) wantGone(what string, oid object.OID) {
+func (s *suite) wantGone(what, name string, oid object.OID) {
 	s.Helper()
 	await.True(s, what+" is given back", func() bool {
-		sh, err := s.d.OpenShard(s.ctx, oid)
+		sh, err := s.d.OpenShard(s.ctx, s.key(name), oid)
 		if errors.Is(err, drive.ErrNoShard) {
 			return true
 		}
@@ -335,7 +335,7 @@ func parts(s *suite) {
 		p    *ondisk.UploadPart
 		data []byte
 	}{{big, data}, {newer, newData}} {
-		sh, err := s.d.OpenShard(s.ctx, c.p.Ref.OID)
+		sh, err := s.d.OpenShard(s.ctx, s.key("k"), c.p.Ref.OID)
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -347,7 +347,7 @@ func parts(s *suite) {
 	if err := s.d.DropUpload(s.ctx, s.at("k"), up.ID); err != nil {
 		s.Fatal(err)
 	}
-	s.wantGone("part of a dropped upload", big.Ref.OID)
+	s.wantGone("part of a dropped upload", "k", big.Ref.OID)
 	s.wantErr("part after the upload was dropped", s.d.PutPart(s.ctx, s.at("k"), up.ID, empty, nil), drive.ErrNoUpload)
 }
 
@@ -381,7 +381,7 @@ func completedUpload(s *suite) {
 		s.Fatalf("part table %+v, %v", got, err)
 	}
 	for oid, want := range map[object.OID][]byte{one.Ref.OID: oneData, two.Ref.OID: data} {
-		sh, err := s.d.OpenShard(s.ctx, oid)
+		sh, err := s.d.OpenShard(s.ctx, s.key("k"), oid)
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -394,7 +394,7 @@ func completedUpload(s *suite) {
 	if _, _, err := s.d.GetUpload(s.ctx, s.key("k"), up.ID); !errors.Is(err, drive.ErrNoUpload) {
 		s.Fatalf("the upload after its completion: %v", err)
 	}
-	s.wantGone("a part that was not named", unwanted.Ref.OID)
+	s.wantGone("a part that was not named", "k", unwanted.Ref.OID)
 	readers := []drive.Report{s.report("k", true), s.report("k", true)}
 	if readers[0].Hold == nil || readers[1].Hold == nil || s.report("k", false).Hold != nil {
 		s.Fatal("a multipart object is held if its shard is asked for, and only then")
@@ -404,12 +404,12 @@ func completedUpload(s *suite) {
 	later := s.staged(data)
 	s.mark(s.commit(version{key: "later", ts: s.stamp(12), staged: later, size: 600_000}))
 	s.mark(s.commit(version{key: "later", ts: s.stamp(13)}))
-	s.wantGone("what was superseded after it", later)
+	s.wantGone("what was superseded after it", "later", later)
 	if got, err := s.d.Parts(s.ctx, req.OID); err != nil || len(got) != 2 {
 		s.Fatalf("part table of a held object: %d parts, %v", len(got), err)
 	}
 	for oid, want := range map[object.OID][]byte{one.Ref.OID: oneData, two.Ref.OID: data} {
-		sh, err := s.d.OpenShard(s.ctx, oid)
+		sh, err := s.d.OpenShard(s.ctx, s.key("k"), oid)
 		if err != nil {
 			s.Fatalf("a part of a held object: %v", err)
 		}
@@ -417,7 +417,7 @@ func completedUpload(s *suite) {
 	}
 	readers[1].Release()
 	for _, oid := range []object.OID{one.Ref.OID, two.Ref.OID} {
-		s.wantGone("a part of a superseded object", oid)
+		s.wantGone("a part of a superseded object", "k", oid)
 	}
 }
 

@@ -16,12 +16,11 @@ type Hang struct {
 	waiting int           // guarded by mu
 }
 
-// Wrap returns fsys with h below it. Unlike errorfs alone it reaches the files that are used again, too:
-// logs of an index that has had others before.
-func (h *Hang) Wrap(fsys vfs.FS) vfs.FS { return reusing{errorfs.Wrap(fsys, h)} }
+// Inject is errorfs.Wrap that reaches the files which are used again, too: logs of an index that has had
+// others before. errorfs hands those out as they are.
+func Inject(fsys vfs.FS, inj errorfs.Injector) vfs.FS { return reusing{errorfs.Wrap(fsys, inj)} }
 
-// reusing hands files that are used again through the file system that it embeds; errorfs hands out
-// those of the one below.
+// reusing hands files that are used again through the file system that it embeds.
 type reusing struct{ vfs.FS }
 
 // ReuseForWrite implements vfs.FS.

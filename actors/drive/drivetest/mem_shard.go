@@ -215,7 +215,7 @@ func (x *memHolding) Close() error {
 }
 
 // OpenShard finds a shard.
-func (m *Mem) OpenShard(ctx context.Context, oid object.OID) (drive.ShardReader, error) {
+func (m *Mem) OpenShard(ctx context.Context, _ object.Key, oid object.OID) (drive.ShardReader, error) {
 	if err := m.faults.enter(ctx, OpOpenShard); err != nil {
 		return nil, err
 	}
