@@ -332,13 +332,8 @@ func (a *Actor) shut() error {
 	go func() {
 		ended <- a.act.Wait()
 	}()
-	select {
-	case <-a.health.Failed():
+	if !a.rests(ended) {
 		return a.lock.Close()
-	case err := <-ended:
-		if err != nil || a.health.Err() != nil {
-			return errors.Join(err, a.lock.Close())
-		}
 	}
 	// Readers hold iterators, and closing the index below one is a crash: wait for all tokens.
 	for _, tokens := range []chan struct{}{a.readers, a.writers} {
@@ -364,6 +359,20 @@ func (a *Actor) shut() error {
 		}
 		return errors.Join(err, a.lock.Close())
 	}
+}
+
+// rests returns when the actor's goroutines have ended or the drive has failed, and says whether its
+// index can be closed. A reason for which they ended fails the drive; Close does not return it, however
+// early or late they end: why a drive failed says its health, and a failed one is closed all the same.
+func (a *Actor) rests(ended <-chan error) bool {
+	select {
+	case <-a.health.Failed():
+	case err := <-ended:
+		if err != nil {
+			a.health.Fail(err) // watch may not have come to it yet
+		}
+	}
+	return !isClosed(a.health.Failed())
 }
 
 // ID is the drive's own identity.

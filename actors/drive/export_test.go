@@ -62,6 +62,13 @@ func (a *Actor) Panic(ctx context.Context) error {
 	return err
 }
 
+// CanCloseIndex is asked by Close when the actor's goroutines have ended because of err.
+func (a *Actor) CanCloseIndex(err error) bool {
+	ended := make(chan error, 1)
+	ended <- err
+	return a.rests(ended)
+}
+
 // Forge writes rows behind the actor's back; they count from the next open on. Tests make drives
 // with it that are larger than any machine they run on.
 func (a *Actor) Forge(write func(set func(key, value []byte))) error {

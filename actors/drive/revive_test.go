@@ -56,6 +56,25 @@ func TestDriveFilledByOthersIsRevivable(t *testing.T) {
 	}
 }
 
+// TestFailedDriveClosesHoweverLateOneLooks: its writer may have ended with the error by then, which is no
+// error of Close. Whoever opens the drive anew closes it first, and would never get to it.
+func TestFailedDriveClosesHoweverLateOneLooks(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), "/d")
+	if !r.a.CanCloseIndex(nil) {
+		t.Error("a drive that works cannot close its index")
+	}
+	why := errors.New("the last batch could not be written")
+	if r.a.CanCloseIndex(why) {
+		t.Error("the index of a drive whose writer failed is to be closed")
+	}
+	if h := r.a.Health(); h.State != drive.Failed || !errors.Is(h.Err, why) {
+		t.Errorf("health: %+v", h)
+	}
+	if err := r.a.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
 // TestOtherFailuresAreNotRevived: a drive that failed an I/O is out until it is checked.
 func TestOtherFailuresAreNotRevived(t *testing.T) {
 	r := newRig(t, vfs.NewMem(), "/d")

@@ -256,9 +256,8 @@ func (f *fleet) vacate(ctx context.Context, b *berth, o *occupant) bool {
 		return false
 	}
 	why := o.actor.Health().Err
-	if err := o.actor.Close(); err != nil {
+	if err := o.actor.Close(); err != nil { // it says so for ever; without its lock it is not opened anew
 		f.log.Warn("failed drive does not close", keyDrive, b.id, keyPath, o.path, keyErr, err)
-		return false
 	}
 	b.cur.Store(&occupant{drive: drive.NewOffline(b.id, why), path: o.path})
 	f.left(b.id)
