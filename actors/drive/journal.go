@@ -172,6 +172,7 @@ func placeOf(it *pebble.Iterator, prefix []byte, oid object.OID) (ondisk.Locatio
 
 // journaled is what a batch changes in the journal's account of live payloads.
 type journaled struct {
+	kept    bool                         // payloads are in the batch's record
 	files   map[uint32]ondisk.JournalRow // by file: what comes and goes
 	dropped map[ondisk.Location]bool
 	moved   map[ondisk.Location]ondisk.Location // by where the payload was before the batch
@@ -180,6 +181,7 @@ type journaled struct {
 // keep puts a payload into the batch's record.
 func (b *batch) keep(payload []byte) ondisk.Location {
 	at := b.a.journal.Add(payload)
+	b.journal.kept = true
 	b.account(at, 1)
 	return at
 }

@@ -174,6 +174,9 @@ func (b *batch) commit(sync bool) error {
 	if sync {
 		a.gate.advance(b.num)
 		a.m.synced(time.Since(start), size)
+		if b.journal.kept {
+			a.store.SmallSynced()
+		}
 	}
 	a.space.grew(int64(size))
 	for _, f := range b.durable {
