@@ -46,10 +46,11 @@ type Inspection struct {
 	Usage       map[cluster.BucketID]ondisk.Usage
 	Segments    []SegmentReport
 	Journal     []JournalReport
-	Versions    []VersionReport // of the key asked for, newest first within a bucket
-	Uploads     []UploadReport  // of the key asked for
-	Damage      []string        // everything found wrong, at most maxDamage of them
-	Damaged     int             // how many there were
+	JournalEnd  ondisk.JournalEnd // zero if it cannot be read
+	Versions    []VersionReport   // of the key asked for, newest first within a bucket
+	Uploads     []UploadReport    // of the key asked for
+	Damage      []string          // everything found wrong, at most maxDamage of them
+	Damaged     int               // how many there were
 }
 
 // RowCount counts the rows of one kind.
