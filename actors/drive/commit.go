@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -166,6 +167,13 @@ func (b *batch) view(key object.Key, rows *keyRows, set *ondisk.SetRow, ref obje
 // write puts the version's rows into the batch.
 func (m *commitMsg) write(b *batch) error {
 	req := &m.req
+	var parts uploadDrop
+	if req.Upload != (object.WriteID{}) {
+		parts = b.planDrop(req.Key, req.Upload, completeParts)
+		if parts.next != nil || parts.u.dropping {
+			return fmt.Errorf("upload of %q: more than %d parts were sent to it, or it is being dropped", req.Key.Name, completeParts)
+		}
+	}
 	if req.Staged {
 		if err := b.take(req.OID); err != nil {
 			return err
@@ -180,8 +188,8 @@ func (m *commitMsg) write(b *batch) error {
 	b.setVersion(m.key, ondisk.Own{Batch: b.num, Slot: req.Slot, At: m.at}, m.row)
 	b.setLate(m.pendingKey, m.pending)
 	b.setManifest(req.OID, m.parts)
-	if req.Upload != (object.WriteID{}) {
-		b.dropUpload(req.Key, req.Upload, m.keep)
+	if parts.u != nil {
+		b.dropAll(&parts, m.keep)
 	}
 	return nil
 }

@@ -14,8 +14,9 @@ import (
 
 // uploadRows is what a batch has done to one open upload so far: the index does not say it yet.
 type uploadRows struct {
-	open  bool
-	parts []ondisk.UploadPart // put in this batch
+	open     bool
+	dropping bool                // some of its parts are gone
+	parts    []ondisk.UploadPart // put in this batch
 }
 
 // upload returns the state of an upload after the batch so far.
@@ -156,54 +157,111 @@ type dropUploadMsg struct {
 	reply
 	at     Target
 	upload object.WriteID
+	more   bool // parts are left
 }
 
 func (*dropUploadMsg) isMsg()      {}
 func (*dropUploadMsg) weight() int { return 1024 }
 
-// DropUpload implements Uploads.
+// DropUpload implements Uploads. The row of the upload goes with the last of its parts.
 func (a *Actor) DropUpload(ctx context.Context, at Target, upload object.WriteID) error {
-	_, err := a.do(ctx, &dropUploadMsg{reply: newReply(), at: at, upload: upload})
-	return err
+	for {
+		m := &dropUploadMsg{reply: newReply(), at: at, upload: upload}
+		if _, err := a.do(ctx, m); err != nil || !m.more {
+			return err
+		}
+	}
 }
 
 // apply implements message. An abort is no data message: it is taken under any revision.
 func (m *dropUploadMsg) apply(b *batch) error {
-	b.dropUpload(m.at.Key, m.upload, nil)
+	m.more = b.dropUpload(m.at.Key, m.upload)
 	return b.err
 }
 
-// dropUpload removes an upload's rows and gives back the data of its parts but those in keep.
-func (b *batch) dropUpload(key object.Key, upload object.WriteID, keep []ondisk.Part) {
-	prefix := ondisk.AppendUploadKey(nil, key, upload)
-	u := b.upload(prefix)
-	if !u.open {
+const (
+	// dropParts is how many parts of an upload go in one batch. There can be 10,000, and as many again for each
+	// time that they were sent anew.
+	dropParts = 20_000
+	// completeParts is how many parts an upload may have that is completed, which is done in one batch.
+	completeParts = 1 << 20
+)
+
+// dropUpload removes an upload's rows and gives back the data of its parts, or that of the first dropParts
+// of them, and reports whether there are more.
+func (b *batch) dropUpload(key object.Key, upload object.WriteID) (more bool) {
+	d := b.planDrop(key, upload, dropParts)
+	b.dropAll(&d, nil)
+	return d.u.dropping
+}
+
+// uploadDrop is an upload whose parts are about to go.
+type uploadDrop struct {
+	u      *uploadRows
+	key    object.Key
+	prefix []byte
+	end    []byte // behind all its rows
+	parts  []droppedPart
+	next   []byte // of the first part that is not in parts, nil if there is none
+}
+
+type droppedPart struct {
+	ref  ondisk.Ref
+	size int64
+}
+
+// planDrop lists up to limit parts of an upload.
+func (b *batch) planDrop(key object.Key, upload object.WriteID, limit int) uploadDrop {
+	d := uploadDrop{key: key, prefix: ondisk.AppendUploadKey(nil, key, upload), end: ondisk.AppendUploadAfter(nil, key, upload)}
+	d.u = b.upload(d.prefix)
+	if !d.u.open || d.u.dropping {
+		return d
+	}
+	err := b.a.uploadRows(d.prefix, func(k ondisk.UploadKey, value []byte) error {
+		if len(d.parts) == limit {
+			d.next = ondisk.AppendUploadPartKey(nil, k.Key, k.Upload, k.Part, k.Ref)
+			return errTurn
+		}
+		p, err := ondisk.DecodeUploadPart(value)
+		d.parts = append(d.parts, droppedPart{p.Ref, p.Size})
+		return err
+	}, nil)
+	if !errors.Is(err, errTurn) {
+		b.fail(err)
+	}
+	return d
+}
+
+// dropAll removes what planDrop has listed, and the upload if that was all. Data of parts in keep stays.
+func (b *batch) dropAll(d *uploadDrop, keep []ondisk.Part) {
+	if !d.u.open || d.u.dropping {
 		return
 	}
 	kept := make(map[object.OID]bool, len(keep))
 	for i := range keep {
 		kept[keep[i].Ref.OID] = true
 	}
-	usage := b.count(key.Bucket)
+	usage := b.count(d.key.Bucket)
+	free := func(ref ondisk.Ref, size int64) {
+		usage.PartBytes -= size
+		if !kept[ref.OID] {
+			b.discardPart(ref)
+		}
+	}
+	for _, p := range d.parts {
+		free(p.ref, p.size)
+	}
+	if d.next != nil {
+		b.fail(b.pb.DeleteRange(append(d.prefix, 0), d.next, nil))
+		d.u.dropping = true
+		return
+	}
+	for i := range d.u.parts {
+		free(d.u.parts[i].Ref, d.u.parts[i].Size)
+	}
 	usage.Uploads--
-	free := func(p *ondisk.UploadPart) {
-		usage.PartBytes -= p.Size
-		if !kept[p.Ref.OID] {
-			b.discardPart(p.Ref)
-		}
-	}
-	for i := range u.parts {
-		free(&u.parts[i])
-	}
-	b.fail(b.a.uploadRows(prefix, func(_ ondisk.UploadKey, value []byte) error {
-		p, err := ondisk.DecodeUploadPart(value)
-		if err == nil {
-			free(&p)
-		}
-		return err
-	}, nil))
-	b.fail(b.pb.DeleteRange(prefix, ondisk.AppendUploadAfter(nil, key, upload), nil))
-	u.open, u.parts = false, nil
+	b.fail(b.pb.DeleteRange(d.prefix, d.end, nil))
+	d.u.open, d.u.parts = false, nil
 }
 
 // uploadRows walks the rows of one upload: head gets its own row, part those of its parts.
