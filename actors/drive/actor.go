@@ -310,7 +310,7 @@ func (a *Actor) watch() {
 }
 
 // Close takes the drive out of service: what is in the mailbox is still written, then the index is
-// closed. A failed drive is abandoned instead: its index can never be closed. So is one that does not
+// flushed and closed. A failed drive is abandoned instead: its index can never be closed. So is one that does not
 // answer, or has a call under way that does not come back within Limits.Close: closing fails it.
 // Close is idempotent.
 func (a *Actor) Close() error {
@@ -347,7 +347,8 @@ func (a *Actor) shut() error {
 	}
 	closed := make(chan error, 1)
 	go func() {
-		closed <- errors.Join(a.store.Close(), a.db.Close(), a.journal.Seal(a.batchNo), a.journal.Close())
+		// The end is sealed first: a flush that takes too long is left to the replay of the next start.
+		closed <- errors.Join(a.store.Close(), a.journal.Seal(a.batchNo), a.flushAll(), a.db.Close(), a.journal.Close())
 	}()
 	select {
 	case err := <-closed:

@@ -32,6 +32,7 @@ type batch struct {
 	usage    map[cluster.BucketID]*ondisk.Usage
 	moved    map[object.OID]ondisk.Manifest // X rows that it writes and may look up
 	late     []lateRow                      // D and P rows, see setLate
+	lateSize int                            // bytes that they will take
 	journal  journaled
 	names    []uint64 // hashes of the names whose M rows the batch changes
 	garbage  bool     // G rows were written
@@ -152,14 +153,14 @@ type lateRow struct {
 // lie side by side, and the index finds the place of one from that of the one before. value stays
 // the caller's and must not change until the batch is written.
 func (b *batch) setLate(key, value []byte) {
-	b.late = append(b.late, lateRow{pebble.InternalKeyKindSet, key, value})
+	b.addLater(lateRow{pebble.InternalKeyKindSet, key, value})
 }
 
 // deleteInline removes a D row.
 func (b *batch) deleteInline(oid object.OID) {
 	n := len(b.rowKeys)
 	b.rowKeys = ondisk.AppendInlineKey(b.rowKeys, oid)
-	b.late = append(b.late, lateRow{how: pebble.InternalKeyKindDelete, key: b.rowKeys[n:len(b.rowKeys):len(b.rowKeys)]})
+	b.addLater(lateRow{how: pebble.InternalKeyKindDelete, key: b.rowKeys[n:len(b.rowKeys):len(b.rowKeys)]})
 }
 
 // deletePending removes a P row, which was written exactly once: if that was not long ago, both vanish
@@ -167,8 +168,19 @@ func (b *batch) deleteInline(oid object.OID) {
 func (b *batch) deletePending(p *pending) {
 	n := len(b.rowKeys)
 	b.rowKeys = ondisk.AppendPendingKey(b.rowKeys, p.set, p.Ref, p.Rev)
-	b.late = append(b.late, lateRow{how: pebble.InternalKeyKindSingleDelete, key: b.rowKeys[n:len(b.rowKeys):len(b.rowKeys)]})
+	b.addLater(lateRow{how: pebble.InternalKeyKindSingleDelete, key: b.rowKeys[n:len(b.rowKeys):len(b.rowKeys)]})
 }
+
+func (b *batch) addLater(l lateRow) {
+	b.late = append(b.late, l)
+	b.lateSize += len(l.key) + len(l.value) + rowOverhead
+}
+
+// rowOverhead is what a row takes in a batch beside its key and value, at most.
+const rowOverhead = 8
+
+// size is about how many bytes of rows the batch has.
+func (b *batch) size() int { return b.pb.Len() + b.lateSize }
 
 // addLate moves the late rows into the batch. Changes of one key keep their order.
 func (b *batch) addLate() {

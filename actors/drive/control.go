@@ -33,9 +33,15 @@ func (a *Actor) StoreControl(ctx context.Context, meta ondisk.ControlMeta, put m
 		m.put[name] = ondisk.AppendControl(nil, name, payload)
 		m.size += len(name) + len(m.put[name])
 	}
+	if m.size > maxControl {
+		return a.wrap(fmt.Errorf("store control: %d bytes of rows are more than one batch takes, %d", m.size, maxControl))
+	}
 	_, err := a.do(ctx, m)
 	return err
 }
+
+// maxControl bounds the rows of one StoreControl, which is one batch and thus one record of the journal.
+const maxControl = ondisk.MaxJournalRecord / 2
 
 // apply implements message.
 func (m *controlMsg) apply(b *batch) error {

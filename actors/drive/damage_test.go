@@ -21,8 +21,8 @@ import (
 var exhaustive = flag.Bool("exhaustive", false, "break every bit of every small file, not only some")
 
 // smallStore writes a little of everything, part of it flushed to tables, and returns what a drive
-// that lost nothing shows.
-func smallStore(t *testing.T, fs vfs.FS) (*model, uint64) {
+// that lost nothing shows. A drive that was killed has the rest in its journal alone.
+func smallStore(t *testing.T, fs vfs.FS, killed bool) (*model, uint64) {
 	t.Helper()
 	if err := drive.FormatOn(fs, "/d", crashLabel()); err != nil {
 		t.Fatal(err)
@@ -51,18 +51,36 @@ func smallStore(t *testing.T, fs vfs.FS) (*model, uint64) {
 	d := r.tombstone("gone")
 	r.commit(d)
 	own, _ := r.a.Watermarks()
-	if err := r.a.Close(); err != nil {
-		t.Fatal(err)
-	}
+	r.stop(killed)
 	return m, own
 }
 
-// TestEveryBitFlipAndTruncationIsFoundOut breaks one bit, or cuts one file short, and opens the
-// drive. It may refuse, and it may answer with errors; it never forgets, it never shows wrong bytes, and
-// the process lives.
+// stop closes the drive, or leaves it as a process leaves it that was killed.
+func (r *rig) stop(killed bool) {
+	r.t.Helper()
+	if killed {
+		r.a.Abandon(errors.New("killed"))
+		if err := r.a.Quiesce(context.Background()); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	if err := r.a.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// TestEveryBitFlipAndTruncationIsFoundOut breaks one bit, cuts one file short, or removes it, and opens the
+// drive, of one that was closed and of one that was killed. It may refuse, and it may answer with errors; it
+// never forgets, it never shows wrong bytes, and the process lives.
 func TestEveryBitFlipAndTruncationIsFoundOut(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("killed %t", killed), func(t *testing.T) { breakEverything(t, killed) })
+	}
+}
+
+func breakEverything(t *testing.T, killed bool) {
 	mem := vfs.NewMem()
-	want, batch := smallStore(t, mem)
+	want, batch := smallStore(t, mem, killed)
 	var files []string
 	for _, dir := range []string{"/d", "/d/idx", "/d/seg", "/d/journal"} {
 		names, err := mem.List(dir)
@@ -105,6 +123,7 @@ func TestEveryBitFlipAndTruncationIsFoundOut(t *testing.T) {
 			outcome := openBroken(t, mem, name, data[:at], want, batch, fmt.Sprintf("%s cut to %d bytes", name, at))
 			outcomes[kindOf(name)+" cut: "+outcome]++
 		}
+		outcomes[kindOf(name)+" removed: "+openBroken(t, mem, name, nil, want, batch, name+" removed")]++
 	}
 	for o, n := range outcomes {
 		t.Logf("%4d x %s", n, o)
@@ -134,19 +153,26 @@ func readAll(t *testing.T, fs vfs.FS, name string) []byte {
 	return data
 }
 
-// openBroken opens a copy of the store with one file replaced and judges what it shows.
+// openBroken opens a copy of the store with one file replaced, or removed if data is nil, and judges what it
+// shows.
 func openBroken(t *testing.T, mem *vfs.MemFS, name string, data []byte, want *model, batch uint64, what string) string {
 	t.Helper()
 	fs := vfs.NewMem()
 	if ok, err := vfs.Clone(mem, fs, "/d", "/d"); err != nil || !ok {
 		t.Fatal(ok, err)
 	}
-	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
-	if err == nil {
-		_, err = f.Write(append([]byte(nil), data...))
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		t.Fatal(err)
+	if data == nil {
+		if err := fs.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+		if err == nil {
+			_, err = f.Write(append([]byte(nil), data...))
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

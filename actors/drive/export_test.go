@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"runtime"
 	"strconv"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -67,6 +68,35 @@ func (a *Actor) CanCloseIndex(err error) bool {
 	ended := make(chan error, 1)
 	ended <- err
 	return a.rests(ended)
+}
+
+// holdMsg keeps the loop until it is let go.
+type holdMsg struct {
+	reply
+	held, free chan struct{}
+}
+
+func (*holdMsg) isMsg()      {}
+func (*holdMsg) weight() int { return 0 }
+func (m *holdMsg) apply(*batch) error {
+	close(m.held)
+	<-m.free
+	return nil
+}
+
+// HoldLoop keeps the loop from taking messages until waiting of them are there.
+func (a *Actor) HoldLoop(waiting int) (release func(), err error) {
+	m := &holdMsg{reply: newReply(), held: make(chan struct{}), free: make(chan struct{})}
+	if err := a.put(m); err != nil {
+		return nil, err
+	}
+	<-m.held
+	return func() {
+		for a.mail.Depth() < waiting {
+			runtime.Gosched()
+		}
+		close(m.free)
+	}, nil
 }
 
 // Forge writes rows behind the actor's back; they count from the next open on. Tests make drives

@@ -10,17 +10,19 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"holdfast/actors/journal"
 	"holdfast/actors/ondisk"
 )
 
 // What lies in a drive's directory. No name chosen by a user ever becomes a path.
 //
-//	FORMAT    the label (ondisk.Label)
-//	LOCK      held while the drive is open
-//	ballast   space that is given up when everything else is full
-//	idx/      the index, one Pebble database
-//	journal/  the log of the index, and the home of small shards
-//	seg/      the segments
+//	FORMAT       the label (ondisk.Label)
+//	LOCK         held while the drive is open
+//	ballast      space that is given up when everything else is full
+//	idx/         the index, one Pebble database
+//	journal/     the log of the index, and the home of small shards
+//	journal.end  where that log ends
+//	seg/         the segments
 const (
 	FormatFile  = ondisk.LabelFile
 	lockFile    = "LOCK"
@@ -28,6 +30,7 @@ const (
 	indexDir    = "idx"
 	segmentDir  = "seg"
 	journalDir  = "journal"
+	journalEnd  = "journal.end"
 )
 
 // Format makes an empty drive of the directory, which it creates if it is missing, and writes its
@@ -63,8 +66,8 @@ func format(fsys vfs.FS, dir string, label ondisk.Label) error {
 			return err
 		}
 	}
-	// Where there is a label there is a journal: without one a drive is not opened.
-	if err := syncDir(fsys, dir); err != nil {
+	// Where there is a label there is a journal: without one a drive is not opened. Its end is written last.
+	if err := journal.Create(fsys, path.Join(dir, journalEnd), label.Drive); err != nil {
 		return err
 	}
 	if err := writeLabel(fsys, dir, label); err != nil {
@@ -120,7 +123,7 @@ func mayFormat(fsys vfs.FS, dir string) error {
 // ours says whether a name may lie in a directory that a birth left unfinished.
 func ours(name string) bool {
 	switch name {
-	case lockFile, indexDir, segmentDir, journalDir, ballastFile, FormatFile + ".tmp", "lost+found":
+	case lockFile, indexDir, segmentDir, journalDir, journalEnd, journalEnd + ".tmp", ballastFile, FormatFile + ".tmp", "lost+found":
 		return true
 	}
 	return false

@@ -46,11 +46,12 @@ type Inspection struct {
 	Usage       map[cluster.BucketID]ondisk.Usage
 	Segments    []SegmentReport
 	Journal     []JournalReport
-	Versions    []VersionReport // of the key asked for, newest first within a bucket
-	States      []StateReport   // of the key asked for: what the drive remembers beside them
-	Uploads     []UploadReport  // of the key asked for
-	Damage      []string        // everything found wrong, at most maxDamage of them
-	Damaged     int             // how many there were
+	JournalEnd  ondisk.JournalEnd // zero if it cannot be read
+	Versions    []VersionReport   // of the key asked for, newest first within a bucket
+	States      []StateReport     // of the key asked for: what the drive remembers beside them
+	Uploads     []UploadReport    // of the key asked for
+	Damage      []string          // everything found wrong, at most maxDamage of them
+	Damaged     int               // how many there were
 }
 
 // RowCount counts the rows of one kind.

@@ -24,10 +24,13 @@ type JournalReport struct {
 // from then on.
 func (in *inspector) openJournal() error {
 	var err error
-	in.journal, err = journal.Open(journal.Options{FS: in.fs, Dir: path.Join(in.dir, journalDir), Drive: in.Label.Drive, ReadOnly: true})
+	in.journal, err = journal.Open(journal.Options{
+		FS: in.fs, Dir: path.Join(in.dir, journalDir), End: path.Join(in.dir, journalEnd), Drive: in.Label.Drive, ReadOnly: true,
+	})
 	if err != nil {
 		return err
 	}
+	in.JournalEnd = in.journal.End()
 	marks, err := readMarks(in.db)
 	if err != nil {
 		in.damage("index: %v", err)

@@ -183,3 +183,42 @@ func TestWhatIsNoFileOfOursIsNamedAndNotRead(t *testing.T) {
 		})
 	}
 }
+
+// TestAFIFOInTheDrivesWayDoesNotStopReaders: one that took the place of a segment or of a file of the journal
+// while the drive is in use is an error of what lies there.
+func TestAFIFOInTheDrivesWayDoesNotStopReaders(t *testing.T) {
+	dir := t.TempDir() + "/d"
+	r := newRig(t, vfs.Default, dir)
+	r.commit(r.staged("large", pattern(40<<10, 3), 256<<10))
+	r.commit(r.version("small", "x"))
+	r.reopen()
+	for _, pattern := range []string{"seg/*.seg", "journal/00000001.log"} {
+		files, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatal(files, err)
+		}
+		for _, file := range files {
+			if err := errors.Join(os.Remove(file), unix.Mkfifo(file, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	read := make(chan error, 2)
+	for _, name := range []string{"large", "small"} {
+		go func() {
+			_, err := newestOf(context.Background(), r.a, name)
+			read <- err
+		}()
+	}
+	for range 2 {
+		select {
+		case err := <-read:
+			if err == nil {
+				t.Error("a FIFO was read")
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("a read waits for the other end of a FIFO")
+		}
+	}
+	r.commit(r.version("more", "y"))
+}

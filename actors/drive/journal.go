@@ -31,7 +31,7 @@ func journalSize(capacity int64) int64 {
 func (a *Actor) openJournal() error {
 	var err error
 	a.journal, err = journal.Open(journal.Options{
-		FS: guardfs.Checked(a.o.FS, a.health), Dir: path.Join(a.path, journalDir), Drive: a.id, Log: a.log,
+		FS: guardfs.Checked(a.o.FS, a.health), Dir: path.Join(a.path, journalDir), End: path.Join(a.path, journalEnd), Drive: a.id, Log: a.log,
 		Size: a.space.journal, MaxLog: logFiles * a.space.journal, Behind: a.flushIndex, Change: a.health.Change,
 	})
 	if err != nil {
@@ -91,6 +91,15 @@ func (a *Actor) flushIndex() {
 	if _, err := a.db.AsyncFlush(); err != nil {
 		a.log.Warn("asking the index to flush", "err", err)
 	}
+}
+
+// flushAll puts what only the journal has into tables, so that a drive that was closed can do without its
+// log. A drive without the room for it leaves that to the replay.
+func (a *Actor) flushAll() error {
+	if err := a.space.look(); err != nil || a.space.left() < a.space.needed() {
+		return err
+	}
+	return a.db.Flush()
 }
 
 // noteFlush tells the journal how far the index is flushed.
@@ -184,6 +193,7 @@ func findRow(it *pebble.Iterator, prefix []byte, isIt func(at ondisk.Location, s
 
 // journaled is what a batch changes in the journal's account of live payloads.
 type journaled struct {
+	kept  bool                                // payloads are in the batch's record
 	files map[uint32]ondisk.JournalRow        // by file: what comes and goes
 	moved map[ondisk.Location]ondisk.Location // by where the payload was before the batch
 }
@@ -191,6 +201,7 @@ type journaled struct {
 // addPayload puts a payload into the batch's record.
 func (b *batch) addPayload(payload []byte) ondisk.Location {
 	at := b.a.journal.Add(payload)
+	b.journal.kept = true
 	b.account(at, 1)
 	return at
 }

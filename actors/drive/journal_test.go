@@ -15,6 +15,7 @@ import (
 
 	"holdfast/actors/await"
 	"holdfast/actors/drive"
+	"holdfast/actors/journal"
 	"holdfast/actors/ondisk"
 )
 
@@ -279,12 +280,10 @@ func TestInspectShowsTheJournal(t *testing.T) {
 	r.commit(bad)
 	r.commit(r.version("last", "x"))
 	own, _ := r.a.Watermarks()
-	if err := r.a.Close(); err != nil {
-		t.Fatal(err)
-	}
+	r.stop(true)
 	ctx := context.Background()
 	in, err := drive.Inspect(ctx, dir, drive.InspectQuery{Key: "good"})
-	if err != nil || in.Damaged != 0 || len(in.Versions) != 1 || in.Marks.Batch != own {
+	if err != nil || in.Damaged != 0 || len(in.Versions) != 1 || in.Marks.Batch != own || in.JournalEnd.File != 1 || in.JournalEnd.Sealed {
 		t.Fatalf("%+v, %v", in, err)
 	}
 	s := in.Versions[0].Shards[0]
@@ -318,7 +317,74 @@ func TestInspectShowsTheJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	in, err = drive.Inspect(ctx, dir, drive.InspectQuery{Verify: true})
-	if err != nil || in.Marks.Batch != 0 {
+	if err != nil || in.Marks.Batch != 0 || in.Damaged != 1 || !strings.Contains(in.Damage[0], filepath.Base(names[0])) {
 		t.Fatalf("without its log: %+v, %v", in, err)
+	}
+}
+
+// TestALostEndOfTheJournalIsNoticed: a drive that was killed is refused without the newest file of its
+// journal, without all of them, and without what says which they are.
+func TestALostEndOfTheJournalIsNoticed(t *testing.T) {
+	for name, tc := range map[string]struct{ lost, said string }{
+		"newest":     {"journal/00000002.log", "00000002.log"},
+		"all files":  {"journal/*.log", "00000002.log"},
+		"its end":    {"journal.end", "journal.end"},
+		"one before": {"journal/00000001.log", "00000001.log"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir() + "/d"
+			r := newRig(t, vfs.Default, dir)
+			for i := range 5 {
+				r.commit(r.version(fmt.Sprintf("first%d", i), "x"))
+			}
+			r.stop(true)
+			r.open()
+			r.commit(r.version("k", "acknowledged"))
+			r.stop(true)
+			files, err := filepath.Glob(filepath.Join(dir, tc.lost))
+			if err != nil || len(files) == 0 {
+				t.Fatal(files, err)
+			}
+			for _, file := range files {
+				if err := os.Remove(file); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a, err := drive.Open(context.Background(), r.o)
+			if err == nil {
+				a.Close()
+			}
+			if !errors.Is(err, journal.ErrGap) || !strings.Contains(err.Error(), tc.said) {
+				t.Errorf("opened: %v; want %v that names %s", err, journal.ErrGap, tc.said)
+			}
+		})
+	}
+}
+
+// TestAClosedDriveCanDoWithoutItsLog: what a stop flushed needs no file of the journal but for the small
+// shards that lie in it.
+func TestAClosedDriveCanDoWithoutItsLog(t *testing.T) {
+	dir := t.TempDir() + "/d"
+	r := newRig(t, vfs.Default, dir)
+	c := r.staged("staged", pattern(40<<10, 3), 256<<10)
+	r.commit(c)
+	r.commit(r.version("small", "x"))
+	own, _ := r.a.Watermarks()
+	r.stop(false)
+	in, err := drive.Inspect(context.Background(), dir, drive.InspectQuery{})
+	if err != nil || len(in.Journal) != 1 || in.Journal[0].Log || in.JournalEnd != (ondisk.JournalEnd{Drive: testLabel().Drive, File: 1, Batch: own, Sealed: true}) {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	if err := os.Remove(dir + "/journal/00000001.log"); err != nil {
+		t.Fatal(err)
+	}
+	r.open()
+	if rep := r.report("staged"); rep.Shard == nil {
+		t.Errorf("%+v", rep)
+	} else {
+		rep.Shard.Close()
+	}
+	if _, err := r.a.OpenShard(context.Background(), key("small"), r.report("small").Versions[0].Version.Refs[0].OID); !errors.Is(err, drive.ErrDamaged) {
+		t.Errorf("a small shard whose file is gone: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package drive
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -328,12 +329,16 @@ func (l Legacy) DropUpload(ctx context.Context, at Target, upload object.WriteID
 	if err := l.D.Do(ctx, req, &reply); err != nil {
 		return err
 	}
-	req.Kind, req.Upload, req.All = quorum.ReqDecide, upload, false
-	req.Ballot = object.VersionRef{TS: reply.Highest + 1, Write: upload} // above all: the key's turn is the caller's
-	if err := l.D.Do(ctx, req, &reply); err != nil {
-		return err
+	for { // above all: another may have its turn at the key
+		next := &Request{Request: quorum.Request{Kind: quorum.ReqDecide, Fence: req.Fence, Key: at.Key, Upload: upload}}
+		next.Ballot = object.VersionRef{TS: reply.Highest + 1, Write: upload}
+		if err := l.D.Do(ctx, next, &reply); err != nil {
+			return err
+		}
+		if err := l.refused("drop upload", &reply); err != nil || reply.OK || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
 	}
-	return l.refused("drop upload", &reply)
 }
 
 // Fence records the newest revision of a bucket; removed forgets the bucket.

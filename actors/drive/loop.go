@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"slices"
@@ -99,50 +100,71 @@ func (a *Actor) finish(msgs []message) error {
 	}
 }
 
-// write makes one batch of msgs and the marks that are waiting. Answers are given when the batch
-// is durable; if it cannot be written the drive fails and nobody is told that it was.
+// write makes a batch of msgs and the marks that are waiting, or several: some messages write far more rows
+// than they can know before.
 func (a *Actor) write(msgs []message, sync bool) error {
+	if slices.ContainsFunc(msgs, goesFirst) {
+		slices.SortStableFunc(msgs, func(x, y message) int { return cmp.Compare(turn(x), turn(y)) })
+	}
+	for {
+		n, err := a.writeSome(msgs, sync)
+		if msgs = msgs[n:]; err != nil || len(msgs) == 0 {
+			return err
+		}
+	}
+}
+
+// writeSome makes one batch of the first of msgs, and returns how many are done with. Answers are given when
+// the batch is durable; if it cannot be written the drive fails and nobody is told that it was.
+func (a *Actor) writeSome(msgs []message, sync bool) (n int, err error) {
 	a.workOn(msgs)
 	b := a.newBatch()
 	defer b.close()
 	marks := maxMarks
-	if slices.ContainsFunc(msgs, goesFirst) {
+	if len(msgs) > 0 && goesFirst(msgs[0]) {
 		marks = a.o.Limits.Marks
 	}
 	b.applyMarks(marks)
-	b.apply(msgs)
+	n = b.apply(msgs)
 	if b.err != nil {
-		return fmt.Errorf("batch %d: %w", b.num, b.err)
+		return n, fmt.Errorf("batch %d: %w", b.num, b.err)
 	}
 	if err := b.commit(sync); err != nil {
-		return fmt.Errorf("batch %d: %w", b.num, err)
+		return n, fmt.Errorf("batch %d: %w", b.num, err)
 	}
-	if a.worked() {
-		for _, m := range msgs {
-			m.deliver(a)
-		}
+	a.m.batch(n)
+	if !a.worked() {
+		return len(msgs), nil // all were told meanwhile that the outcome is unknown
 	}
-	a.m.batch(len(msgs))
-	return nil
+	for _, m := range msgs[:n] {
+		m.deliver(a)
+	}
+	return n, nil
 }
 
-// apply runs the operations of a batch. All of them are still unanswered, so their order is free:
-// collections go first (see collectMsg).
-func (b *batch) apply(msgs []message) {
-	for pass := range 2 {
-		for _, m := range msgs {
-			if goesFirst(m) != (pass == 0) || b.err != nil {
-				continue
-			}
-			m.answer().err = m.apply(b)
+// apply runs the operations of a batch until it is large, at least one, and returns how many. All of them are
+// still unanswered, so their order is free: collections go first (see collectMsg).
+func (b *batch) apply(msgs []message) int {
+	for i, m := range msgs {
+		if b.err != nil || i > 0 && b.size() >= b.a.o.Limits.BatchBytes {
+			return i
 		}
+		m.answer().err = m.apply(b)
 	}
+	return len(msgs)
 }
 
 // goesFirst tells collections, and what moves payloads, from other messages.
 func goesFirst(m message) bool {
 	_, first := m.(interface{ first() })
 	return first
+}
+
+func turn(m message) int {
+	if goesFirst(m) {
+		return 0
+	}
+	return 1
 }
 
 // commit writes the batch and, if sync, waits until it and all before it are durable.
@@ -174,6 +196,9 @@ func (b *batch) commit(sync bool) error {
 	if sync {
 		a.gate.advance(b.num)
 		a.m.synced(time.Since(start), size)
+		if b.journal.kept {
+			a.store.SmallSynced()
+		}
 	}
 	a.space.grew(int64(size))
 	for _, f := range b.durable {

@@ -156,7 +156,10 @@ func (a *Actor) many(ctx context.Context, calls []*Call, collects bool) {
 		return
 	}
 	for i, c := range calls {
-		if c.Err = all.calls[i].Err; c.Err == nil {
+		if c.Err = all.calls[i].Err; errors.Is(c.Err, errPieces) {
+			c.Err = a.Do(ctx, c.Req, c.Reply)
+		}
+		if c.Err == nil {
 			c.Reply.Batch = min(c.Reply.Batch, a.gate.durable.Load())
 		}
 	}

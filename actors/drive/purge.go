@@ -111,7 +111,10 @@ func (m *purgeMsg) apply(b *batch) error {
 		b.purgeKey(key)
 	}
 	for _, k := range m.uploads {
-		b.dropUpload(k.Key, k.Upload, nil)
+		if b.size() >= b.a.o.Limits.BatchBytes {
+			break // the next round finds the others
+		}
+		b.dropSome(k.Key, k.Upload)
 	}
 	if !m.last {
 		return b.err

@@ -42,7 +42,14 @@ func kindOfFile(mode fs.FileMode) string {
 // checkIndexFiles looks at what lies in the directories of the index and of its journal before they are
 // opened, which would wait for what is no file, and read for hours what is far too long.
 func checkIndexFiles(fsys vfs.FS, dir string) error {
-	return errors.Join(checkFiles(fsys, dir, indexDir), checkFiles(fsys, dir, journalDir))
+	info, err := fsys.Stat(path.Join(dir, journalEnd))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil // the journal says so
+	case err == nil:
+		err = mustBeFile(info, journalEnd)
+	}
+	return errors.Join(err, checkFiles(fsys, dir, indexDir), checkFiles(fsys, dir, journalDir))
 }
 
 func checkFiles(fsys vfs.FS, dir, sub string) error {

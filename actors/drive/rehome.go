@@ -99,8 +99,8 @@ func (a *Actor) emptyFile(ctx context.Context) (more bool, err error) {
 	if end || errors.Is(err, errTurn) {
 		err = send()
 	}
-	if end && err == nil {
-		a.journal.Stuck(e.file) // what is live in it after a whole walk cannot be moved
+	if end && err == nil || errors.Is(err, ondisk.ErrCorrupt) || errors.Is(err, journal.ErrCut) {
+		a.journal.Stuck(e.file) // what is live in it after a whole walk cannot be moved, nor what no walk reaches
 	}
 	if end || err != nil { // the next walk begins anew
 		e.file = 0

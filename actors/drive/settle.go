@@ -108,15 +108,12 @@ func (c *cell) note(a *Actor, req *quorum.Request) {
 // settle brings the rows up to what a step made of the key.
 func (b *batch) settle(c *cell, req *quorum.Request, with payloads) error {
 	a, s, w := b.a, &c.state, &c.was
-	// Shards are taken first: if one cannot be the step was not taken.
-	if err := b.takeNew(c, with); err != nil {
-		s.Versions = append(s.Versions[:0], w.versions...)
-		for i := range s.Versions {
-			s.Versions[i].Seats = slices.Clone(s.Versions[i].Seats)
-		}
-		s.Promise, s.Decision, s.Token = w.promise, w.decision, w.token
-		s.Dead, s.Hints = append(s.Dead[:0], w.dead...), append(s.Hints[:0], w.hints...)
-		s.Uploads, s.Superseded = append(s.Uploads[:0], w.uploads...), s.Superseded[:w.known]
+	err := b.piecemeal(c, req)
+	if err == nil { // shards are taken first: if one cannot be the step was not taken
+		err = b.takeNew(c, with)
+	}
+	if err != nil {
+		c.undo()
 		return err
 	}
 	before := tally(w.versions, c.rows)
@@ -169,6 +166,18 @@ func (b *batch) settle(c *cell, req *quorum.Request, with payloads) error {
 		a.setToken(c.key, s.Token)
 	}
 	return b.err
+}
+
+// undo takes back what a step made of the key.
+func (c *cell) undo() {
+	s, w := &c.state, &c.was
+	s.Versions = append(s.Versions[:0], w.versions...)
+	for i := range s.Versions {
+		s.Versions[i].Seats = slices.Clone(s.Versions[i].Seats)
+	}
+	s.Promise, s.Decision, s.Token = w.promise, w.decision, w.token
+	s.Dead, s.Hints = append(s.Dead[:0], w.dead...), append(s.Hints[:0], w.hints...)
+	s.Uploads, s.Superseded = append(s.Uploads[:0], w.uploads...), s.Superseded[:w.known]
 }
 
 // newer orders the revisions of a key's versions.

@@ -184,6 +184,9 @@ func (m *stepMsg) apply(b *batch) error {
 // ready makes sure that all shards are there that the message offers.
 func (m *stepMsg) ready(b *batch, c *cell) error {
 	if m.req.Kind == quorum.ReqCommit {
+		if id := m.req.Version.Upload; id != (object.WriteID{}) && b.planDrop(c.key, id, completeParts).next != nil {
+			return b.a.wrap(fmt.Errorf("upload of %q: more than %d parts were sent to it", c.key.Name, completeParts))
+		}
 		return b.ready(c, &m.req.Version, &m.load)
 	}
 	for i := range min(len(m.heal), len(m.req.Versions)) {
@@ -255,17 +258,22 @@ func (a *Actor) Do(ctx context.Context, req *Request, reply *Reply) error {
 			return err
 		}
 	}
-	m, err := a.prepare(req)
-	if err != nil {
-		return err
+	for {
+		m, err := a.prepare(req)
+		if err != nil {
+			return err
+		}
+		answered, err := a.do(ctx, m)
+		if errors.Is(err, errPieces) {
+			continue
+		}
+		if !answered || err != nil {
+			return err // the loop may still hold the message
+		}
+		m.out, *reply = *reply, m.out // each keeps the other's memory
+		a.steps.put(m)
+		return nil
 	}
-	answered, err := a.do(ctx, m)
-	if !answered || err != nil {
-		return err // the loop may still hold the message
-	}
-	m.out, *reply = *reply, m.out // each keeps the other's memory
-	a.steps.put(m)
-	return nil
 }
 
 // Start implements Starter.

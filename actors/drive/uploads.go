@@ -16,8 +16,9 @@ import (
 
 // uploadRows is what a batch knows of one upload: what its rows say, and what the batch has done.
 type uploadRows struct {
-	there bool                // it is open: it has rows
-	parts []ondisk.UploadPart // put in this batch
+	there    bool                // it is open: it has rows
+	dropping bool                // some of its parts are gone with this batch
+	parts    []ondisk.UploadPart // put in this batch
 }
 
 // upload returns the state of an upload after the batch so far.
@@ -217,37 +218,118 @@ func (m *putPartMsg) apply(b *batch) error {
 	return nil
 }
 
+// dropParts is how many parts of an upload go in one batch. There can be 10,000, and as many again for each
+// time that they were sent anew.
+const dropParts = 20_000
+
+// completeParts is how many parts an upload may have that is completed, which is done in one batch.
+const completeParts = 1 << 20
+
+// errPieces asks for a request again: what it drops is more than goes in one batch.
+var errPieces = errors.New("some of the parts are dropped, not yet all")
+
 // dropUpload removes an upload's rows and gives back the data of its parts but those in keep.
 func (b *batch) dropUpload(key object.Key, upload object.WriteID, keep []ondisk.Part) {
-	prefix := ondisk.AppendUploadKey(nil, key, upload)
-	u := b.upload(key, upload)
-	if !u.there {
+	d := b.planDrop(key, upload, completeParts)
+	b.dropAll(&d, keep)
+}
+
+// piecemeal drops parts of uploads that a step aborts and that are too large for one batch, before the step
+// is taken; it is to be asked for again. Whoever does not leaves an upload without some of its parts, which is
+// listed and can be aborted. One that an unsettled version completes goes at once: its parts may yet be wanted.
+func (b *batch) piecemeal(c *cell, req *quorum.Request) error {
+	if len(c.was.uploads) == 0 {
+		return nil
+	}
+	for _, id := range c.was.uploads {
+		if slices.Contains(c.state.Uploads, id) {
+			continue
+		}
+		if req.Kind == quorum.ReqDecide && !b.a.completes(id) {
+			if d := b.planDrop(c.key, id, dropParts); d.next != nil {
+				b.dropAll(&d, nil)
+			}
+		}
+		if b.upload(c.key, id).dropping {
+			return errPieces
+		}
+	}
+	return nil
+}
+
+// dropSome drops an upload of a removed bucket, or the first of its parts.
+func (b *batch) dropSome(key object.Key, upload object.WriteID) {
+	d := b.planDrop(key, upload, dropParts)
+	b.dropAll(&d, nil)
+}
+
+// uploadDrop is an upload whose parts are about to go.
+type uploadDrop struct {
+	u      *uploadRows
+	key    object.Key
+	prefix []byte
+	end    []byte // behind all its rows
+	parts  []droppedPart
+	next   []byte // of the first part that is not in parts, nil if there is none
+}
+
+type droppedPart struct {
+	ref  ondisk.Ref
+	size int64
+}
+
+// planDrop lists up to limit parts of an upload.
+func (b *batch) planDrop(key object.Key, upload object.WriteID, limit int) uploadDrop {
+	d := uploadDrop{key: key, prefix: ondisk.AppendUploadKey(nil, key, upload), end: ondisk.AppendUploadAfter(nil, key, upload)}
+	d.u = b.upload(key, upload)
+	if !d.u.there || d.u.dropping {
+		return d
+	}
+	err := b.a.uploadRows(d.prefix, func(k ondisk.UploadKey, value []byte) error {
+		if len(d.parts) == limit {
+			d.next = ondisk.AppendUploadPartKey(nil, k.Key, k.Upload, k.Part, k.Ref)
+			return errTurn
+		}
+		p, err := ondisk.DecodeUploadPart(value)
+		d.parts = append(d.parts, droppedPart{p.Ref, p.Size})
+		return err
+	}, nil)
+	if !errors.Is(err, errTurn) {
+		b.fail(err)
+	}
+	return d
+}
+
+// dropAll removes what planDrop has listed, and the upload if that was all. Data of parts in keep stays.
+func (b *batch) dropAll(d *uploadDrop, keep []ondisk.Part) {
+	if !d.u.there || d.u.dropping {
 		return
 	}
 	kept := make(map[object.OID]bool, len(keep))
 	for i := range keep {
 		kept[keep[i].Ref.OID] = true
 	}
-	usage := b.count(key.Bucket)
+	usage := b.count(d.key.Bucket)
+	free := func(ref ondisk.Ref, size int64) {
+		usage.PartBytes -= size
+		if !kept[ref.OID] {
+			b.discardPart(ref)
+		}
+	}
+	for _, p := range d.parts {
+		free(p.ref, p.size)
+	}
+	if d.next != nil {
+		b.fail(b.pb.DeleteRange(append(d.prefix, 0), d.next, nil))
+		d.u.dropping = true
+		return
+	}
+	for i := range d.u.parts {
+		free(d.u.parts[i].Ref, d.u.parts[i].Size)
+	}
 	usage.Uploads--
-	free := func(p *ondisk.UploadPart) {
-		usage.PartBytes -= p.Size
-		if !kept[p.Ref.OID] {
-			b.discardPart(p.Ref)
-		}
-	}
-	for i := range u.parts {
-		free(&u.parts[i])
-	}
-	b.fail(b.a.uploadRows(prefix, func(_ ondisk.UploadKey, value []byte) error {
-		p, err := ondisk.DecodeUploadPart(value)
-		if err == nil {
-			free(&p)
-		}
-		return err
-	}, nil))
-	b.fail(b.pb.DeleteRange(prefix, ondisk.AppendUploadAfter(nil, key, upload), nil))
-	*u = uploadRows{}
+	b.fail(b.pb.DeleteRange(d.prefix, d.end, nil))
+	*d.u = uploadRows{}
 }
 
 // uploadRows walks the rows of one upload: head gets its own row, part those of its parts.

@@ -144,10 +144,19 @@ func (f *guarded) open(op, name string, call func() (vfs.File, error)) (vfs.File
 	return &file{File: inner, g: f.g, name: name, written: true}, nil
 }
 
-// Open implements vfs.FS. It opens for reading: an error is the caller's, a missing file is normal.
+// Open implements vfs.FS. It opens for reading: an error is the caller's, a missing file is normal. What
+// took the place of a file while the drive was in use is looked at first: opening a FIFO would wait for
+// somebody at its other end. Files stay open, so this is rare.
 func (f *guarded) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	i := f.g.h.watch.enter()
-	inner, err := f.FS.Open(name, opts...)
+	info, err := f.FS.Stat(name)
+	if err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		err = fmt.Errorf("%w: %s is not a regular file", fs.ErrInvalid, name)
+	}
+	var inner vfs.File
+	if err == nil {
+		inner, err = f.FS.Open(name, opts...)
+	}
 	f.g.h.watch.leave(i)
 	if err != nil {
 		if !absent(err) {

@@ -95,6 +95,23 @@ func TestMissingFilesAreNormal(t *testing.T) {
 	}
 }
 
+// TestFIFOsAreNotOpened: that would wait for a writer.
+func TestFIFOsAreNotOpened(t *testing.T) {
+	name := t.TempDir() + "/f"
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := guardfs.NewHealth()
+	for _, guard := range []vfs.FS{guardfs.Checked(vfs.Default, h), guardfs.Parking(vfs.Default, h)} {
+		if _, err := guard.Open(name); !errors.Is(err, fs.ErrInvalid) {
+			t.Errorf("open: %v", err)
+		}
+	}
+	if h.Err() != nil || h.ReadErrors() != 2 {
+		t.Errorf("health %v, %d read errors", h.Err(), h.ReadErrors())
+	}
+}
+
 func TestOnlyTheFirstFailureCounts(t *testing.T) {
 	h := guardfs.NewHealth()
 	if err := h.Quiesce(context.Background()); err == nil {

@@ -62,8 +62,12 @@ func (j *Journal) Flushed(batch uint64) {
 	}
 }
 
-// dead says whether nothing refers to a file any more. j.mu is held.
+// dead says whether nothing refers to a file any more. The one before the current is found by whoever opens
+// the journal as long as the current one holds nothing. j.mu is held.
 func (j *Journal) dead(f *file) bool {
+	if !j.begun && (j.cur == nil || f.no == j.cur.prev) {
+		return false
+	}
 	return f != j.cur && !f.log && f.row.Payloads == 0 && f.emptied <= j.safe && f.refs == 0 && f.write == nil
 }
 
@@ -95,6 +99,13 @@ func (j *Journal) takeDead(suits func(*file) bool) *file {
 	return old
 }
 
+// giveBack puts a file in again that takeDead took out.
+func (j *Journal) giveBack(f *file) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.add(f)
+}
+
 // Sweep gives one dead file back to the file system. Unless all must go, one of full size stays for the
 // next writer. It returns how many bytes the file had, and whether there was one.
 func (j *Journal) Sweep(all bool) (bytes int64, more bool, err error) {
@@ -110,6 +121,7 @@ func (j *Journal) Sweep(all bool) (bytes int64, more bool, err error) {
 		return 0, old != nil, nil
 	}
 	if err := j.o.FS.Remove(old.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		j.giveBack(old)
 		return 0, true, err
 	}
 	return old.size, true, nil

@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -56,7 +57,7 @@ func (c *crasher) MaybeError(op errorfs.Op) error {
 func (c *crasher) check(fs *vfs.MemFS) error {
 	for range 2 {
 		h := guardfs.NewHealth()
-		j, err := journal.Open(journal.Options{FS: guardfs.Checked(fs, h), Dir: testDir, Drive: testDrive, Size: 32 << 10})
+		j, err := journal.Open(journal.Options{FS: guardfs.Checked(fs, h), Dir: testDir, End: testEnd, Drive: testDrive, Size: 32 << 10})
 		if err != nil {
 			return err
 		}
@@ -111,6 +112,9 @@ func TestCrashAtEveryCall(t *testing.T) {
 	if err := mem.MkdirAll(testDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	if err := journal.Create(mem, testEnd, testDrive); err != nil {
+		t.Fatal(err)
+	}
 	root, err := mem.OpenDir("/")
 	if err == nil {
 		err = root.Sync()
@@ -143,6 +147,12 @@ func TestCrashAtEveryCall(t *testing.T) {
 			c.passOn(r, rng)
 		}
 		if i%40 == 39 {
+			if i%80 == 79 {
+				c.state(func() { c.newest = r.batch })
+				if err := r.j.Seal(r.batch); err != nil {
+					t.Fatal(err)
+				}
+			}
 			r.reopen()
 			c.state(func() { c.durable = r.batch })
 		}
@@ -191,7 +201,7 @@ func damaged(t *testing.T, sealed bool) (*vfs.MemFS, *rig) {
 
 // TestDamage breaks a bit of, or cuts, each file of a journal that was closed, and of one that was not.
 // Either all that was durable is replayed, or the journal is refused: it never forgets. No payload is ever
-// wrong. Only a last file that is gone altogether leaves no trace here.
+// wrong. What says where the journal ends is damaged, cut and removed as well.
 func TestDamage(t *testing.T) {
 	for _, sealed := range []bool{true, false} {
 		t.Run(fmt.Sprintf("sealed %t", sealed), func(t *testing.T) { testDamage(t, sealed) })
@@ -205,12 +215,18 @@ func testDamage(t *testing.T, sealed bool) {
 		t.Fatal(err)
 	}
 	outcomes := map[string]int{}
-	for _, name := range names {
-		data := readAll(t, mem, path.Join(testDir, name))
+	for i, name := range names {
+		names[i] = path.Join(testDir, name)
+	}
+	for _, name := range append(names, testEnd) {
+		data := readAll(t, mem, name)
 		used := len(strings.TrimRight(string(data), "\x00"))
 		stride := 511
 		if testing.Short() {
 			stride = 4099
+		}
+		if name == testEnd {
+			stride = 1
 		}
 		for at := 0; at < used; at += stride {
 			broken := append([]byte(nil), data...)
@@ -219,6 +235,9 @@ func testDamage(t *testing.T, sealed bool) {
 			outcomes["cut: "+openBroken(t, mem, r, name, data[:at])]++
 		}
 		outcomes["removed: "+openBroken(t, mem, r, name, nil)]++
+		if len(data) > ondisk.JournalPage {
+			outcomes["zeros: "+openBroken(t, mem, r, name, make([]byte, len(data)))]++
+		}
 	}
 	for o, n := range outcomes {
 		t.Logf("%4d x %s", n, o)
@@ -246,22 +265,17 @@ func openBroken(t *testing.T, mem *vfs.MemFS, r *rig, name string, data []byte) 
 	if ok, err := vfs.Clone(mem, fs, testDir, testDir); err != nil || !ok {
 		t.Fatal(ok, err)
 	}
-	full := path.Join(testDir, name)
+	if ok, err := vfs.Clone(mem, fs, testEnd, testEnd); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
 	if data == nil {
-		if err := fs.Remove(full); err != nil {
+		if err := fs.Remove(name); err != nil {
 			t.Fatal(err)
 		}
 	} else {
-		f, err := fs.Create(full, vfs.WriteCategoryUnspecified)
-		if err == nil {
-			_, err = f.Write(append([]byte(nil), data...))
-			f.Close()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		writeAll(t, fs, name, data)
 	}
-	j, err := journal.Open(journal.Options{FS: fs, Dir: testDir, Drive: testDrive, Size: 64 << 10})
+	j, err := journal.Open(journal.Options{FS: fs, Dir: testDir, End: testEnd, Drive: testDrive, Size: 64 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,9 +307,7 @@ func openBroken(t *testing.T, mem *vfs.MemFS, r *rig, name string, data []byte) 
 	}
 	if last < r.batch {
 		outcome = "it forgot its end"
-		if data != nil {
-			t.Errorf("%s: replayed up to batch %d of %d", name, last, r.batch)
-		}
+		t.Errorf("%s: replayed up to batch %d of %d", name, last, r.batch)
 	}
 	return outcome
 }
@@ -305,12 +317,85 @@ func openBroken(t *testing.T, mem *vfs.MemFS, r *rig, name string, data []byte) 
 func TestRotBeforeTheEnd(t *testing.T) {
 	mem, r := damaged(t, true)
 	list := r.put[r.batch].at
-	name := fmt.Sprintf("%08d.log", list.File)
-	data := readAll(t, mem, path.Join(testDir, name))
+	name := path.Join(testDir, fmt.Sprintf("%08d.log", list.File))
+	data := readAll(t, mem, name)
 	start := int(list.Offset) - ondisk.JournalHeaderSize
 	clear(data[start : start+512])
 	if got := openBroken(t, mem, r, name, data); got != "refused" {
 		t.Errorf("without the first sector of its last record: %s", got)
+	}
+}
+
+// TestRecordsOfOthersAreRefused: a file of another drive, and another file of this one, in the place of one
+// that is needed as log, is an error that names it.
+func TestRecordsOfOthersAreRefused(t *testing.T) {
+	mem, r := damaged(t, false)
+	last := fmt.Sprintf("%08d.log", r.put[r.batch].at.File)
+	first := fmt.Sprintf("%08d.log", r.put[1].at.File)
+	others := readAll(t, mem, path.Join(testDir, last))
+	head, err := ondisk.DecodeJournalFile(others[:ondisk.JournalPage])
+	if err != nil {
+		t.Fatal(err)
+	}
+	head.Drive[3] ^= 1
+	copy(others, ondisk.AppendJournalFile(nil, &head))
+	for name, data := range map[string][]byte{"drive": others, "file": readAll(t, mem, path.Join(testDir, first))} {
+		fs := vfs.NewMem()
+		for _, p := range []string{testDir, testEnd} {
+			if ok, err := vfs.Clone(mem, fs, p, p); err != nil || !ok {
+				t.Fatal(ok, err)
+			}
+		}
+		writeAll(t, fs, path.Join(testDir, last), data)
+		j, err := journal.Open(journal.Options{FS: fs, Dir: testDir, End: testEnd, Drive: testDrive, Size: 64 << 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer j.Close()
+		_, err = j.Replay(r.flushed, func(uint64, []byte) error { return nil })
+		if no := strings.TrimLeft(last, "0"); !errors.Is(err, ondisk.ErrCorrupt) || !strings.Contains(err.Error(), "journal file "+strings.TrimSuffix(no, ".log")) {
+			t.Errorf("of another %s: %v", name, err)
+		}
+	}
+}
+
+func writeAll(t *testing.T, fs vfs.FS, name string, data []byte) {
+	t.Helper()
+	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err == nil {
+		_, err = f.Write(append([]byte(nil), data...))
+		f.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestForgedRecordsAreStale: what a client had stored in a file before it was used again may look like a
+// record of the drive and the file. It is neither replayed nor taken for damage.
+func TestForgedRecordsAreStale(t *testing.T) {
+	mem := vfs.NewMem()
+	r := newRig(t, mem, 64<<10)
+	for range 3 {
+		r.write(2000, true)
+	}
+	r.close()
+	at := r.put[3].at
+	name := path.Join(testDir, fmt.Sprintf("%08d.log", at.File))
+	data := readAll(t, mem, name)
+	end := int(at.Offset) - ondisk.JournalHeaderSize + ondisk.JournalPage
+	rows := []byte("forged")
+	for i := range uint64(3) {
+		forged := append(make([]byte, ondisk.JournalHeaderSize), rows...)
+		ondisk.PutJournalHeader(forged, &ondisk.JournalHeader{
+			Drive: ondisk.DriveTag(testDrive), File: at.File, Batch: 4 + i, Durable: int64(end), Rows: len(rows),
+		})
+		copy(data[end+int(i)*ondisk.JournalPage:], forged)
+	}
+	writeAll(t, mem, name, data)
+	r.open() // which checks the rows
+	if r.batch != 3 {
+		t.Errorf("replayed up to batch %d of 3", r.batch)
 	}
 }
 

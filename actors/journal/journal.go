@@ -28,6 +28,7 @@ const (
 type Options struct {
 	FS    vfs.FS // guarded: an error of a write or a sync fails the drive
 	Dir   string // its directory, which must be there
+	End   string // outside of Dir: the file that says where the journal ends, made by Create
 	Drive cluster.DriveID
 	Size  int64 // bytes of a file once the journal is in steady use; a multiple of ondisk.JournalPage
 	// ReadOnly leaves everything as it is: nothing is synced after Replay, and Begin is not called.
@@ -49,6 +50,11 @@ type Journal struct {
 
 	want  chan struct{} // capacity 1: Run is to prepare a file
 	ready chan *file    // capacity 1: prepared, not yet in use
+	half  *file         // made, but not announced yet; owned by who prepares files, Begin and then Run
+
+	announcing sync.Mutex
+	end        ondisk.JournalEnd // guarded by announcing: what Options.End says
+	endErr     error             // why it could not be read, nil once it was written
 
 	// Owned by the writer.
 	off     int64  // end of the current file's records
@@ -59,6 +65,8 @@ type Journal struct {
 	files  map[uint32]*file // guarded by mu
 	empty  map[uint32]*file // guarded by mu: those without live payloads
 	cur    *file            // guarded by mu, changed by the writer alone
+	begun  bool             // guarded by mu: a record of cur is durable
+	tail   uint32           // guarded by mu: of what Begin makes, the file before
 	safe   uint64           // guarded by mu: the last durable batch
 	nextNo uint32           // guarded by mu
 	opened int              // guarded by mu: files open for reading
@@ -67,13 +75,14 @@ type Journal struct {
 
 // file is one file of the journal.
 type file struct {
-	no   uint32
-	name string
-	open sync.Mutex // held while the file is opened for reading
+	no    uint32
+	name  string
+	prev  uint32     // the file before, of one that is written to; 0: none is needed
+	nonce uint64     // of its records, of one that is written to
+	open  sync.Mutex // held while the file is opened for reading
 
 	// Guarded by Journal.mu.
 	size    int64 // bytes
-	least   int64 // bytes that it had before its first record
 	last    uint64
 	log     bool // the index may not have flushed all of its batches
 	missing bool // rows refer to it, and it is not there
@@ -97,6 +106,7 @@ func Open(o Options) (*Journal, error) {
 		want: make(chan struct{}, 1), ready: make(chan *file, 1),
 	}
 	j.reset()
+	j.end, j.endErr = readEnd(&o)
 	names, err := o.FS.List(o.Dir)
 	if err != nil {
 		return nil, err
@@ -169,6 +179,9 @@ func (j *Journal) Close() error {
 	case f := <-j.ready:
 		j.add(f)
 	default:
+	}
+	if j.half != nil {
+		j.add(j.half)
 	}
 	var err error
 	for _, f := range j.files {

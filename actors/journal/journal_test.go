@@ -163,6 +163,30 @@ func TestDeadFilesAreWrittenAgain(t *testing.T) {
 	}
 }
 
+// TestTheFileBeforeAnEmptyOneStays: whoever opens the journal finds the end by it.
+func TestTheFileBeforeAnEmptyOneStays(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), 64<<10)
+	for files := len(r.j.Files()); len(r.j.Files()) == files; { // the last record turns to the next file
+		r.write(8000, true)
+	}
+	for batch := range r.put {
+		r.drop(batch)
+	}
+	r.flushed = r.batch
+	r.j.Flushed(r.flushed)
+	r.sweep(true)
+	r.reopen()
+	if r.batch != r.flushed {
+		t.Fatalf("replayed up to batch %d of %d", r.batch, r.flushed)
+	}
+	r.write(0, true)
+	r.sweep(true)
+	if n := len(r.j.Files()); n != 1 {
+		t.Errorf("%d files with nothing in them", n)
+	}
+	r.reopen()
+}
+
 func TestOthersPayloadsAreRefused(t *testing.T) {
 	r := newRig(t, vfs.NewMem(), 64<<10)
 	r.write(100, true)

@@ -1,8 +1,11 @@
 package journal
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 	"unsafe"
 
@@ -56,31 +59,82 @@ func (j *Journal) Run(stop <-chan struct{}) error {
 }
 
 // prepare makes a file ready to be written to: a dead one, or a new one of size bytes. Its blocks are
-// written, so that a sync of records has no metadata to write.
+// written, so that a sync of records has no metadata to write. One that could not be announced is kept, and
+// is the next one's.
 func (j *Journal) prepare(size int64) (*file, error) {
-	j.mu.Lock()
-	no := j.nextNo
-	j.nextNo++
-	j.mu.Unlock()
-	f := &file{no: no, name: j.path(no), size: size}
-	var err error
-	if old := j.takeDead(func(old *file) bool { return old.size >= size/growth }); old != nil {
-		f.size = old.size
-		err = j.o.FS.Rename(old.name, f.name)
-	} else {
-		err = j.fill(f)
+	f := j.half
+	if f == nil {
+		made, err := j.make(size)
+		if err != nil {
+			return nil, fmt.Errorf("prepare %s: %w", made.name, err)
+		}
+		f, j.half = made, made
 	}
-	if err == nil {
-		err = syncDir(j.o.FS, j.o.Dir)
-	}
-	f.least = f.size
-	if err == nil {
+	err := syncDir(j.o.FS, j.o.Dir)
+	if err == nil && f.write == nil {
 		f.write, err = j.o.FS.OpenReadWrite(f.name, vfs.WriteCategoryUnspecified)
+	}
+	if err == nil {
+		err = j.announce(f.no)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("prepare %s: %w", f.name, err)
 	}
+	j.half = nil
 	return f, nil
+}
+
+// make makes a file with its first page. It gets its name when it is whole: a short one was cut.
+func (j *Journal) make(size int64) (*file, error) {
+	var nonce [8]byte
+	_, _ = rand.Read(nonce[:]) // it never fails
+	j.mu.Lock()
+	f := &file{no: j.nextNo, name: j.path(j.nextNo), size: size, prev: j.tail, nonce: binary.BigEndian.Uint64(nonce[:])}
+	j.nextNo++
+	if j.cur != nil {
+		f.prev = j.cur.no // only one file is prepared at a time, so none comes between
+	}
+	j.mu.Unlock()
+	name := f.name + unready
+	var err error
+	if old := j.takeDead(func(old *file) bool { return old.size >= size/growth }); old != nil {
+		f.size = old.size
+		if err = j.o.FS.Rename(old.name, name); err != nil {
+			j.giveBack(old)
+			return f, err
+		}
+		err = j.renew(name, f)
+	} else {
+		err = j.fill(name, f)
+	}
+	if err == nil {
+		err = j.o.FS.Rename(name, f.name)
+	}
+	if err != nil {
+		if rerr := j.o.FS.Remove(name); !errors.Is(rerr, fs.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
+	}
+	return f, err
+}
+
+// renew makes the first page of a file that is used again. Its old name must be gone for good before that.
+func (j *Journal) renew(name string, f *file) error {
+	if err := syncDir(j.o.FS, j.o.Dir); err != nil {
+		return err
+	}
+	w, err := j.o.FS.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	if _, err = w.WriteAt(j.firstPage(f), 0); err == nil {
+		err = w.SyncData()
+	}
+	return errors.Join(err, w.Close())
+}
+
+func (j *Journal) firstPage(f *file) []byte {
+	return ondisk.AppendJournalFile(nil, &ondisk.JournalFile{Drive: j.o.Drive, File: f.no, Prev: f.prev, Nonce: f.nonce, Size: f.size})
 }
 
 func syncDir(fs vfs.FS, dir string) error {
@@ -91,21 +145,16 @@ func syncDir(fs vfs.FS, dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// fill makes a file of zeros. It gets its name when it is whole: a short one was cut.
-func (j *Journal) fill(f *file) error {
-	name := f.name + unready
+// fill makes a file of zeros behind its first page.
+func (j *Journal) fill(name string, f *file) error {
 	w, err := j.o.FS.Create(name, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
-	err = j.zero(w, f)
-	if err == nil {
+	if err = j.zero(w, f); err == nil {
 		err = w.Sync()
 	}
-	if err = errors.Join(err, w.Close()); err != nil {
-		return errors.Join(err, j.o.FS.Remove(name))
-	}
-	return j.o.FS.Rename(name, f.name)
+	return errors.Join(err, w.Close())
 }
 
 // zero writes zeros, past the page cache if the file system can: records will overwrite whole pages,
@@ -113,21 +162,22 @@ func (j *Journal) fill(f *file) error {
 func (j *Journal) zero(w vfs.File, f *file) error {
 	page := make([]byte, writeStep+ondisk.JournalPage)
 	page = page[-uintptr(unsafe.Pointer(unsafe.SliceData(page)))%ondisk.JournalPage:][:writeStep]
+	copy(page, j.firstPage(f))
 	direct := j.o.Change != nil && guardfs.SetDirect(w)
 	for off := int64(0); off < f.size; {
 		n := min(int64(writeStep), f.size-off)
-		if direct {
-			err := j.o.Change("write", f.name, refused, func() error { return pwrite(w, page[:n], off) })
-			if guardfs.IsUnsupported(err) || errors.Is(err, unix.EINVAL) {
-				return errors.Join(guardfs.SetCached(w), j.zeroCached(w, off, f.size))
-			}
-			if err != nil {
-				return err
-			}
-			off += n
-			continue
+		if !direct {
+			return j.zeroCached(w, f, off)
 		}
-		return j.zeroCached(w, off, f.size)
+		err := j.o.Change("write", f.name, refused, func() error { return pwrite(w, page[:n], off) })
+		if guardfs.IsUnsupported(err) || errors.Is(err, unix.EINVAL) {
+			return errors.Join(guardfs.SetCached(w), j.zeroCached(w, f, off))
+		}
+		if err != nil {
+			return err
+		}
+		off += n
+		clear(page[:ondisk.JournalPage])
 	}
 	return nil
 }
@@ -137,10 +187,14 @@ func refused(err error) bool {
 	return guardfs.IsNoSpace(err) || guardfs.IsUnsupported(err) || errors.Is(err, unix.EINVAL)
 }
 
-func (j *Journal) zeroCached(w vfs.File, off, size int64) error {
-	buf := make([]byte, min(writeStep, size-off)) // Write may change its argument, by the contract of vfs.File
-	for ; off < size; off += int64(len(buf)) {
-		buf = buf[:min(int64(len(buf)), size-off)]
+func (j *Journal) zeroCached(w vfs.File, f *file, off int64) error {
+	buf := make([]byte, min(writeStep, f.size-off))
+	for ; off < f.size; off += int64(len(buf)) {
+		buf = buf[:min(int64(len(buf)), f.size-off)]
+		clear(buf) // Write may change its argument, by the contract of vfs.File
+		if off == 0 {
+			copy(buf, j.firstPage(f))
+		}
 		if _, err := w.WriteAt(buf, off); err != nil {
 			return err
 		}

@@ -39,6 +39,7 @@ type reader struct {
 	no   uint32
 	f    vfs.File
 	size int64
+	head ondisk.JournalFile
 	buf  []byte
 	scan []byte // of find
 }
@@ -47,7 +48,7 @@ type reader struct {
 var errNone = errors.New("no record")
 
 // at reads the record at off. One bit of it may be wrong: that is set right, in memory. errNone,
-// ondisk.ErrCorrupt, ErrNewer, or ErrCut.
+// ondisk.ErrCorrupt, or ErrNewer.
 func (r *reader) at(off int64) (*Record, error) {
 	if off+ondisk.JournalHeaderSize > r.size {
 		return nil, errNone
@@ -56,7 +57,7 @@ func (r *reader) at(off int64) (*Record, error) {
 	if err := r.read(head, off); err != nil {
 		return nil, err
 	}
-	if !ondisk.IsNearJournalHeader(head, r.j.tag, r.no) {
+	if !ondisk.IsNearJournalHeader(head, r.j.tag, r.no, r.head.Nonce) {
 		return nil, errNone
 	}
 	rec, err := r.record(head, off)
@@ -78,7 +79,7 @@ func (r *reader) at(off int64) (*Record, error) {
 func (r *reader) record(head []byte, off int64) (*Record, error) {
 	r.buf = r.buf[:0]
 	h, err := ondisk.ParseJournalHeader(head)
-	if err != nil || h.Drive != r.j.tag || h.File != r.no || h.Durable > off {
+	if err != nil || h.Drive != r.j.tag || h.File != r.no || h.Nonce != r.head.Nonce || h.Durable > off {
 		return nil, errNone
 	}
 	n := ondisk.JournalHeaderSize + h.Payloads + h.Rows
@@ -100,9 +101,6 @@ func (r *reader) verified(off int64) (*Record, error) {
 	h, rows, err := ondisk.JournalRows(r.buf)
 	if err != nil {
 		return nil, err
-	}
-	if h.Least > r.size {
-		return nil, fmt.Errorf("%w: %d bytes are left of %d", ErrCut, r.size, h.Least)
 	}
 	return &Record{JournalHeader: h, Offset: off, Rows: rows, whole: r.buf}, nil
 }
@@ -144,7 +142,7 @@ func (r *reader) find(off int64) (*Record, error) {
 			return nil, err
 		}
 		for at := 0; at+ondisk.JournalHeaderSize <= len(b); at += ondisk.JournalPage {
-			if !ondisk.IsNearJournalHeader(b[at:], r.j.tag, r.no) {
+			if !ondisk.IsNearJournalHeader(b[at:], r.j.tag, r.no, r.head.Nonce) {
 				continue
 			}
 			rec, err := r.at(off + int64(at))
@@ -166,9 +164,36 @@ func (j *Journal) with(no uint32, f func(*reader) error) error {
 	j.mu.Lock()
 	r := &reader{j: j, no: no, f: file.read, size: file.size}
 	j.mu.Unlock()
-	if err := f(r); err != nil {
+	if err = r.firstPage(); err == nil {
+		err = f(r)
+	}
+	if err != nil {
 		return fmt.Errorf("journal file %d: %w", no, err)
 	}
+	return nil
+}
+
+// firstPage reads what the file says of itself. ondisk.ErrCorrupt: it is damaged, or not this file; ErrCut.
+func (r *reader) firstPage() error {
+	b := make([]byte, ondisk.JournalPage)
+	if err := r.read(b, 0); err != nil {
+		return err
+	}
+	head, err := ondisk.DecodeJournalFile(b)
+	if errors.Is(err, ondisk.ErrCorrupt) && ondisk.MendSum64(b) {
+		if head, err = ondisk.DecodeJournalFile(b); err == nil {
+			r.j.o.Log.Error("a bit of the journal has rotted and was set right", "file", r.no, "offset", 0)
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case head.Drive != r.j.o.Drive || head.File != r.no:
+		return fmt.Errorf("%w: it is file %d of drive %s", ondisk.ErrCorrupt, head.File, head.Drive)
+	case r.size < head.Size:
+		return fmt.Errorf("%w: %d bytes are left of %d", ErrCut, r.size, head.Size)
+	}
+	r.head = head
 	return nil
 }
 
@@ -176,7 +201,7 @@ func (j *Journal) with(no uint32, f func(*reader) error) error {
 // damaged, and returns how many pages were passed over between records.
 func (j *Journal) Walk(no uint32, from int64, f func(*Record) error) (skipped int64, err error) {
 	err = j.with(no, func(r *reader) error {
-		for off := from; ; {
+		for off := max(from, ondisk.JournalPage); ; {
 			rec, err := r.find(off)
 			if rec == nil || err != nil {
 				return err
@@ -193,10 +218,14 @@ func (j *Journal) Walk(no uint32, from int64, f func(*Record) error) (skipped in
 
 // Replay calls apply for the rows of every batch above flushed, in order, and returns the number of the
 // last one. A record that was being written when the drive stopped ends it; one that is damaged although
-// it was durable is an error, and so are batches that are missing (ErrGap). rows is valid during the
-// call.
+// it was durable is an error, and so are batches that are missing (ErrGap), or the file that they were in.
+// rows is valid during the call.
 func (j *Journal) Replay(flushed uint64, apply func(batch uint64, rows []byte) error) (last uint64, err error) {
-	list, err := j.needed(flushed)
+	end := j.End()
+	if j.endErr != nil {
+		return 0, j.endErr
+	}
+	list, err := j.needed(flushed, &end)
 	if err != nil {
 		return 0, err
 	}
@@ -216,6 +245,9 @@ func (j *Journal) Replay(flushed uint64, apply func(batch uint64, rows []byte) e
 			return last, fmt.Errorf("%w: %d to %d, in journal file %d or behind it", ErrGap, last+1, limit-1, n.no)
 		}
 	}
+	if last < end.Batch {
+		return last, fmt.Errorf("%w: %d to %d, in journal file %d or behind it", ErrGap, last+1, end.Batch, end.File)
+	}
 	j.Flushed(flushed)
 	if j.o.ReadOnly {
 		return last, nil
@@ -230,6 +262,11 @@ func (j *Journal) Replay(flushed uint64, apply func(batch uint64, rows []byte) e
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.safe = last
+	for _, n := range list {
+		if last > flushed && j.files[n.no].last > 0 {
+			j.tail = n.no
+		}
+	}
 	return last, nil
 }
 
@@ -237,37 +274,33 @@ func (j *Journal) Replay(flushed uint64, apply func(batch uint64, rows []byte) e
 type needed struct {
 	no    uint32
 	first uint64 // its first batch, 0 if there is none to be seen
+	prev  uint32
 }
 
 // needed finds the files with batches above flushed: from the newest one back to the one that begins at
-// or below them.
-func (j *Journal) needed(flushed uint64) ([]needed, error) {
-	numbers := j.numbers()
-	var list []needed
-	for i := len(numbers) - 1; i >= 0; i-- {
-		n := needed{no: numbers[i]}
-		err := j.with(n.no, func(r *reader) error {
-			if least := min(j.o.Size, firstSize); r.size < least {
-				return fmt.Errorf("%w: %d bytes are left of at least %d", ErrCut, r.size, least)
-			}
-			rec, err := r.at(0)
-			if err == nil {
-				n.first = rec.Batch
-				if len(rec.Rows) == 0 { // a seal, of what lies in the file before
-					n.first++
-				}
-			}
-			if errors.Is(err, errNone) || errors.Is(err, ondisk.ErrCorrupt) {
-				return nil
-			}
-			return err
-		})
+// or below them. Each names the one before it.
+func (j *Journal) needed(flushed uint64, end *ondisk.JournalEnd) (list []needed, err error) {
+	var newest uint32
+	if numbers := j.numbers(); len(numbers) > 0 {
+		newest = numbers[len(numbers)-1]
+	}
+	if newest <= end.File && end.Sealed && end.Batch <= flushed {
+		return nil, nil
+	}
+	if newest < end.File {
+		return nil, fmt.Errorf("%w: file %s, the newest, is missing", ErrGap, fileName(end.File))
+	}
+	for no := newest; no != 0; {
+		n, err := j.lookAt(no)
 		if err != nil {
 			return nil, err
 		}
 		list = append([]needed{n}, list...)
 		if n.first != 0 && n.first <= flushed+1 {
 			return list, nil
+		}
+		if no = n.prev; no != 0 && !j.has(no) {
+			return nil, fmt.Errorf("%w: file %s, before %s, is missing", ErrGap, fileName(no), fileName(n.no))
 		}
 	}
 	for _, n := range list {
@@ -276,6 +309,31 @@ func (j *Journal) needed(flushed uint64) ([]needed, error) {
 		}
 	}
 	return list, nil
+}
+
+func (j *Journal) has(no uint32) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.files[no] != nil
+}
+
+// lookAt reads the beginning of a file.
+func (j *Journal) lookAt(no uint32) (n needed, err error) {
+	err = j.with(no, func(r *reader) error {
+		n = needed{no: no, prev: r.head.Prev}
+		rec, err := r.at(ondisk.JournalPage)
+		if err == nil {
+			n.first = rec.Batch
+			if len(rec.Rows) == 0 { // a seal, of what lies in the file before
+				n.first++
+			}
+		}
+		if errors.Is(err, errNone) || errors.Is(err, ondisk.ErrCorrupt) {
+			return nil
+		}
+		return err
+	})
+	return n, err
 }
 
 // replayFile applies what a file has of the batches behind last and below limit.
@@ -288,7 +346,7 @@ func (j *Journal) replayFile(no uint32, last, limit uint64, apply func(uint64, [
 				return err
 			}
 		}
-		for off := int64(0); last+1 < limit; {
+		for off := int64(ondisk.JournalPage); last+1 < limit; {
 			rec, err := r.at(off)
 			if err == nil && off >= durable {
 				err = rec.torn() // nobody was told that it is durable, and it may be half there
@@ -335,7 +393,7 @@ func (j *Journal) replayFile(no uint32, last, limit uint64, apply func(uint64, [
 // durable is how much of the file its records say to have been durable: the newest says it best, but
 // it need not be readable.
 func (r *reader) durable() (n int64, err error) {
-	for off := int64(0); ; {
+	for off := int64(ondisk.JournalPage); ; {
 		rec, err := r.find(off)
 		if rec == nil || err != nil {
 			return n, err

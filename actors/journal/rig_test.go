@@ -17,7 +17,10 @@ import (
 	"holdfast/raftfsm/cluster"
 )
 
-const testDir = "/j"
+const (
+	testDir = "/j"
+	testEnd = "/j.end"
+)
 
 var testDrive = cluster.DriveID{7}
 
@@ -46,6 +49,9 @@ func newRig(t testing.TB, fs vfs.FS, size int64) *rig {
 	if err := fs.MkdirAll(testDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	if err := journal.Create(fs, testEnd, testDrive); err != nil {
+		t.Fatal(err)
+	}
 	r := &rig{t: t, fs: fs, size: size, put: map[uint64]placed{}}
 	r.open()
 	t.Cleanup(r.close)
@@ -53,7 +59,7 @@ func newRig(t testing.TB, fs vfs.FS, size int64) *rig {
 }
 
 func (r *rig) options(h *guardfs.Health) journal.Options {
-	return journal.Options{FS: guardfs.Checked(r.fs, h), Dir: testDir, Drive: testDrive, Size: r.size, MaxLog: 3 * r.size, Change: h.Change}
+	return journal.Options{FS: guardfs.Checked(r.fs, h), Dir: testDir, End: testEnd, Drive: testDrive, Size: r.size, MaxLog: 3 * r.size, Change: h.Change}
 }
 
 // open replays and checks that everything that was synced comes back.

@@ -38,7 +38,7 @@ func (j *Journal) Add(payload []byte) ondisk.Location {
 func (j *Journal) Append(batch uint64, rows []byte, sync bool) (n int, err error) {
 	f := j.cur
 	h := ondisk.JournalHeader{
-		Drive: j.tag, File: f.no, Batch: batch, Durable: j.durable, Least: f.least,
+		Drive: j.tag, File: f.no, Batch: batch, Durable: j.durable, Nonce: f.nonce,
 		Payloads: len(j.buf) - ondisk.JournalHeaderSize, Rows: len(rows),
 	}
 	j.buf = append(j.buf, rows...)
@@ -81,20 +81,8 @@ func (j *Journal) Sync() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.safe = max(j.safe, j.cur.last)
+	j.begun = j.off > ondisk.JournalPage
 	return nil
-}
-
-// Seal writes a last record, without rows, before Close: batch is the last one. It says that all before it
-// was durable: what is damaged there afterwards is known to be rot, and not a write that was torn.
-func (j *Journal) Seal(batch uint64) error {
-	if batch == 0 {
-		return nil // nothing was ever written
-	}
-	if err := j.Sync(); err != nil {
-		return err
-	}
-	_, err := j.Append(batch, nil, true)
-	return err
 }
 
 // Probe syncs the current file from any goroutine: a drive that answers it lives.
@@ -151,8 +139,8 @@ func (j *Journal) use(next *file) error {
 	j.mu.Lock()
 	old := j.cur
 	j.add(next)
-	j.cur = next
-	j.off, j.durable = 0, 0
+	j.cur, j.begun = next, false
+	j.off, j.durable = ondisk.JournalPage, ondisk.JournalPage
 	var err error
 	if old != nil {
 		if old.sealed = true; old.refs == 0 {

@@ -8,10 +8,11 @@
 //
 // # A drive
 //
-//	FORMAT     the label: JSON and a line with its CRC32C (Label)
-//	idx/       one Pebble database: the rows below, in the order of Comparer
-//	journal/   the log of the index with the payloads of small shards: records
-//	seg/       segments: a header, then frames
+//	FORMAT       the label: JSON and a line with its CRC32C (Label)
+//	idx/         one Pebble database: the rows below, in the order of Comparer
+//	journal/     the log of the index with the payloads of small shards: records
+//	journal.end  where that ends
+//	seg/         segments: a header, then frames
 //
 // # Keys
 //
@@ -60,19 +61,43 @@
 //
 // # Journal
 //
-// A file of a drive's journal is a run of records, each at a multiple of 4096 bytes and padded with zeros
-// to the next; what follows the last one is zeros, or records that another file's number shows to be
-// stale. A record is a header, payloads, and the rows of one batch as Pebble writes them:
+// A file of a drive's journal is a first page that says what it is, and a run of records, each at a
+// multiple of 4096 bytes and padded with zeros to the next; what follows the last one is zeros, or what
+// the file held before it was used again. The first page:
 //
-//	0      4     5        8      12         16    20     24      32        40     60    64          64+p     64+p+r
-//	+------+-----+--------+------+----------+-----+------+-------+---------+------+-----+-----------+--------+
-//	| HFjr | 1   | 0 0 0  | rows | payloads | tag | file | batch | durable | 0 .. | CRC | payloads  | rows   |
-//	|      | fmt |        | r    | p        |     |      |       |         |      |     |           |        |
-//	+------+-----+--------+------+----------+-----+------+-------+---------+------+-----+-----------+--------+
+//	0          8     9     16      32     36     40      48     56    4088    4096
+//	+----------+-----+-----+-------+------+------+-------+------+-----+-------+
+//	| HFjrnlfl | 1   | 0.. | drive | file | prev | nonce | size | 0.. | CRC64 |
+//	|          | fmt |     |       |      |      |       |      |     |       |
+//	+----------+-----+-----+-------+------+------+-------+------+-----+-------+
 //
-//	CRC      CRC32C of the header before it and of the rows, not of the payloads
+//	prev     the file whose batches come before those of this one; 0: the index had flushed them
+//	nonce    random; a record without it is stale, or forged in what a client had stored
+//	size     bytes of the file when it was made: a shorter one was cut
+//
+// A record is a header, payloads, and the rows of one batch as Pebble writes them:
+//
+//	0      4     5        8      12         16    20     24      32        40      48     56      64          64+p     64+p+r
+//	+------+-----+--------+------+----------+-----+------+-------+---------+-------+------+-------+-----------+--------+
+//	| HFjr | 1   | 0 0 0  | rows | payloads | tag | file | batch | durable | nonce | 0 .. | CRC64 | payloads  | rows   |
+//	|      | fmt |        | r    | p        |     |      |       |         |       |      |       |           |        |
+//	+------+-----+--------+------+----------+-----+------+-------+---------+-------+------+-------+-----------+--------+
+//
+//	CRC64    CRC64-NVME of the header before it and of the rows, not of the payloads
 //	durable  bytes of the file that were synced when the record was written: a record below it that
 //	         cannot be read is damage, one behind it may have been torn
+//
+// Where the journal ends is said outside of it, in journal.end, which is replaced whenever a file is made
+// and when the journal is closed:
+//
+//	0          8     9      10    16      32     36    40      48    56      64
+//	+----------+-----+--------+-----+-------+------+-----+-------+-----+-------+
+//	| HFjrnend | 1   | 0      | 0.. | drive | file | 0.. | batch | 0.. | CRC64 |
+//	|          | fmt | 1=seal |     |       |      |     |       |     |       |
+//	+----------+-----+--------+-----+-------+------+-----+-------+-----+-------+
+//
+//	file     the newest there is; 0: there was none yet
+//	batch    was durable when this was written; 1=seal: and no other came after it
 //
 // A payload carries its own checksum, so that a shard that rots is one damaged shard:
 //

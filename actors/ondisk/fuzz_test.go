@@ -63,6 +63,8 @@ func FuzzSegment(f *testing.F)        { fuzzLayout(f, "segment") }
 func FuzzJournalRow(f *testing.F)     { fuzzLayout(f, "journal") }
 func FuzzJournalRecord(f *testing.F)  { fuzzLayout(f, "journal-record") }
 func FuzzJournalPayload(f *testing.F) { fuzzLayout(f, "journal-payload") }
+func FuzzJournalFile(f *testing.F)    { fuzzLayout(f, "journal-file") }
+func FuzzJournalEnd(f *testing.F)     { fuzzLayout(f, "journal-end") }
 func FuzzGarbage(f *testing.F)        { fuzzLayout(f, "garbage") }
 func FuzzUsage(f *testing.F)          { fuzzLayout(f, "usage") }
 func FuzzMarks(f *testing.F)          { fuzzLayout(f, "marks") }

@@ -34,7 +34,7 @@ type JournalHeader struct {
 	File     uint32 // number of the journal's file it was written to; another one marks a stale record
 	Batch    uint64 // number of the batch
 	Durable  int64  // bytes of the file that were known durable when the record was written
-	Least    int64  // bytes that the file had before its first record: a shorter one was cut
+	Nonce    uint64 // of the file (JournalFile)
 	Payloads int    // bytes of payloads, their headers included
 	Rows     int    // bytes of rows: a batch as the index writes it
 }
@@ -61,7 +61,7 @@ func PutJournalHeader(record []byte, h *JournalHeader) {
 	binary.BigEndian.PutUint32(b[20:], h.File)
 	binary.BigEndian.PutUint64(b[24:], h.Batch)
 	binary.BigEndian.PutUint64(b[32:], uint64(h.Durable))
-	binary.BigEndian.PutUint64(b[40:], uint64(h.Least))
+	binary.BigEndian.PutUint64(b[40:], h.Nonce)
 	rows := record[h.rowsAt() : h.rowsAt()+h.Rows]
 	binary.BigEndian.PutUint64(b[recordCRC:], sumRecord(b, rows))
 }
@@ -88,9 +88,9 @@ func ParseJournalHeader(b []byte) (JournalHeader, error) {
 		File:     binary.BigEndian.Uint32(b[20:]),
 		Batch:    binary.BigEndian.Uint64(b[24:]),
 		Durable:  int64(binary.BigEndian.Uint64(b[32:])),
-		Least:    int64(binary.BigEndian.Uint64(b[40:])),
+		Nonce:    binary.BigEndian.Uint64(b[40:]),
 	}
-	if h.Rows > MaxJournalRecord || h.Payloads > MaxJournalRecord || h.Size() > MaxJournalRecord || h.Durable < 0 || h.Least < 0 {
+	if h.Rows > MaxJournalRecord || h.Payloads > MaxJournalRecord || h.Size() > MaxJournalRecord || h.Durable < 0 {
 		return JournalHeader{}, fmt.Errorf("%w: journal record: %d bytes of rows, %d of payloads", ErrCorrupt, h.Rows, h.Payloads)
 	}
 	return h, nil

@@ -33,9 +33,10 @@ func flip(b []byte, bit int) { b[bit/8] ^= 1 << (bit % 8) }
 
 // IsNearJournalHeader says whether b begins with the header of a record of this drive and file, or with
 // one of which one bit is wrong.
-func IsNearJournalHeader(b []byte, drive, file uint32) bool {
+func IsNearJournalHeader(b []byte, drive, file uint32, nonce uint64) bool {
 	return len(b) >= JournalHeaderSize && bits.OnesCount32(binary.BigEndian.Uint32(b)^journalMagic)+
-		bits.OnesCount32(binary.BigEndian.Uint32(b[16:])^drive)+bits.OnesCount32(binary.BigEndian.Uint32(b[20:])^file) <= 1
+		bits.OnesCount32(binary.BigEndian.Uint32(b[16:])^drive)+bits.OnesCount32(binary.BigEndian.Uint32(b[20:])^file)+
+		bits.OnesCount64(binary.BigEndian.Uint64(b[40:])^nonce) <= 1
 }
 
 // JournalHeaderFlips turns over each bit of a header, one at a time: during each round of a loop over it

@@ -15,7 +15,7 @@ func TestOneWrongBitOfARecordIsSetRight(t *testing.T) {
 	for bit := range 8 * len(want) {
 		b := bytes.Clone(want)
 		flip(b, bit)
-		if !IsNearJournalHeader(b, h.Drive, h.File) {
+		if !IsNearJournalHeader(b, h.Drive, h.File, h.Nonce) {
 			t.Fatalf("bit %d: not taken for a record", bit)
 		}
 		if !mendAll(b) || !bytes.Equal(b, want) {
@@ -61,6 +61,27 @@ func TestTornRecordsAreNotMended(t *testing.T) {
 		twice[at] ^= 0x11
 		if mendAll(twice) {
 			t.Errorf("byte %d with two wrong bits was mended", at)
+		}
+	}
+}
+
+// TestOneWrongBitOfASealedPageIsSetRight: of the first page of a journal's file, and of what says where
+// the journal ends. Two are not.
+func TestOneWrongBitOfASealedPageIsSetRight(t *testing.T) {
+	page := AppendJournalFile(nil, &JournalFile{Drive: [16]byte{1}, File: 3, Prev: 2, Nonce: 1 << 40, Size: 1 << 20})
+	end := AppendJournalEnd(nil, &JournalEnd{Drive: [16]byte{1}, File: 3, Batch: 99})
+	for _, want := range [][]byte{page, end} {
+		for bit := range 8 * len(want) {
+			b := bytes.Clone(want)
+			flip(b, bit)
+			if !MendSum64(b) || !bytes.Equal(b, want) {
+				t.Fatalf("bit %d of %d bytes was not set right", bit, len(want))
+			}
+			flip(b, bit)
+			flip(b, (bit+9)%(8*len(want)))
+			if MendSum64(b) {
+				t.Fatalf("two bits of %d bytes, %d and 9 behind it, were taken for one", len(want), bit)
+			}
 		}
 	}
 }

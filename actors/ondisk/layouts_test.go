@@ -248,6 +248,18 @@ func fileLayouts(t testing.TB) []layout {
 			PutJournalHeader(out, &h)
 			return out, nil
 		}},
+		{name: "journal-file", example: AppendJournalFile(nil, &JournalFile{
+			Drive: cluster.DriveID{1, 2}, File: 11, Prev: 9, Nonce: 0x1122334455667788, Size: 1 << 20,
+		}), checked: true, again: func(b []byte) ([]byte, error) {
+			f, err := DecodeJournalFile(b)
+			return AppendJournalFile(nil, &f), err
+		}},
+		{name: "journal-end", example: AppendJournalEnd(nil, &JournalEnd{
+			Drive: cluster.DriveID{1, 2}, File: 11, Batch: 12345, Sealed: true,
+		}), checked: true, again: func(b []byte) ([]byte, error) {
+			e, err := DecodeJournalEnd(b)
+			return AppendJournalEnd(nil, &e), err
+		}},
 		{name: "segment-header", example: AppendSegmentHeader(nil, &header), checked: true, again: func(b []byte) ([]byte, error) {
 			h, err := DecodeSegmentHeader(b)
 			return AppendSegmentHeader(nil, &h), err
@@ -259,7 +271,7 @@ func fileLayouts(t testing.TB) []layout {
 func journalRecord() []byte {
 	b := AppendPayload(make([]byte, JournalHeaderSize), 10, object.OID{7}, []byte("a small shard"))
 	b = AppendPayload(b, 10, object.OID{8}, []byte("another"))
-	h := JournalHeader{Drive: 10, File: 11, Batch: 12, Durable: 8192, Least: 1 << 20, Payloads: len(b) - JournalHeaderSize, Rows: 4}
+	h := JournalHeader{Drive: 10, File: 11, Batch: 12, Durable: 8192, Nonce: 0x1122334455667788, Payloads: len(b) - JournalHeaderSize, Rows: 4}
 	b = append(b, "rows"...)
 	PutJournalHeader(b, &h)
 	return b
@@ -426,6 +438,9 @@ func TestNewer(t *testing.T) {
 		case "journal-record":
 			b[4]++
 			binary.BigEndian.PutUint64(b[recordCRC:], sumRecord(b, []byte("rows")))
+		case "journal-file", "journal-end":
+			b[8]++
+			putSum64(b)
 		default:
 			b[8]++
 			putCRC(b)

@@ -11,12 +11,6 @@ import (
 	"holdfast/actors/guardfs"
 )
 
-// What reaches the device at a time bounds how long a sync of the index waits there behind data.
-const (
-	directStep   = 256 << 10 // bytes of one write past the page cache
-	directWrites = 2         // such writes of one drive at a time
-)
-
 // writeDirect writes whole pages past the page cache, which takes a fraction of the CPU time and
 // leaves nothing for a sync to write. It reports false, having failed nobody, if this file system or
 // this memory cannot do it; the caller then writes as usual.
@@ -35,9 +29,9 @@ func (s *Store) writeDirect(no uint32, b []byte, off int64) (bool, error) {
 	refused := func(err error) bool { return unsupported(err) || guardfs.IsNoSpace(err) }
 	err = s.health.Change("write", fileName(no), refused, func() error {
 		for len(b) > 0 {
-			s.bulk <- struct{}{}
+			single := s.pace.enter()
 			n, err := unix.Pwrite(int(h.file.Fd()), b[:min(len(b), directStep)], off)
-			<-s.bulk
+			s.pace.leave(single)
 			if err == unix.EINTR {
 				continue
 			}

@@ -59,8 +59,8 @@ type Store struct {
 	blocks sync.Pool      // *[]byte of ondisk.BlockSize
 	syncs  sync.WaitGroup // running sync rounds
 	punch  puncher
-	bulk   chan struct{} // holds a token per running write past the page cache
-	direct atomic.Bool   // the file system takes writes past the page cache, as far as is known
+	pace   *pace       // of writes past the page cache
+	direct atomic.Bool // the file system takes writes past the page cache, as far as is known
 
 	// growing is held while a segment is made ready for use or preallocated: rare, slow, and of no
 	// concern to commits and readers. It is taken before mu.
@@ -122,7 +122,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s.o.Rows = nil
 	s.files = newFiles(s, o.OpenFiles)
-	s.bulk = make(chan struct{}, directWrites)
+	s.pace = newPace()
 	s.direct.Store(true)
 	s.bufs.New = func() any { b := make([]byte, 0, batchSize); return &b }
 	s.blocks.New = func() any { b := make([]byte, ondisk.BlockSize); return &b }

@@ -134,6 +134,11 @@ func printContents(w io.Writer, in *node.Inspected) {
 		}
 		fmt.Fprintf(w, "  %d\t%d\t%d\t%d\t%s\n", j.Number, j.Row.Payloads, j.Row.Live, j.File, use)
 	}
+	if e := in.JournalEnd; e.Sealed {
+		fmt.Fprintf(w, "  closed at file %d, batch %d\n", e.File, e.Batch)
+	} else {
+		fmt.Fprintf(w, "  in use up to file %d, behind batch %d\n", e.File, e.Batch)
+	}
 	fmt.Fprintln(w)
 }
 
