@@ -109,6 +109,16 @@ type ShardReader interface {
 	io.Closer
 }
 
+// WarmReader is a ShardReader that knows what of its shard can be had without the drive's medium.
+type WarmReader interface {
+	ShardReader
+	// ReadWarm reads n bytes at offset off, fewer where their frame ends, verified, if they are in
+	// memory. False says nothing about them: ReadAt finds out. buf holds ondisk.FrameHeaderRoom bytes
+	// and the 64 KiB blocks they lie in; the result aliases it. It is meant not to wait, but only the
+	// medium knows: whoever calls it has to be watched.
+	ReadWarm(buf []byte, off int64, n int) ([]byte, bool)
+}
+
 // Scanner walks version rows in key order.
 type Scanner interface {
 	// Scan returns entries in key order: names at or behind Start, and common prefixes of such names

@@ -289,6 +289,8 @@ type shardReader struct {
 	*segment.Reader
 }
 
+var _ WarmReader = (*shardReader)(nil)
+
 // ReadFrames implements ShardReader.
 func (r *shardReader) ReadFrames(ctx context.Context, first int, dst [][]byte) ([][]byte, error) {
 	if err := r.a.begin(ctx, r.a.readers); err != nil {
@@ -324,6 +326,22 @@ func (r *shardReader) ReadAt(ctx context.Context, p []byte, off int64) error {
 	}
 	r.a.m.readBytes.data.Add(float64(len(p)))
 	return nil
+}
+
+// ReadWarm implements WarmReader.
+func (r *shardReader) ReadWarm(buf []byte, off int64, n int) ([]byte, bool) {
+	if r.a.usable() != nil {
+		return nil, false
+	}
+	select {
+	case r.a.readers <- struct{}{}:
+	default:
+		return nil, false
+	}
+	defer r.a.end(r.a.readers)
+	p, ok := r.Reader.ReadWarm(buf, off, n)
+	r.a.m.readBytes.data.Add(float64(len(p)))
+	return p, ok
 }
 
 // inlineReader is a ShardReader over a payload in memory: one frame.

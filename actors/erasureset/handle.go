@@ -279,6 +279,7 @@ type stream struct {
 	again  []job           // taken back when the stream was paused, in order
 	pace   pace
 	shy    int64 // bytes to send in small pieces before rows are read whole, and ahead, again
+	cold   int   // rows to read before memory is looked into again
 	err    error
 }
 
@@ -363,6 +364,7 @@ func (st *stream) fill(wait patience) error {
 		return st.err
 	}
 	st.pace.row(time.Now())
+	st.cold = max(st.cold-1, 0)
 	var got fetchedRow
 	if st.ahead != nil {
 		got = <-st.ahead
@@ -438,10 +440,15 @@ func (st *stream) WriteTo(w io.Writer) (int64, error) {
 	var sent int64
 	for {
 		if st.cur == nil {
-			if err := st.fill(waitLong); err != nil {
-				if err == io.EOF {
-					return sent, nil
-				}
+			n, err := st.sendWarm(w)
+			sent += n
+			if err == nil {
+				err = st.fill(waitLong)
+			}
+			if err == io.EOF {
+				return sent, nil
+			}
+			if err != nil {
 				return sent, err
 			}
 		}

@@ -157,7 +157,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 			c.state(func() { c.durable = r.batch })
 		}
 	}
-	t.Logf("%d calls, %d crashes", c.calls, c.checked)
+	c.state(func() { t.Logf("%d calls, %d crashes", c.calls, c.checked) })
 }
 
 // passOn flushes what is durable, drops most of what is live, and sweeps.

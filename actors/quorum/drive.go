@@ -72,7 +72,12 @@ func (d Drive) Step(now object.Stamp, at At, req *Request) Answer {
 			r.OK, r.Highest = true, max(at.Drive.Highest, v.keyHighest())
 		})}
 	case ReqCommit:
-		return d.commit(now, at, req)
+		ans := d.commit(now, at, req)
+		if v := &req.Version; ans.Reply.OK && v.Kind == Object && v.Rev != v.Ref.TS {
+			held := at.Key.find(v.Ref, v.Rev)
+			ans.Reply.Bare = held != nil && !held.Data
+		}
+		return ans
 	case ReqKill, ReqDrop:
 		return d.kill(now, at, req)
 	case ReqCollect:

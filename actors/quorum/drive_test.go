@@ -219,6 +219,25 @@ func TestAMissingShardStaysKnownUnderANewRevision(t *testing.T) {
 	}
 }
 
+// TestWhoTakesARevisionWithoutTheShardIsOwedIt: the hint of the version itself may have gone with the power.
+func TestWhoTakesARevisionWithoutTheShardIsOwedIt(t *testing.T) {
+	w := newWorld(t, 4, 0)
+	v := w.version(w.at(time.Millisecond), 1)
+	w.commit(0b0111, &v)
+	w.mark(0b0111, &v)
+	w.want("revise", w.update(Intent{Kind: Revise, Meta: 7}).Status, StatusOK)
+	for m := range 3 {
+		if h := w.drives[m].key.Hints; len(h) != 1 || h[0].Missed != 0b1000 {
+			t.Errorf("drive %d: hints %+v", m, h)
+		}
+	}
+	h := NewHeal(w.env, w.target, w.id(), 3)
+	w.run(h)
+	if k := &w.drives[3].key; len(k.Versions) != 1 || !k.Versions[0].Data || k.Versions[0].Meta != 7 {
+		t.Errorf("healed: %+v", k.Versions)
+	}
+}
+
 func TestPinsOutliveTheRow(t *testing.T) {
 	for _, off := range []Rules{0, NoPin} {
 		w := newWorld(t, 4, off)

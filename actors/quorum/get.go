@@ -30,6 +30,8 @@ type Get struct {
 	all     bool
 	waited  bool
 	wake    time.Time
+	stood   object.VersionRef // what the last round came to, and may be gone since
+	lacking Slots             // who did not hold it then, nor anything newer
 	version Version
 	data    Slots // pinned shards of version
 	piece   int
@@ -141,8 +143,11 @@ func (g *Get) begin(now time.Time) {
 	if known.Compare(g.read.known) < 0 {
 		known = g.read.known
 	}
+	if g.read.Epoch != g.t.Config.Epoch { // the numbers of slots are others' now
+		g.lacking = 0
+	}
 	g.read = NewReadIn(&g.t.Config, g.env.Rules)
-	g.read.known = known
+	g.read.known, g.read.stood, g.read.earlier = known, g.stood, g.lacking
 	g.read.At = g.at
 	if g.usable == 0 {
 		g.usable = g.t.Config.Judges()
@@ -167,7 +172,7 @@ func (g *Get) answer(now time.Time, ev *Event) {
 			g.finish(StatusStale)
 			return
 		case rep.Refused == RefusedNot:
-			re = ReadEvent{Kind: ReadAnswer, Slot: ev.From, Decision: rep.Decision, Partial: !rep.Complete, Witness: !rep.Judge, Dead: rep.Dead}
+			re = ReadEvent{Kind: ReadAnswer, Slot: ev.From, Decision: rep.Decision, Partial: !rep.Complete, Witness: !rep.Judge, Dead: rep.Dead, Floor: max(rep.Floor, rep.Horizon)}
 			g.pinned |= Slot(ev.From)
 			g.seen = g.seen[:0]
 			for i := range rep.Versions {
@@ -216,7 +221,8 @@ func (g *Get) note(m Slots, v *Version) {
 	}
 }
 
-// found reads the version's shards, k at least; they may belong to an older revision's rows.
+// found reads the version's shards, k at least; they may belong to an older revision's rows. What may be gone
+// by now is asked for once more.
 func (g *Get) found(now time.Time, e ReadEffect) {
 	for i := range g.rows {
 		if g.rows[i].Is(e.Ref, e.Rev) {
@@ -226,6 +232,15 @@ func (g *Get) found(now time.Time, e ReadEffect) {
 	if g.version.Kind != Object {
 		g.finish(StatusAbsent)
 		g.result.Version = g.version
+		return
+	}
+	if g.read.collected(e.Ref) {
+		g.stood, g.lacking = e.Ref, g.read.lacking(e.Ref)
+		if g.tries++; g.tries > g.env.Limits.Tries {
+			g.finish(StatusUnavailable)
+			return
+		}
+		g.begin(now)
 		return
 	}
 	g.data = 0

@@ -109,6 +109,10 @@ func (h *Heal) copy(u *Update) {
 	h.rows = u.rows()
 	req := Request{Kind: ReqHeal, Token: h.token}
 	newcomer := h.newcomer()
+	if newcomer && u.r.isUnclear() && !off.Off(NoCopyUploads) { // it would leave with those who know of it
+		h.finish(StatusUnavailable)
+		return
+	}
 	for _, at := range h.rows {
 		v := at.Version
 		if v.Kind == Tombstone && newcomer && off.Off(NoCopyTombstones) {

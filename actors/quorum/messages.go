@@ -161,6 +161,7 @@ type Reply struct {
 	Ahead    bool         // refused because the stamp lies too far ahead (I22)
 	Judge    bool         // the slot is in sync: the answer is evidence (I15)
 	Unsure   bool         // refused, but a former life of the drive may have accepted it
+	Bare     bool         // of a revision's commit: accepted, and the drive has no shard of the object
 	Highest  object.Stamp // highest stamp that a next attempt must exceed
 	Promise  Ballot
 	Decision Decision

@@ -52,7 +52,12 @@ type Read struct {
 	decision Decision // the highest told
 	known    Ballot   // of a decision that was told before this read began
 	buried   []DeadMark
-	ends     []end // of answers that are no whole lists
+	ends     []end                    // of answers that are no whole lists
+	floors   [maxMembers]object.Stamp // of each answer: up to there its slot may have collected something
+	// earlier are slots that lacked the version stood in the read before, and held nothing newer: what they
+	// lack was not collected, if those that held it tell of it again.
+	earlier Slots
+	stood   object.VersionRef
 
 	// At is the version that is looked for; none named: the current one. Answers must hold all of its revisions.
 	At object.VersionID
@@ -85,7 +90,8 @@ type ReadEvent struct {
 	Witness  bool
 	Partial  bool // there may be versions older than the last one Seen
 	Decision Decision
-	Dead     []DeadMark // copied
+	Dead     []DeadMark   // copied
+	Floor    object.Stamp // what is as old may have been collected at this slot: its GC floor or horizon
 }
 
 // Outcome is what a read comes to.
@@ -143,6 +149,7 @@ func (r *Read) answer(ev *ReadEvent) {
 			r.ends = append(r.ends, end{ev.Slot, ev.Seen[n-1].Ref})
 		}
 	}
+	r.floors[ev.Slot] = ev.Floor
 	for i := range ev.Seen {
 		r.count(ev.Slot, &ev.Seen[i])
 	}
@@ -294,6 +301,41 @@ func (r *Read) torn(stands object.VersionRef) bool {
 		}
 	}
 	return true
+}
+
+// collected says that an object which this read came to may be gone: a slot that gave evidence lacks it, and may
+// have collected what ended it. That answer may be from behind the end of a tombstone, or of a removed version,
+// of which the others did not know yet when they gave theirs.
+func (r *Read) collected(stands object.VersionRef) bool {
+	if r.off.Off(NoReadFloor) {
+		return false
+	}
+	lack := r.answered
+	for i := range r.versions {
+		if t := &r.versions[i]; t.ref == stands {
+			lack &^= t.holders
+		}
+	}
+	if r.stood == stands {
+		lack &^= r.earlier
+	}
+	for s := range lack.All() {
+		if r.floors[s] >= stands.TS {
+			return true
+		}
+	}
+	return false
+}
+
+// lacking are the slots that gave evidence and hold neither a version nor anything newer.
+func (r *Read) lacking(ref object.VersionRef) Slots {
+	lack := r.answered
+	for i := range r.versions {
+		if t := &r.versions[i]; t.ref.Compare(ref) >= 0 {
+			lack &^= t.holders
+		}
+	}
+	return lack
 }
 
 // reaches says that enough answers speak of versions as old as ref. Lists end with the newest stable

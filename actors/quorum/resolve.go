@@ -522,6 +522,21 @@ func (r *resolve) openUploads() []object.WriteID {
 	return out
 }
 
+// isUnclear says that an upload may be open and too few judges were heard to tell: k do not show it, and with
+// those that were not heard it may have been on W when its client was told.
+func (r *resolve) isUnclear() bool {
+	c, silent := &r.t.Config, r.t.Config.Unheard(r.promised)
+	for m := range r.promised.All() {
+		for _, id := range r.reports[m].uploads {
+			done := slices.ContainsFunc(r.standing(), func(at row) bool { return at.Upload == id })
+			if open := r.open(id).Len(); !done && open < c.K && open+silent.Len() >= c.W {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // hints are what the members know of who lacks a row, but for a slot that moves: it gets all.
 func (r *resolve) hints(at *row) (missed Slots) {
 	for m := range r.granted.All() {

@@ -55,6 +55,8 @@ const (
 	NoFloorFirst                        // floors are raised everywhere before a tombstone goes anywhere (I18)
 	NoUploadStamp                       // an upload that was ended is not opened by a late message (I27)
 	NoFreshRead                         // a read knows the newest version that a decision tells of (I3)
+	NoCopyUploads                       // a newcomer takes over all uploads that may be open (I27, I16)
+	NoReadFloor                         // ... and that what a drive lacks may have been collected while it read (I3, I18)
 )
 
 // Off says whether all rules of x are switched off.
@@ -85,5 +87,6 @@ func RuleNames() []RuleName {
 		{NoListHorizon, "list-horizon"}, {NoListResolve, "list-resolve"}, {NoStaleAhead, "stale-ahead"},
 		{NoUniqueRevision, "unique-revision"}, {NoBallotCount, "ballot-count"},
 		{NoCopyMarks, "copy-marks"}, {NoFloorFirst, "floor-first"}, {NoUploadStamp, "upload-stamp"}, {NoFreshRead, "fresh-read"},
+		{NoReadFloor, "read-floor"}, {NoCopyUploads, "copy-uploads"},
 	}
 }

@@ -23,6 +23,7 @@ type Update struct {
 
 	filling  bool // Settle: of a newcomer
 	staged   Slots
+	bare     Slots // of those that took a revision: they lack the object's shard
 	highest  object.Stamp
 	accepted Slots // of an abort, or the opening of an upload
 	refused  Slots
@@ -170,6 +171,9 @@ func (u *Update) writing(now time.Time, ev *Event) time.Time {
 		we = writeEvent(ev)
 	}
 	u.highest = max(u.highest, we.Highest)
+	if we.Kind == WriteAccepted && ev.Reply.Bare {
+		u.bare |= Slot(ev.From) // a hint of the version itself may be lost, or not be booked yet (I2b)
+	}
 	if ev.Kind == EvReply && ev.Reply.Refused == RefusedEpoch && ev.Reply.Config.Epoch > u.t.Config.Epoch {
 		u.t.Config = ev.Reply.Config
 	}
@@ -205,7 +209,7 @@ func (u *Update) write(now time.Time, e WriteEffect) time.Time {
 		u.c.start(e.Kill, &t, &Request{Kind: ReqKill, Attempt: attempt})
 	}
 	u.c.tell(e.Drop, &t, &Request{Kind: ReqDrop, Attempt: attempt})
-	u.c.tell(e.Mark, &t, &Request{Kind: ReqMark, Version: u.v, Missed: e.Missed})
+	u.c.tell(e.Mark, &t, &Request{Kind: ReqMark, Version: u.v, Missed: e.Missed | t.Config.SlotsOf(u.bare)})
 	if e.Ack {
 		u.result = Result{Status: StatusOK, Version: u.v}
 		u.done = true
@@ -338,7 +342,7 @@ func (u *Update) decideRevision(now time.Time, list []Version, cur *Version) tim
 		u.finish(StatusFailed, at)
 		return time.Time{}
 	}
-	u.v = *at
+	u.bare, u.v = 0, *at
 	u.v.Rev, u.v.Ballot, u.v.Epoch = u.r.ballot.TS, u.r.ballot, u.t.Config.Epoch
 	u.v.Stable, u.v.Synced, u.v.Seats, u.v.Data = false, false, nil, false
 	if u.in.Kind == Purge {

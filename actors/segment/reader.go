@@ -288,16 +288,21 @@ func (r *Reader) header(p place, n int) (ondisk.FrameHeader, error) {
 	if err := r.readAt(p.ext.Segment, b, p.off); err != nil {
 		return h, err
 	}
-	if err := ondisk.DecodeFrameHeader(&h, b); err != nil {
-		return h, err
+	return h, r.takeHeader(&h, b, p, n)
+}
+
+// takeHeader decodes the header of frame n and remembers it.
+func (r *Reader) takeHeader(h *ondisk.FrameHeader, b []byte, p place, n int) error {
+	if err := ondisk.DecodeFrameHeader(h, b); err != nil {
+		return err
 	}
-	if err := r.check(&h, p, n); err != nil {
-		return h, err
+	if err := r.check(h, p, n); err != nil {
+		return err
 	}
 	r.mu.Lock()
-	r.hdr, r.known = h, n
+	r.hdr, r.known = *h, n
 	r.mu.Unlock()
-	return h, nil
+	return nil
 }
 
 // ownFile is a descriptor that one reader has for itself. A descriptor that many share looks to the

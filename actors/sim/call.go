@@ -43,9 +43,12 @@ type call struct {
 	value       uint16 // written, or read
 	tag         uint16 // written, or read
 	want        uint16 // of a condition
+	write       uint16 // its number
 	upload      uint8  // the upload's number among those of the key
 	name        uint8  // in a world with bucket life
 	gone        bool   // there was no bucket
+	locked      bool   // a purge that spares what is held
+	held        bool   // ... and found it so
 	null        bool   // the version id is "null"
 	hidden      bool   // an unanswered null version, and no call names the null version by its id
 	completes   bool   // it was a completion, whatever became of it

@@ -79,6 +79,7 @@ type outcome struct {
 	failed     bool // 503: it did not happen
 	gone       bool // 404: there is no bucket
 	denied     bool // 403: it is frozen
+	held       bool // 403: the version is held
 }
 
 func (o *outcome) String() string {
@@ -87,6 +88,8 @@ func (o *outcome) String() string {
 		return "there is no bucket"
 	case o.denied:
 		return "the bucket is frozen"
+	case o.held:
+		return "held"
 	case o.refused:
 		return "refused"
 	case o.unknown:
@@ -126,6 +129,7 @@ func (w *World) invoke(who, at int16, o *opPlan, value uint16) int32 {
 		if o.kind == callTagAt {
 			k.tag = value
 		}
+		k.locked = o.kind == callPurge && w.plan.locks
 		if o.null {
 			break
 		}
@@ -214,9 +218,15 @@ func (w *World) returned(who int16, turn uint32, o outcome) {
 		}
 	case o.failed, o.denied: // while a setting changes, nodes differ over it
 		w.Failed++
+		if o.failed {
+			w.undo(c.key, k)
+		}
 		k.kind = 0 // it never happened
 	default:
-		k.ret, k.refused, k.gone = w.step, o.refused, o.gone
+		k.ret, k.refused, k.gone, k.held = w.step, o.refused, o.gone, o.held
+		if o.refused {
+			w.undo(c.key, k)
+		}
 		if k.kind == callList && !k.gone {
 			k.kind = 0 // its pages stand in the history themselves
 		}

@@ -22,7 +22,7 @@ const (
 
 // Cut is what is taken out of a seed's plan: operations and faults by their index, and kinds of luck.
 // The zero Cut takes nothing. Its text, "seed" or "seed/ops/faults/calm", is all that a replay needs; a b
-// before the seed stands for BucketSeeds, a d for DenseSeeds.
+// before the seed stands for BucketSeeds, a d for DenseSeeds, an s for SkewedSeeds.
 type Cut struct {
 	Seed   uint64
 	ops    [maxPlanned / 8]byte
@@ -41,10 +41,11 @@ func (c *Cut) String() string {
 	trim := func(b []byte) string { return strings.TrimRight(hex.EncodeToString(b), "0") }
 	ops, faults := trim(c.ops[:]), trim(c.faults[:])
 	seed := strconv.FormatUint(c.Seed%BucketSeeds, 10)
-	if c.Seed >= DenseSeeds {
-		seed = "d" + seed
-	} else if c.Seed >= BucketSeeds {
-		seed = "b" + seed
+	for _, k := range worldKinds() {
+		if c.Seed >= k.first {
+			seed = k.letter + seed
+			break
+		}
 	}
 	if ops == "" && faults == "" && c.calm == 0 {
 		return seed
@@ -57,17 +58,15 @@ func ParseCut(text string) (Cut, error) {
 	var c Cut
 	f := strings.Split(text, "/")
 	var err error
-	seed, buckets := strings.CutPrefix(f[0], "b")
-	seed, dense := strings.CutPrefix(seed, "d")
-	c.Seed, err = strconv.ParseUint(seed, 10, 48)
-	switch {
-	case buckets && dense:
-		err = strconv.ErrSyntax
-	case buckets:
-		c.Seed += BucketSeeds
-	case dense:
-		c.Seed += DenseSeeds
+	digits, first := "", uint64(0)
+	for _, k := range worldKinds() {
+		if rest, ok := strings.CutPrefix(f[0], k.letter); ok {
+			digits, first = rest, k.first
+			break
+		}
 	}
+	c.Seed, err = strconv.ParseUint(digits, 10, 48)
+	c.Seed += first
 	if err != nil || len(f) != 1 && len(f) != 4 {
 		return c, fmt.Errorf("%q is neither SEED nor SEED/OPS/FAULTS/CALM", text)
 	}

@@ -1,6 +1,10 @@
 package sim
 
-import "holdfast/actors/quorum"
+import (
+	"slices"
+
+	"holdfast/actors/quorum"
+)
 
 // schedule puts the plan into the queue.
 func (w *World) schedule() {
@@ -13,7 +17,11 @@ func (w *World) schedule() {
 		w.q.push(event{at: 0, kind: evCall, who: int16(i)})
 	}
 	for i := range w.plan.nodes {
-		w.q.push(event{at: tickEvery + int64(i)*ms, kind: evTick, who: int16(i), life: 1})
+		at := w.plan.pace.tick + int64(i)*ms
+		if f := fate(w.seed, 0x71c5, uint64(i), 0); w.plan.pace.spread {
+			at = f.between(0, w.plan.pace.tick)
+		}
+		w.q.push(event{at: at, kind: evTick, who: int16(i), life: 1})
 	}
 }
 
@@ -51,6 +59,21 @@ func (w *World) strike(i int32) {
 		d.saved.take(&d.safe, everything)
 	case faultWipe:
 		w.wipe(&w.drives[f.a])
+	case faultLate, faultLost:
+		w.skews = append(w.skews, i)
+	case faultIsland:
+		w.nodes[f.a].island = max(w.nodes[f.a].island, f.end)
+		if f.b == 0 {
+			w.isolate(f.a, true)
+		}
+	case faultBlackout:
+		for n := range w.plan.nodes {
+			if f.amount>>n&1 != 0 {
+				w.stopNode(int16(n), true)
+				w.q.push(event{at: f.end + int64(n)*50*us, kind: evStart, who: int16(n)})
+			}
+		}
+		return
 	default:
 		w.govern(f)
 		return
@@ -78,6 +101,10 @@ func (w *World) mend(i int32) {
 		w.replaceLost()
 	case faultLie:
 		w.drives[f.a].repent()
+	case faultLate, faultLost:
+		w.skews = slices.DeleteFunc(w.skews, func(j int32) bool { return j == i })
+	case faultIsland:
+		w.rejoin(f)
 	case faultRevert:
 		d := &w.drives[f.a]
 		if d.gone {
@@ -165,7 +192,7 @@ func (w *World) startNode(who int16) {
 		}
 	}
 	w.startEnv(who)
-	w.q.push(event{at: w.now + tickEvery, kind: evTick, who: who, life: n.life})
+	w.q.push(event{at: w.now + w.plan.pace.tick, kind: evTick, who: who, life: n.life})
 	for s := range w.plan.sets {
 		w.q.push(event{at: w.now + 5*ms, kind: evConfig, who: who, arg: int32(s)})
 	}

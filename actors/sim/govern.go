@@ -88,8 +88,8 @@ func (w *World) moved(i int32) {
 	set := int(t.set)
 	mv := &w.movers[set]
 	rec := *w.latest(set)
-	if w.nodes[t.node].view[set] != rec.cfg.Epoch {
-		return // it will hear of it
+	if w.nodes[t.node].view[set] != rec.cfg.Epoch || w.nodes[t.node].island > w.now {
+		return // it will hear of it, or can say so later
 	}
 	if rec.cfg.Phase == quorum.Begun && mv.begun != rec.cfg.Epoch {
 		mv.begun, mv.copying, mv.failed = rec.cfg.Epoch, false, 0

@@ -126,18 +126,25 @@ func (c *checker[S]) prepare() {
 // nobody is the name of all values and tags that no answer and no condition names.
 const nobody = isMarker - 1
 
-// forget gives what nobody names one name.
+// forget gives what nobody names one name, or two if it matters which versions are held.
 func (c *checker[S]) forget() {
+	locks := slices.ContainsFunc(c.calls, func(k call) bool { return k.locked })
+	name := func(x uint16) uint16 {
+		if locks && !isHeld(x) {
+			return nobody - 1
+		}
+		return nobody
+	}
 	for i := range c.calls {
 		k := &c.calls[i]
 		switch k.kind {
 		case callPut, callPutIfAbsent, callPutIfMatch, callPutNull, callDelete, callDeleteIfMatch, callDeleteNull:
 			if k.value != 0 && !c.named(k.value) {
-				k.value = nobody
+				k.value = name(k.value)
 			}
 		case callTag, callTagAt:
 			if !c.named(k.tag) {
-				k.tag = nobody
+				k.tag = name(k.tag)
 			}
 		}
 	}

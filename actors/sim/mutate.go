@@ -17,14 +17,15 @@ type Mutation struct {
 	Schedules []string
 }
 
-// Mutate switches one rule off, runs up to limit seeds, and says what broke: a few of all sorts, which most
-// rules do not outlast, and then dense ones.
+// Mutate switches one rule off, runs up to limit seeds, and says what broke: a few of the first
+// two kinds, which most rules do not outlast, and then dense and skewed ones.
 func Mutate(ctx context.Context, rule quorum.RuleName, limit uint64, workers int) Mutation {
 	m := Mutation{Rule: rule}
 	t := Standard()
 	t.Rules = rule.Rule
 	few := min(limit/3, 2000)
-	for _, b := range []Batch{{First: 1, Count: few}, {First: BucketSeeds + 1, Count: few}, {First: DenseSeeds + 1, Count: limit - 2*few}} {
+	rest := (limit - 2*few) / 2
+	for _, b := range []Batch{{First: 1, Count: few}, {First: BucketSeeds + 1, Count: few}, {First: DenseSeeds + 1, Count: rest}, {First: SkewedSeeds + 1, Count: rest}} {
 		b.Tuning, b.Workers = t, workers
 		stats, failures := b.Run(ctx)
 		m.Seeds += stats.Seeds

@@ -127,6 +127,12 @@ func (w *World) transmit(f *rng, kind eventKind, i int32, from, to int16) {
 		w.enqueue(again)
 	}
 	e.at = w.now + delay
+	if len(w.skews) > 0 {
+		if e.at = w.skewed(p, kind, e.at); e.at == never {
+			w.lost(i)
+			return
+		}
+	}
 	if e.at > w.packets[i].deadline {
 		w.lost(w.twin(i))
 	}

@@ -78,8 +78,14 @@ func (w *World) recount(votes []vote, set int, d *drive, batch uint64) (won bool
 func (w *World) try(key int, v *quorum.Version) *attempt {
 	list := w.attempts[key]
 	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].ref == v.Ref && list[i].rev == v.Rev {
-			return &list[i]
+		if a := &list[i]; a.ref == v.Ref && a.rev == v.Rev {
+			if told := v.Kind != 0 && a.kind != 0; told && (a.kind != v.Kind || a.body != v.Body || a.meta != v.Meta) && !w.media && w.losses == 0 {
+				w.fail("I12", "key %d: %v revision %d names two contents", key, v.Ref, v.Rev)
+			}
+			if a.kind == 0 {
+				a.kind, a.body, a.meta = v.Kind, v.Body, v.Meta
+			}
+			return a
 		}
 	}
 	w.attempts[key] = append(list, attempt{ref: v.Ref, rev: v.Rev, kind: v.Kind, body: v.Body, meta: v.Meta})
@@ -160,6 +166,7 @@ func (w *World) elected(key int, a *attempt) {
 	if a.buried && w.losses == 0 && !w.media {
 		w.fail("I7", "key %d: %v was proved dead and is chosen", key, a.ref)
 	}
+	w.denied(key, a)
 	if a.rev != a.ref.TS {
 		return
 	}

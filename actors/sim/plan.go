@@ -39,6 +39,11 @@ const (
 	faultMove                        // set a's slot b goes to a drive that is not in the set
 	faultCancel                      // set a's move is cancelled if it has not flipped
 	faultSplit                       // the nodes in amount and the others do not hear each other; b: the others hear
+	// Of skewed worlds only:
+	faultLate     // messages of the kinds in amount, see someOf, to or from the drives in a, arrive when it ends
+	faultLost     // such messages are lost, b of 1000
+	faultIsland   // node a learns nothing of what is committed until the end; unless b, it also hears nobody and nobody hears it
+	faultBlackout // the nodes in amount lose power at once, until the end
 	faultKinds
 )
 
@@ -72,8 +77,12 @@ type Plan struct {
 	faults                 []faultPlan
 	luck                   luck
 	versioned              bool
-	writesLast             bool  // every key must take a write when the faults are over
-	buckets                bool  // the bucket comes and goes, and is listed
+	writesLast             bool // every key must take a write when the faults are over
+	buckets                bool // the bucket comes and goes, and is listed
+	skewed                 bool
+	mixture                int8 // of a skewed world
+	locks                  bool // a version with an odd tag is held: it is not removed
+	pace                   pace
 	end                    int64 // of the faults; then everything is repaired
 }
 
@@ -93,6 +102,31 @@ const BucketSeeds = uint64(1) << 48
 // DenseSeeds is the first of the seeds whose worlds are small and go wrong in few ways, but often: one set,
 // few kinds of operations and faults, late messages. They reach what takes several rare events in a row.
 const DenseSeeds = uint64(1) << 49
+
+// SkewedSeeds is the first of the seeds whose worlds are as small as dense ones, and whose bad luck is skewed: it
+// strikes some kinds of messages to some drives, cuts nodes off from the control plane too, takes the power of
+// several at once; and what is done in the background has a pace of its own.
+const SkewedSeeds = uint64(1) << 50
+
+// worldKind is a range of seeds, and the letter that is written before their numbers.
+type worldKind struct {
+	letter string
+	first  uint64
+}
+
+func worldKinds() []worldKind {
+	return []worldKind{{"s", SkewedSeeds}, {"d", DenseSeeds}, {"b", BucketSeeds}, {"", 0}}
+}
+
+// pace says how long things take that no fault has a hand in.
+type pace struct {
+	tick     int64 // between two looks of a node at its keys
+	pending  int64 // age at which the first node settles what is in doubt
+	deadline int64 // of a message
+	quiet    int64 // since the last promise, before a key is collected
+	spread   bool  // ticks of different nodes are not near each other
+	lazy     int   // thousandths: a tick leaves stable marks unsynced
+}
 
 // draw makes the plan of a seed.
 func (p *Plan) draw(seed uint64, t Tuning) {
@@ -114,7 +148,11 @@ func (p *Plan) draw(seed uint64, t Tuning) {
 	}
 	p.versioned = t.Versioned && r.chance(250)
 	if seed >= DenseSeeds {
-		p.drawDense(&r, t)
+		if seed >= SkewedSeeds {
+			p.drawSkewed(&r, t)
+		} else {
+			p.drawDense(&r, t)
+		}
 		slices.SortStableFunc(p.faults, func(a, b faultPlan) int { return int(a.at - b.at) })
 		return
 	}
@@ -258,6 +296,7 @@ func (p *Plan) drawFault(r *rng, k faultKind) {
 		f.a, f.b = int16(r.n(p.drives)), int16(r.n(1<<15))
 	case faultSplit:
 		f.amount, f.b = int64(r.n(1<<p.nodes)), int16(r.n(3)/2)
+	case faultLate, faultLost, faultIsland, faultBlackout: // see drawSkewedFault
 	case faultMove, faultCancel:
 		f.a, f.b, f.amount = int16(r.n(p.sets)), int16(r.n(p.n)), int64(r.n(1<<15))
 	}

@@ -17,7 +17,7 @@ import (
 // may leave nothing for it to do. Drives are numbers, the first n fill the slots, one more is a spare;
 // coordinators are letters, each on a node of its own. A name before a colon names an operation.
 //
-//	n 4 [versioned] [keys 2]     first line: the size of the set; "buckets" = with bucket life
+//	n 4 [versioned] [keys 2] [spares 2]   first line: the size of the set; "buckets" = with bucket life
 //	u: A PUT [staged] [key b]    A begins an operation; see verbs for the kinds of them
 //	send u commit 0,1            requests of u arrive at these drives (all, or -3 for all but 3)
 //	back u commit 0,1            answers of these drives arrive
@@ -262,8 +262,12 @@ const coordinators = 4
 func (p *player) found(f []string) {
 	w := p.w
 	w.plan = Plan{sets: 1, keys: 1, end: never}
+	spares := 1
 	for i := 0; i < len(f); i++ {
 		switch f[i] {
+		case "spares":
+			i++
+			spares = p.number(f[i])
 		case "n":
 			i++
 			w.plan.n = p.number(f[i])
@@ -278,7 +282,7 @@ func (p *player) found(f []string) {
 			p.bad("%q is not known of a world", f[i])
 		}
 	}
-	w.plan.drives = w.plan.n + 1
+	w.plan.drives = w.plan.n + spares
 	w.plan.nodes = w.plan.drives + coordinators
 	w.manual, w.scripted = true, true
 	w.clients = make([]client, 64)

@@ -106,7 +106,7 @@ func correctionsFromP4() []Schedule {
 			s: C GET
 			run s
 			expect s ok = v`},
-		{Name: "P6", Rule: "joint-kill", Breaks: "linearizable", About: "proved dead among the old members, finished among the new", Steps: `
+		{Name: "P6", Rule: "joint-kill", Breaks: "I7", About: "proved dead among the old members, finished among the new", Steps: `
 			n 4
 			v: A PUT
 			run v

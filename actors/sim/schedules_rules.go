@@ -5,7 +5,7 @@ import "slices"
 // needs are schedules of rules that neither the H nor the P show, and of which random seeds find the need
 // seldom or never: most want late messages, a move and a crash at once.
 func needs() []Schedule {
-	return slices.Concat(needsFromAttemptEpoch(), needsFromFloorFirst(), needsFromBeginWait(), needsFromStaleAhead(), needsFromInSync(), needsOfDense())
+	return slices.Concat(needsFromAttemptEpoch(), needsFromFloorFirst(), needsFromBeginWait(), needsFromStaleAhead(), needsFromInSync(), needsOfDense(), needsOfSkewed())
 }
 
 func needsFromAttemptEpoch() []Schedule {
@@ -27,7 +27,7 @@ func needsFromAttemptEpoch() []Schedule {
 			kill 1,2
 			r: B HEAD
 			run r`},
-		{Name: "copy-marks", Rule: "copy-marks", Breaks: "linearizable", About: "what was proved dead before a newcomer came is finished with its help", Steps: `
+		{Name: "copy-marks", Rule: "copy-marks", Breaks: "I7", About: "what was proved dead before a newcomer came is finished with its help", Steps: `
 			n 4
 			v: A PUT
 			run v
@@ -75,6 +75,32 @@ func needsFromAttemptEpoch() []Schedule {
 	}
 }
 
+// newcomersFloor moves a slot of a set that has collected a key, while a write of that key is cut off.
+const newcomersFloor = `
+	n 2
+	u: A PUT
+	send u commit 0,1
+	r: C GET
+	run r
+	expect r ok = u
+	d: B DELETE
+	run d
+	sync all
+	c: B COLLECT
+	run c
+	begin 0 2
+	learn B,0,1,2
+	m: B MOVE
+	run m
+	learn B,0,1,2
+	run m
+	learn B,0,1,2
+	learn A
+	run u
+	s: C GET
+	run s
+	expect s ok = nothing`
+
 func needsFromFloorFirst() []Schedule {
 	return []Schedule{
 		{Name: "floor-first", Rule: "floor-first", Breaks: "I7", About: "a tombstone is collected, and comes late to one who was not told", Steps: `
@@ -107,59 +133,13 @@ func needsFromFloorFirst() []Schedule {
 			c: B COMPLETE x
 			run c
 			expect c refused`},
-		{Name: "copy-floors", Rule: "copy-floors", Breaks: "I8", About: "a newcomer swears that it never saw what was collected before it came", Steps: `
-			n 2
-			u: A PUT
-			send u commit 0,1
-			r: C GET
-			run r
-			expect r ok = u
-			d: B DELETE
-			run d
-			sync all
-			c: B COLLECT
-			run c
-			begin 0 2
-			learn B,0,1,2
-			m: B MOVE
-			run m
-			learn B,0,1,2
-			run m
-			learn B,0,1,2
-			learn A
-			run u
-			s: C GET
-			run s
-			expect s ok = nothing`},
+		{Name: "copy-floors", Rule: "copy-floors", Breaks: "I8", About: "a newcomer swears that it never saw what was collected before it came", Steps: newcomersFloor},
 	}
 }
 
 func needsFromBeginWait() []Schedule {
 	return []Schedule{
-		{Name: "begin-wait", Rule: "begin-wait", Breaks: "I8", About: "as copy-floors: the mover tells a newcomer the floor before k old members have told it", Steps: `
-			n 2
-			u: A PUT
-			send u commit 0,1
-			r: C GET
-			run r
-			expect r ok = u
-			d: B DELETE
-			run d
-			sync all
-			c: B COLLECT
-			run c
-			begin 0 2
-			learn B,0,1,2
-			m: B MOVE
-			run m
-			learn B,0,1,2
-			run m
-			learn B,0,1,2
-			learn A
-			run u
-			s: C GET
-			run s
-			expect s ok = nothing`},
+		{Name: "begin-wait", Rule: "begin-wait", Breaks: "I8", About: "as copy-floors: the mover tells a newcomer the floor before k old members have told it", Steps: newcomersFloor},
 		{Name: "copy-tombstones", Rule: "copy-tombstones", Breaks: "linearizable", About: "a newcomer without the tombstone, and a member that missed it", Steps: `
 			n 4
 			v: A PUT
@@ -209,7 +189,7 @@ func needsFromStaleAhead() []Schedule {
 			x: A PUT
 			run x
 			must x ok`},
-		{Name: "unique-revision", Rule: "unique-revision", Breaks: "linearizable", About: "two changes of tags with one stamp, each promised by half of the members", Steps: `
+		{Name: "unique-revision", Rule: "unique-revision", Breaks: "I12", About: "two changes of tags with one stamp, each promised by half of the members", Steps: `
 			n 4
 			v: A PUT
 			run v
@@ -232,7 +212,7 @@ func needsFromStaleAhead() []Schedule {
 			kill 2,3
 			g: C GET
 			run g`},
-		{Name: "two-completions", Rule: "unique-revision", Breaks: "linearizable", About: "two completions of one upload, of different parts, under one stamp", Steps: `
+		{Name: "two-completions", Rule: "unique-revision", Breaks: "I12", About: "two completions of one upload, of different parts, under one stamp", Steps: `
 			n 4
 			x: A UPLOAD
 			run x
@@ -334,5 +314,58 @@ func needsOfDense() []Schedule {
 			kill 0,2
 			r: C HEAD
 			run r`},
+	}
+}
+
+// needsOfSkewed are holes that skewed seeds found, and one that was suspected.
+func needsOfSkewed() []Schedule {
+	return []Schedule{
+		{Name: "copy-uploads", Rule: "copy-uploads", Breaks: "linearizable", About: "two moves, and each copy hears one alone of those who know of an upload", Steps: `
+			n 4 spares 2
+			x: A UPLOAD
+			do x upload 0,1,2
+			lose x upload 3
+			run x
+			expect x ok
+			begin 0 4
+			learn B,all
+			m: B MOVE
+			run m not 0,1
+			? run m
+			learn B,all
+			? run m
+			cancel # if it was not done
+			learn B,all
+			begin 1 5
+			learn B,all
+			o: B MOVE
+			run o not 1,4,0
+			? run o
+			learn B,all
+			? run o
+			cancel
+			learn B,all
+			c: B COMPLETE x
+			run c
+			expect c ok`},
+		{Name: "read-floor", Rule: "read-floor", Breaks: "linearizable", About: "a read puts together an answer of who missed a deletion, and one from behind its collection", Steps: `
+			n 4
+			v: A PUT
+			run v
+			d: A DELETE
+			do d commit 0,1,2
+			lose d commit 3
+			run d
+			expect d ok
+			r: B HEAD
+			lose r report 0,1
+			do r report 3
+			h: C HEAL 3
+			run h
+			sync all
+			c: C COLLECT
+			run c
+			run r
+			expect r ok = nothing`},
 	}
 }

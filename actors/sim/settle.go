@@ -16,16 +16,19 @@ func (w *World) settle() {
 	w.calm = true
 	w.note("faults are over")
 	w.look()
-	w.cut = [maxNodes]uint32{}
+	w.cut, w.skews = [maxNodes]uint32{}, w.skews[:0]
 	for i := range w.plan.drives {
 		if d := &w.drives[i]; d.lying {
 			d.repent()
 		}
 	}
 	for i := range w.plan.nodes {
-		w.nodes[i].paused = 0
+		w.nodes[i].paused, w.nodes[i].island = 0, 0
 		w.nodes[i].off, w.nodes[i].drift = 0, 0
 		w.startNode(int16(i))
+		if w.plan.skewed {
+			w.carryOn(int16(i))
+		}
 		for s := range w.plan.sets {
 			w.q.push(event{at: w.now + 10*ms, kind: evConfig, who: int16(i), arg: int32(s)})
 		}
@@ -63,7 +66,7 @@ func (w *World) settle() {
 		}
 	}
 	// Members are healed one after the other, and nothing goes before attempts that old are over.
-	for until := w.now + 2*attemptLife + int64(w.plan.n)*500*ms; w.now < until && w.broken == nil; {
+	for until := w.now + 2*attemptLife + int64(w.plan.n)*max(500*ms, 10*w.plan.pace.tick); w.now < until && w.broken == nil; {
 		w.run(w.now + attemptLife/2)
 		if w.unlike() == "" {
 			return
@@ -192,6 +195,8 @@ func compare(key int, d *drive, st, first *quorum.KeyState) string {
 		switch {
 		case v.Ref != u.Ref || v.Rev != u.Rev:
 			return fmt.Sprintf("key %d: drive %d holds %v where another member holds %v", key, d.id, v.Ref, u.Ref)
+		case v.Kind != u.Kind || v.Body != u.Body || v.Meta != u.Meta:
+			return fmt.Sprintf("key %d: drive %d holds other contents of %v than another member", key, d.id, v.Ref)
 		case !v.Stable:
 			return fmt.Sprintf("key %d: drive %d holds %v in doubt", key, d.id, v.Ref)
 		case v.Kind == quorum.Tombstone || v.Kind == quorum.Purged:

@@ -104,6 +104,9 @@ func (s shelf) find(value uint16) int8 {
 	return -1
 }
 
+// isHeld says of a version's tag that it forbids the version's removal, in a world with locks.
+func isHeld(tag uint16) bool { return tag&1 != 0 }
+
 // named is the version that a call names by its id, -1 if there is none.
 func (s shelf) named(c *call) int8 {
 	if !c.null {
@@ -156,8 +159,12 @@ func (s shelf) apply(c *call) (after shelf, ok bool) {
 		s.push(row)
 	case callPurge:
 		i := s.named(c)
-		if c.ret != never && c.refused != (i < 0) || c.ret == never && i < 0 {
+		held := i >= 0 && c.locked && s.row[i].value&isMarker == 0 && isHeld(s.row[i].tag)
+		if c.ret != never && (c.refused != (i < 0 || held) || c.held != held) || c.ret == never && (i < 0 || held) {
 			return s, false
+		}
+		if held {
+			return s, true
 		}
 		if i >= 0 {
 			s.remove(i)

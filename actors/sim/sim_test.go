@@ -47,6 +47,18 @@ func TestDenseSeeds(t *testing.T) {
 	}
 }
 
+// TestSkewedSeeds is the same for small worlds whose bad luck is skewed.
+func TestSkewedSeeds(t *testing.T) {
+	b := Batch{Tuning: Standard(), First: SkewedSeeds + 1, Count: 8000, Stop: 5}
+	if testing.Short() {
+		b.Count = 400
+	}
+	_, failures := b.Run(t.Context())
+	for i := range failures {
+		t.Errorf("%v\n\tgo run ./scripts/sim --replay %s", failures[i].Violation, failures[i].Cut.String())
+	}
+}
+
 // TestMutationsAreNoticed switches some rules off: the simulator is only as good as what it misses. The
 // command's --mutate does it for all, and longer.
 func TestMutationsAreNoticed(t *testing.T) {

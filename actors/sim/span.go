@@ -53,7 +53,7 @@ func (w *World) spread(i int32, a *ask) {
 	j := w.alloc()
 	p := &w.packets[j]
 	p.req = quorum.Request{}
-	p.span, p.task, p.gen, p.id, p.nth, p.deadline = a, i, t.gen, t.sent, t.sent, w.now+callDeadline
+	p.span, p.task, p.gen, p.id, p.nth, p.deadline = a, i, t.gen, t.sent, t.sent, w.now+w.plan.pace.deadline
 	p.from, p.life, p.label = t.node, w.nodes[t.node].life, t.label
 	p.drive, p.member, p.key = a.drive, int8(a.drive), -1
 	w.send(j)

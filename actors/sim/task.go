@@ -122,7 +122,7 @@ func (w *World) begin(who, at int16, o *opPlan, k *call, value uint16) {
 	i := w.newTask(at, int(o.key), uint32(value)) // with bucket life the key depends on the incarnation
 	t := &w.tasks[i]
 	t.client, t.turn = who, w.clients[who].turn
-	t.kind, t.head = o.kind, o.head
+	t.kind, t.head, k.write = o.kind, o.head, value
 	in := quorum.Intent{
 		Kind: quorum.Put, What: quorum.Object, Write: writeID(uint32(value)), Null: !w.plan.versioned,
 		Body: uint64(value), Meta: uint64(value), Staged: !o.inline,
@@ -146,7 +146,9 @@ func (w *World) begin(who, at int16, o *opPlan, k *call, value uint16) {
 			in.Kind = quorum.Abort
 		}
 	case callPurge:
-		in.Kind = quorum.Purge
+		if in.Kind = quorum.Purge; k.locked {
+			in.Cond = quorum.Cond{Kind: quorum.CondOwner, Judge: func(at *quorum.Version) bool { return at.Kind != quorum.Object || !isHeld(uint16(at.Meta)) }}
+		}
 	case callVersions:
 		in.Kind, in.What, in.Body, in.Staged = quorum.Settle, 0, 0, false
 	}
@@ -186,7 +188,11 @@ func (w *World) launch(i int32) {
 	switch t.kind {
 	case callGet, callGetAt:
 		w.writes++
-		t.m = quorum.NewGetAt(&n.env, target, writeID(settles+w.writes), t.head || w.manual && !w.scripted, t.intent.At)
+		g := quorum.NewGetAt(&n.env, target, writeID(settles+w.writes), t.head || w.manual && !w.scripted, t.intent.At)
+		if w.plan.skewed && t.head {
+			g.Reset(&n.env, &target, writeID(settles+w.writes), t.intent.At, w.preferred(t, &target.Config))
+		}
+		t.m = g
 	default:
 		t.m = quorum.NewUpdate(&n.env, target, t.intent)
 	}
@@ -269,7 +275,7 @@ func (w *World) dispatch(i int32, s *quorum.Send) {
 		j := w.alloc()
 		p := &w.packets[j]
 		p.req, p.span = s.Req, nil
-		p.task, p.gen, p.id, p.deadline = i, gen, s.ID, w.now+callDeadline
+		p.task, p.gen, p.id, p.deadline = i, gen, s.ID, w.now+w.plan.pace.deadline
 		t.sent++
 		p.nth = t.sent
 		p.from, p.life, p.label = t.node, w.nodes[t.node].life, t.label
@@ -386,7 +392,7 @@ func (w *World) finished(i int32) (gone bool) {
 		o.refused = t.kind != callGet && t.kind != callGetAt
 		o.failed = stale
 	case quorum.StatusFailed:
-		o.refused = true
+		o.refused, o.held = true, t.kind == callPurge
 	case quorum.StatusUnknown:
 		o.unknown = true
 	default:

@@ -13,11 +13,11 @@ import (
 // who is live is gossip, and two nodes may think differently (I31).
 func (w *World) tick(who int16) {
 	n := &w.nodes[who]
-	w.q.push(event{at: w.now + tickEvery, kind: evTick, who: who, life: n.life})
+	w.q.push(event{at: w.now + w.plan.pace.tick, kind: evTick, who: who, life: n.life})
 	w.resume(n)
 	w.advance(who)
 	for i := range w.plan.drives {
-		if d := &w.drives[i]; d.node == who && d.open && d.old.any() {
+		if d := &w.drives[i]; d.node == who && d.open && d.old.any() && !w.lazy(d) {
 			w.sync(d) // marks are synced within a while also when nobody writes
 		}
 	}
@@ -80,7 +80,7 @@ const (
 func (w *World) tend(who int16, key int, d *drive, lower quorum.Slots, work workKind) {
 	n := &w.nodes[who]
 	st := &d.ram.keys[key]
-	wait := time.Duration(pendingAge*int64(1+lower.Len())) * time.Microsecond
+	wait := time.Duration(w.plan.pace.pending*int64(1+lower.Len())) * time.Microsecond
 	old := object.StampAt(w.wall(n).Add(-wait))
 	target := w.target(n, key)
 	var m machine
@@ -141,9 +141,9 @@ func (w *World) heal(n *node, d *drive, key int, target quorum.Target, lower quo
 // collect ends tombstones, and what is remembered of attempts that are over.
 func (w *World) collect(n *node, d *drive, key int, target quorum.Target) machine {
 	st := &d.ram.keys[key]
-	life := object.Stamp(attemptLife) << 10
+	quiet := object.Stamp(w.plan.pace.quiet) << 10
 	now := object.StampAt(w.wall(n))
-	if st.Promise.TS+life >= now || st.Decision.Ballot.TS+life >= now {
+	if st.Promise.TS+quiet >= now || st.Decision.Ballot.TS+quiet >= now {
 		return nil
 	}
 	due := len(st.Dead)+len(st.Superseded) > 0 || st.Promise != quorum.Ballot{}

@@ -32,7 +32,7 @@ func (k callKind) String() string {
 
 func (k faultKind) String() string {
 	return [...]string{"none", "crash", "pause", "cut", "clock jump", "drive failure", "lying syncs", "rot",
-		"old image", "wipe", "move", "cancel", "split"}[k]
+		"old image", "wipe", "move", "cancel", "split", "late", "lost", "island", "blackout"}[k]
 }
 
 func (f *faultPlan) String() string {

@@ -32,6 +32,7 @@ const (
 type node struct {
 	up         bool
 	paused     int64 // it stands still until then
+	island     int64 // it learns nothing of what is committed until then
 	life       uint16
 	clock      quorum.Clock
 	env        quorum.Env
@@ -72,6 +73,7 @@ type World struct {
 	nodes     [maxNodes]node
 	drives    [maxDrives]drive
 	cut       [maxNodes]uint32 // bit: messages from here to there are lost
+	skews     []int32          // faults under way that strike some kinds of messages
 	packets   []packet
 	spare     []int32
 	tasks     []task
@@ -83,6 +85,7 @@ type World struct {
 	sets      [maxSets]raftSet
 	movers    [maxSets]mover
 	attempts  [maxKeys][]attempt
+	undone    [maxKeys][]uint16 // writes of which a client was told that they were not done
 	check     checker[register]
 	checkAll  checker[shelf]
 	checkIn   checker[space]
@@ -140,6 +143,10 @@ func (w *World) Run(c Cut) (v *Violation) {
 // reset builds the world of the plan.
 func (w *World) reset() {
 	p := &w.plan
+	if p.pace == (pace{}) {
+		p.pace = pace{tick: tickEvery, pending: pendingAge, deadline: callDeadline, quiet: attemptLife}
+	}
+	w.skews = w.skews[:0]
 	w.seed, w.now, w.peak, w.step, w.calm, w.media, w.losses, w.restarted, w.broken = p.Seed, 0, 0, 0, false, false, 0, false, nil
 	w.q.reset()
 	w.packets, w.spare = w.packets[:0], w.spare[:0]
@@ -156,6 +163,7 @@ func (w *World) reset() {
 	for i := range w.calls {
 		w.calls[i] = w.calls[i][:0]
 		w.attempts[i] = w.attempts[i][:0]
+		w.undone[i] = w.undone[i][:0]
 		w.uploads[i] = 0
 	}
 	for i := range w.clients {
@@ -245,7 +253,10 @@ func (w *World) onNode(e *event) {
 	case evBucket:
 		w.learnBucket(e.who, int(e.arg))
 	case evConfig:
-		if !void {
+		if n.island > w.now {
+			e.at = n.island
+			w.q.push(*e)
+		} else if !void {
 			w.learn(e.who, int(e.arg), w.latest(int(e.arg)).cfg.Epoch)
 		}
 	}

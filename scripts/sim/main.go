@@ -32,6 +32,7 @@ type options struct {
 	replay, only        string
 	stop, every         int
 	raw, buckets, dense bool
+	skewed              bool
 	schedule            string
 	mutate              bool
 }
@@ -43,7 +44,7 @@ func main() {
 	flag.Uint64Var(&o.limit, "limit", 100_000, "of --mutate: seeds per rule")
 	flag.IntVar(&o.workers, "workers", 0, "seeds at a time; 0 = one per processor")
 	flag.StringVar(&o.replay, "replay", "", "a seed, or a failure as it was printed")
-	flag.StringVar(&o.only, "only", "", "of --mutate: this rule alone; of --replay: with this rule off")
+	flag.StringVar(&o.only, "only", "", "of --mutate: this rule alone; else: with this rule off")
 	flag.StringVar(&o.schedule, "schedule", "", "play this hand-written schedule, e.g. H7, and print what happens; with --only without that rule")
 	flag.IntVar(&o.stop, "stop", 10, "stop after so many failures")
 	flag.IntVar(&o.every, "every", 0, "try every order of a small world that differs from first come, first served in at most so many places")
@@ -51,11 +52,14 @@ func main() {
 	flag.BoolVar(&o.mutate, "mutate", false, "switch each rule off in turn")
 	flag.BoolVar(&o.buckets, "buckets", false, "seeds of worlds whose bucket comes and goes, and is listed; they are written b1, b2 ..")
 	flag.BoolVar(&o.dense, "dense", false, "seeds of small worlds where few kinds of things go wrong, but often; they are written d1, d2 ..")
+	flag.BoolVar(&o.skewed, "skewed", false, "seeds of small worlds whose bad luck strikes some kinds of messages, and nodes together; they are written s1, s2 ..")
 	flag.Parse()
 	if o.buckets {
 		o.from += sim.BucketSeeds
 	} else if o.dense {
 		o.from += sim.DenseSeeds
+	} else if o.skewed {
+		o.from += sim.SkewedSeeds
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, &o)
@@ -78,6 +82,7 @@ func run(ctx context.Context, o *options) error {
 		return every(ctx, o)
 	}
 	b := sim.Batch{Tuning: sim.Standard(), First: o.from, Count: o.seeds, Workers: o.workers, Stop: o.stop, Raw: o.raw, Progress: progress}
+	b.Tuning.Rules = ruleNamed(o.only)
 	start := time.Now()
 	stats, failures := b.Run(ctx)
 	progress(stats, time.Since(start))
