@@ -58,6 +58,16 @@ func (s *pinnedShard) Close() error {
 	return s.err
 }
 
+var _ WarmReader = (*pinnedShard)(nil)
+
+// ReadWarm implements WarmReader, if the reader does.
+func (s *pinnedShard) ReadWarm(buf []byte, off int64, n int) ([]byte, bool) {
+	if r, ok := s.ShardReader.(WarmReader); ok {
+		return r.ReadWarm(buf, off, n)
+	}
+	return nil, false
+}
+
 // pinned answers what concerns pins alone: ReqFetch, whether a shard is pinned, and ReqUnpin.
 func (a *Actor) pinned(req *Request, reply *Reply) error {
 	if err := a.usable(); err != nil {
