@@ -76,7 +76,6 @@ type Actor struct {
 	marked   atomic.Uint64 // last batch with marks
 	vanished vanished
 	drops    atomic.Uint64 // of vanished: how many there were
-	unsound  atomic.Int64  // sets in which the drive is not in sync
 
 	state   quorum.DriveState     // owned by loop
 	past    superseded            // owned by loop
@@ -95,6 +94,7 @@ type Actor struct {
 	pending    map[revision]*pending              // guarded by mu: accepted, not known stable
 	completing map[object.WriteID]int             // guarded by mu: uploads that pending versions complete
 	sets       map[cluster.SetID]*quorum.SetState // guarded by mu
+	sound      []uint64                           // guarded by mu: bits of those in which it is in sync
 	fences     map[cluster.BucketID]ondisk.Fence  // guarded by mu
 	purged     map[cluster.BucketID]bool          // guarded by mu: removed buckets without rows
 	peers      map[cluster.DriveID]uint64         // guarded by mu: batches of others acknowledged to clients

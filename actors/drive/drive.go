@@ -21,6 +21,7 @@ import (
 
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
 )
 
@@ -149,27 +150,12 @@ type ScanRequest struct {
 	Sets          func(name string) cluster.SetID // key -> set, from placement; local calls only
 }
 
-// ScanReply is one answer of a drive; a truncated one ends at its last entry.
-type ScanReply struct {
-	Entries   []Entry
-	Truncated bool
-	// Silent are the sets, of those asked for, that the drive cannot vouch for: not in sync.
-	Silent []cluster.SetID
-}
+// ScanReply is one answer of a drive; a truncated one ends at its last entry. Rows are the shared parts
+// of version rows. Silent are the sets, of those asked for, in which the drive is not in sync.
+type ScanReply = quorum.ListAnswer
 
-// Entry is the newest version of one key as one drive sees it, or a common prefix.
-type Entry struct {
-	Name     string // key or, if Common, the common prefix with its delimiter
-	Common   bool
-	Example  string // Common: first key below it that is live or unstable; Ref, Rev, Kind, Unstable and Set are that key's
-	Set      cluster.SetID
-	Ref      object.VersionRef
-	Rev      object.Stamp
-	Kind     ondisk.VersionKind
-	Unstable bool
-	Null     bool   // of versions: the null version
-	Row      []byte // shared part of the version row for sets in Full
-}
+// Entry is the newest version of one key, or one of its versions, as one drive sees it, or a common prefix.
+type Entry = quorum.ListItem
 
 // Uploads keeps the data of open multipart uploads, which ReqUpload opens.
 type Uploads interface {

@@ -6,11 +6,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 
-	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
@@ -36,26 +36,28 @@ func (a *Actor) Scan(ctx context.Context, req *ScanRequest) (ScanReply, error) {
 	if req.Delimiter == "" {
 		s.reply.Entries = make([]Entry, 0, min(s.limit, 1000))
 	}
+	s.reply.Silent = a.silent(req) // before: what comes in sync while it is walked was not when that began
 	if err := s.run(ctx); err != nil {
 		return ScanReply{}, a.wrap(fmt.Errorf("scan: %w", damaged(err)))
 	}
 	if err := a.gate.pass(ctx, s.batch, a.health.Failed()); err != nil {
 		return ScanReply{}, err
 	}
-	s.reply.Silent = a.silent(req)
 	return s.reply, nil
 }
 
-// silent are the sets asked for that the drive cannot vouch for.
+// silent are the sets asked for that the drive cannot vouch for: it is not in sync, or no member.
 func (a *Actor) silent(req *ScanRequest) (out []cluster.SetID) {
-	if a.unsound.Load() == 0 {
-		return nil // as nearly always, and there are many sets
-	}
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	for id, s := range a.sets {
-		if s.State != quorum.SlotInSync && (hasSet(req.Full, id) || hasSet(req.Witness, id)) {
-			out = append(out, id)
+	for _, asked := range [...][]uint64{req.Full, req.Witness} {
+		for i, word := range asked {
+			if i < len(a.sound) {
+				word &^= a.sound[i]
+			}
+			for ; word != 0; word &= word - 1 {
+				out = append(out, cluster.SetID(64*i+bits.TrailingZeros64(word)))
+			}
 		}
 	}
 	return out
@@ -153,21 +155,15 @@ func (s *scan) run(ctx context.Context) (err error) {
 // standing moves on from rows that a removal has ended to the newest of their key that stands. moved
 // says that there is none: the iterator is at another key, or at the end.
 func (s *scan) standing() (moved bool, err error) {
-	var gone, null object.VersionRef // removed, and so is every older null version if that was one
+	var top quorum.Topmost
 	at := &s.at
 	prefix := bytes.Clone(at.prefix)
 	for {
 		if _, err := ondisk.DecodeVersionOwn(&s.own, at.value); err != nil {
 			return false, err
 		}
-		switch {
-		case at.ref == gone, s.own.Null && at.ref.Compare(null) < 0:
-		case at.kind != ondisk.KindPurged, s.unstable(at.revision):
+		if top.Next(at.ref, quorum.Kind(at.kind), s.own.Null, !s.unstable(at.revision)) {
 			return false, nil
-		default:
-			if gone = at.ref; s.own.Null {
-				null = at.ref
-			}
 		}
 		if !s.it.Next() || ondisk.IsKeyStateKey(s.it.Key()) {
 			return true, nil
@@ -195,7 +191,8 @@ func (s *scan) unstable(r revision) bool {
 func (s *scan) visit() (common string, done bool, err error) {
 	at := &s.at
 	unstable := s.unstable(at.revision)
-	if !unstable && at.kind != ondisk.KindObject && !(s.req.Tombstones && at.kind == ondisk.KindTombstone) {
+	told := quorum.Told(quorum.Kind(at.kind), !unstable)
+	if !told && !(s.req.Tombstones && at.kind == ondisk.KindTombstone) {
 		return "", false, nil
 	}
 	if s.name, err = ondisk.AppendName(s.name[:0], at.escaped); err != nil {
@@ -203,12 +200,12 @@ func (s *scan) visit() (common string, done bool, err error) {
 	}
 	name := string(s.name)
 	set := s.req.Sets(name)
-	full := hasSet(s.req.Full, set)
-	if !full && !hasSet(s.req.Witness, set) {
+	full := quorum.HasSet(s.req.Full, set)
+	if !full && !quorum.HasSet(s.req.Witness, set) {
 		return "", false, nil
 	}
 	n := s.delimiter(name)
-	if n >= 0 && !unstable && at.kind != ondisk.KindObject {
+	if n >= 0 && !told {
 		return "", false, nil // a tombstone proves no prefix
 	}
 	if len(s.reply.Entries) == s.limit {
@@ -216,7 +213,7 @@ func (s *scan) visit() (common string, done bool, err error) {
 		return "", true, nil
 	}
 	e := s.entry()
-	e.Name, e.Set, e.Ref, e.Rev, e.Kind, e.Unstable = name, set, at.ref, at.rev, at.kind, unstable
+	e.Name, e.Set, e.Ref, e.Rev, e.Kind, e.Unstable = name, set, at.ref, at.rev, quorum.Kind(at.kind), unstable
 	if n >= 0 {
 		e.Name, e.Common, e.Example = name[:n], true, name
 		common = e.Name
@@ -254,10 +251,6 @@ func (s *scan) keep(row []byte) []byte {
 	n := len(s.rows)
 	s.rows = append(s.rows, row...)
 	return s.rows[n:len(s.rows):len(s.rows)]
-}
-
-func hasSet(bits []uint64, set cluster.SetID) bool {
-	return int(set)/64 < len(bits) && bits[set/64]>>(set%64)&1 != 0
 }
 
 // BucketEmpty implements Scanner.

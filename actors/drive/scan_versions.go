@@ -68,8 +68,8 @@ func (s *scan) enter(k *keyed) (err error) {
 	}
 	k.name = string(s.name)
 	k.set = s.req.Sets(k.name)
-	k.full = hasSet(s.req.Full, k.set)
-	k.asked = k.full || hasSet(s.req.Witness, k.set)
+	k.full = quorum.HasSet(s.req.Full, k.set)
+	k.asked = k.full || quorum.HasSet(s.req.Witness, k.set)
 	if k.name == s.req.Start {
 		k.below = s.req.Below
 	}
@@ -89,7 +89,7 @@ func (s *scan) visitVersion(k *keyed) (common string, done bool, err error) {
 	if k.below != (object.VersionRef{}) && r.ref.Compare(k.below) >= 0 {
 		return "", false, nil
 	}
-	e := Entry{Name: k.name, Set: k.set, Ref: r.ref, Rev: r.rev, Kind: r.kind, Unstable: unstable, Null: s.own.Null}
+	e := Entry{Name: k.name, Set: k.set, Ref: r.ref, Rev: r.rev, Kind: quorum.Kind(r.kind), Unstable: unstable, Null: s.own.Null}
 	if at := s.delimiter(k.name); at >= 0 {
 		e.Name, e.Common, e.Example = k.name[:at], true, k.name
 		common = e.Name

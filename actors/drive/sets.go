@@ -35,13 +35,14 @@ func (b *batch) setSet(id cluster.SetID, s *quorum.SetState) {
 func (a *Actor) keepSet(id cluster.SetID, s *quorum.SetState) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	was := a.sets[id]
 	a.sets[id] = s
-	if s.State != quorum.SlotInSync {
-		a.unsound.Add(1)
+	for int(id)/64 >= len(a.sound) {
+		a.sound = append(a.sound, 0)
 	}
-	if was != nil && was.State != quorum.SlotInSync {
-		a.unsound.Add(-1)
+	if bit := uint64(1) << (id % 64); s.State == quorum.SlotInSync {
+		a.sound[id/64] |= bit
+	} else {
+		a.sound[id/64] &^= bit
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/placement"
+	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
 )
 
@@ -82,7 +83,7 @@ func (s *Store) uploadSegment(ctx context.Context, req *ListUploadsRequest, page
 		if common != "" {
 			page.Prefixes = append(page.Prefixes, common)
 			page.NextKey, page.NextID = common, object.WriteID{}
-			over, ok := successor(common)
+			over, ok := quorum.NameBehind(common)
 			return uploadPos{key: over}, ok, nil
 		}
 		page.Uploads = append(page.Uploads, UploadItem{Key: u.key, Upload: u.up})

@@ -6,8 +6,8 @@ import (
 
 	"holdfast/actors/drive"
 	"holdfast/actors/object"
-	"holdfast/actors/ondisk"
 	"holdfast/actors/placement"
+	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
 )
 
@@ -53,8 +53,8 @@ func (s *Store) SweepTombstones(ctx context.Context, pause time.Duration) int {
 		if err != nil {
 			return found // it comes again
 		}
-		for _, d := range plan.drives {
-			found += s.sweepDrive(ctx, plan, d, bucket, pause)
+		for ask := range plan.Asks {
+			found += s.sweepDrive(ctx, plan, ask, bucket, pause)
 		}
 	}
 	return found
@@ -62,21 +62,22 @@ func (s *Store) SweepTombstones(ctx context.Context, pause time.Duration) int {
 
 // sweepDrive walks the sets that a drive answers for. Every tombstone is on some member of its set
 // that the plan asks, so nothing is missed that W members took.
-func (s *Store) sweepDrive(ctx context.Context, plan *listPlan, d planned, bucket cluster.Bucket, pause time.Duration) int {
+func (s *Store) sweepDrive(ctx context.Context, plan *listPlan, ask int, bucket cluster.Bucket, pause time.Duration) int {
 	found, start := 0, ""
 	sets := func(name string) cluster.SetID { return placement.SetOf(plan.topo, bucket.ID, name) }
-	witness := make([]uint64, len(d.full))
+	d, a := plan.drive(ask), &plan.Asks[ask]
+	witness := make([]uint64, len(a.Full))
 	for i := range witness {
-		witness[i] = d.full[i] | d.witness[i]
+		witness[i] = a.Full[i] | a.Witness[i]
 	}
 	for ctx.Err() == nil {
 		req := &drive.ScanRequest{Bucket: bucket.ID, Start: start, Limit: sweepPage, Witness: witness, Sets: sets, Tombstones: true}
-		reply, err := apart(ctx, s, d.d, func() (drive.ScanReply, error) { return d.d.Scan(ctx, req) })
+		reply, err := apart(ctx, s, d, func() (drive.ScanReply, error) { return d.Scan(ctx, req) })
 		if err != nil {
 			return found
 		}
 		for i := range reply.Entries {
-			if e := &reply.Entries[i]; e.Kind == ondisk.KindTombstone && !e.Unstable {
+			if e := &reply.Entries[i]; e.Kind == quorum.Tombstone && !e.Unstable {
 				s.tombs.add(object.Key{Bucket: bucket.ID, Name: e.Name}, 0)
 				found++
 			}

@@ -75,27 +75,35 @@ func TestClockRisesStrictly(t *testing.T) {
 }
 
 func TestJudgeListed(t *testing.T) {
-	live := func(ts uint64, stable bool) Witness {
-		return Witness{Present: true, Ref: v(ts), Rev: object.Stamp(ts), Live: true, Unstable: !stable}
+	said := func(ts uint64, kind Kind, stable bool) *ListItem {
+		return &ListItem{Ref: v(ts), Rev: object.Stamp(ts), Kind: kind, Unstable: !stable}
 	}
-	dead := live(5, true)
-	dead.Live = false
+	full := said(5, Object, false)
+	full.Row = []byte{1}
 	for _, c := range []struct {
 		name string
-		ws   []Witness
+		at   []*ListItem
 		want ListVerdict
 	}{
-		{"all agree", []Witness{live(5, true), live(5, true)}, ListLive},
-		{"one knows it stable", []Witness{live(5, false), live(5, true)}, ListLive},
-		{"nobody knows it stable", []Witness{live(5, false), live(5, false)}, ListUnclear},
-		{"H14: one has not seen it", []Witness{live(5, true), {}}, ListUnclear},
-		{"other versions", []Witness{live(5, true), live(6, true)}, ListUnclear},
-		{"a tombstone", []Witness{dead, dead}, ListDead},
-		{"nothing", []Witness{{}, {}}, ListDead},
+		{"all agree", []*ListItem{said(5, Object, true), said(5, Object, true)}, ListLive},
+		{"one knows it stable", []*ListItem{full, said(5, Object, true)}, ListLive},
+		{"another sends the row", []*ListItem{said(5, Object, true), full}, ListLive},
+		{"nobody knows it stable", []*ListItem{said(5, Object, false), said(5, Object, false)}, ListUnclear},
+		{"H14: one has not seen it", []*ListItem{said(5, Object, true), nil}, ListUnclear},
+		{"H14: the other has not", []*ListItem{nil, said(5, Object, true)}, ListUnclear},
+		{"other versions", []*ListItem{said(5, Object, true), said(6, Object, true)}, ListUnclear},
+		{"a tombstone", []*ListItem{said(5, Tombstone, true), said(5, Tombstone, true)}, ListDead},
+		{"a marker", []*ListItem{said(5, Marker, true), said(5, Marker, true)}, ListDead},
+		{"nothing", []*ListItem{nil, nil}, ListDead},
 	} {
-		if got := JudgeListed(c.ws); got != c.want {
-			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		at := append(c.at, said(9, Object, true)) // a drive that does not speak for the set
+		got, item := JudgeListed(at, []int{0, 1}, false)
+		if got != c.want || got == ListLive && (item == nil || slices.Contains(c.at, full) && item != full) {
+			t.Errorf("%s: %v, want %v, by %+v", c.name, got, c.want, item)
 		}
+	}
+	if got, _ := JudgeListed([]*ListItem{said(5, Marker, true)}, []int{0}, true); got != ListLive {
+		t.Errorf("a marker in a list of versions: %v", got)
 	}
 }
 

@@ -140,9 +140,9 @@ func TestCheckerAgreesWithBruteForce(t *testing.T) {
 		agree[space](t, r, rounds, func(i int, c *call) {
 			c.kind, c.name = kinds[r.IntN(len(kinds))], uint8(r.IntN(2))
 			switch c.value = uint16(i + 1); c.kind {
-			case callGet:
+			case callGet, callListed:
 				c.value = uint16(r.IntN(6))
-			case callListed, callFreeze:
+			case callFreeze:
 				c.value = uint16(r.IntN(2))
 			case callDelete, callCreate, callDrop:
 				c.value = 0
@@ -247,9 +247,7 @@ func answer[S spec[S]](calls []call, r *rand.Rand, s S) {
 				}
 			case space:
 				if c.gone = !at.exists && c.kind != callCreate && c.ret != never; c.kind == callGet || c.kind == callListed {
-					if c.value = at.value[c.name]; c.kind == callListed {
-						c.value = min(c.value, 1)
-					}
+					c.value = at.value[c.name]
 				}
 			}
 			if judges := 1<<callPutIfAbsent | 1<<callPutIfMatch | 1<<callDeleteIfMatch | 1<<callTag | 1<<callComplete | 1<<callAbort | 1<<callPurge | 1<<callTagAt | 1<<callCreate | 1<<callDrop; judges>>c.kind&1 != 0 && c.ret != never && !c.gone {

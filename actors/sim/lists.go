@@ -1,25 +1,36 @@
 package sim
 
 import (
-	"slices"
-
+	"holdfast/actors/object"
 	"holdfast/actors/quorum"
+	"holdfast/raftfsm/cluster"
 )
 
 // listing is a client's list: page after page, each of a Lister of its own. Every page counts in the
-// history as one read of each name that it speaks of.
+// history as one read of each name that it speaks of. A list of versions says the same of a bucket
+// without versioning.
 type listing struct {
 	*quorum.Lister
-	bucket  bucketRecord
-	epochs  [maxSets]uint64
-	start   string
-	limit   int // of a page
-	some    int // of a drive's answer
-	began   int64
-	tries   int
-	waiting int            // names being resolved
-	newest  [maxDrives]int // question to each drive; answers to earlier ones are void
-	asked   int
+	bucket   bucketRecord
+	epochs   [maxSets]uint64
+	sets     []quorum.ListSet
+	versions bool
+	start    quorum.ListPlace
+	limit    int // of a page
+	some     int // of a drive's answer
+	began    int64
+	tries    int
+	number   int // of the deal; answers to earlier ones are void
+	deal     *quorum.ListDeal
+	reading  bool
+	page     []listed
+}
+
+// listed is what a page says of a name.
+type listed struct {
+	name  string
+	value uint16
+	ref   object.VersionRef
 }
 
 func (l *listing) begin(w *World, i int32) {
@@ -29,59 +40,52 @@ func (l *listing) begin(w *World, i int32) {
 		return
 	}
 	n := &w.nodes[t.node]
-	l.bucket, l.began, l.waiting = *w.bucketOf(n), w.step, 0
-	var sets []quorum.ListSet
+	l.bucket, l.began, l.reading = *w.bucketOf(n), w.step, false
+	l.page, l.sets = l.page[:0], l.sets[:0]
 	for s := range w.plan.sets {
 		rec := w.record(s, n.view[s])
 		l.epochs[s] = rec.cfg.Epoch
 		set := quorum.ListSet{Config: rec.cfg}
-		for m := range set.Drives {
-			set.Drives[m] = -1
-		}
 		for m := range rec.cfg.Members().All() {
 			set.Drives[m] = int(rec.drives[m])
 		}
-		sets = append(sets, set)
+		l.sets = append(l.sets, set)
 	}
-	l.Lister = quorum.NewLister(sets, l.start, l.limit, w.tuning.Rules)
-	l.ask(w, i)
+	l.Lister = quorum.NewLister(quorum.ListQuery{Versions: l.versions, From: l.start, Limit: l.limit}, w.tuning.Rules)
+	l.goOn(w, i, quorum.ListDealing)
 }
 
-// ask sends what the lister wants asked.
-func (l *listing) ask(w *World, i int32) {
-	deals := l.Ask()
-	var drives []int
-	for d := range deals {
-		drives = append(drives, d)
+// ask deals the sets to drives and sends what is to be asked; false if a set has too few drives.
+func (l *listing) ask(w *World, i int32) bool {
+	l.deal, _, _ = quorum.DealList(l.sets, w.plan.drives, l.number%w.plan.drives, l.Bars(), w.tuning.Rules)
+	if l.deal == nil {
+		return false
 	}
-	slices.Sort(drives)
-	for _, d := range drives {
-		l.asked++
-		l.newest[d] = l.asked
-		w.spread(i, &ask{kind: askList, number: l.asked, drive: int16(d), sets: deals[d], epochs: l.epochs, bucket: l.bucket, start: l.start, limit: l.some})
+	l.number++
+	l.Deal(l.deal)
+	for k := range l.deal.Asks {
+		to := &l.deal.Asks[k]
+		a := &ask{kind: askList, number: l.number, nth: k, drive: int16(to.Drive), epochs: l.epochs, bucket: l.bucket, start: l.Where(), versions: l.versions, limit: min(l.some, l.Want())}
+		for s := range w.plan.sets {
+			if to.Asked(cluster.SetID(s)) {
+				a.sets = append(a.sets, s)
+			}
+		}
+		w.spread(i, a)
 	}
-	l.goOn(w, i)
+	return true
 }
 
 func (l *listing) answer(w *World, i int32, a *ask) {
-	again := true
-	if a.number != l.newest[a.drive] {
-		return
-	}
 	switch {
+	case a.number != l.number:
 	case a.refused:
 		l.again(w, i)
-		return
 	case !a.outstanding: // lost
-		l.Lost(int(a.drive))
+		l.goOn(w, i, l.Lost(a.nth))
 	default:
-		again = l.Answered(int(a.drive), quorum.ListAnswer{Items: a.items, Truncated: a.truncated, Silent: a.silent})
+		l.goOn(w, i, l.Answered(a.nth, quorum.ListAnswer{Entries: a.items, Truncated: a.truncated, Silent: a.silent}))
 	}
-	if state, _ := l.State(); again && state == quorum.ListAsking {
-		l.ask(w, i)
-		return
-	}
-	l.goOn(w, i)
 }
 
 // again starts the page anew: the configuration has changed.
@@ -97,57 +101,88 @@ func (l *listing) again(w *World, i int32) {
 	l.begin(w, i)
 }
 
-// goOn does what the lister's state asks for.
-func (l *listing) goOn(w *World, i int32) {
-	switch state, _ := l.State(); state {
-	case quorum.ListUnavailable:
-		w.endSpan(i, outcome{failed: true})
-	case quorum.ListResolving:
-		if l.waiting > 0 {
-			return
-		}
-		open := slices.Clone(l.Unclear())
-		l.waiting = len(open)
-		for _, name := range open {
-			if t := &w.tasks[i]; t.alive && t.span == l {
-				w.within(i, nameNumber(name), func(n *node, target quorum.Target) machine {
-					return quorum.NewGet(&n.env, target, writeID(settles+w.writes), true)
-				})
+// goOn does what the lister wants.
+func (l *listing) goOn(w *World, i int32, step quorum.ListStep) {
+	for {
+		switch step {
+		case quorum.ListDealing:
+			if !l.ask(w, i) {
+				w.endSpan(i, outcome{failed: true})
 			}
+			return
+		case quorum.ListReading:
+			name, id := l.Unclear()
+			l.reading = true
+			w.within(i, nameNumber(name), func(n *node, target quorum.Target) machine {
+				return quorum.NewGetAt(&n.env, target, writeID(settles+w.writes), true, id)
+			})
+			return
+		case quorum.ListShows:
+			it := l.Item()
+			step = l.add(uint16(writeNumber(it.Ref.Write)), it.Ref)
+		case quorum.ListResolved:
+			v := l.What().(*quorum.Version)
+			step = l.add(uint16(v.Body), v.Ref)
+		case quorum.ListDone:
+			l.book(w, i)
+			return
+		default:
+			return // answers are awaited
 		}
-	case quorum.ListPage:
-		l.page(w, i)
 	}
 }
 
-func (l *listing) resolved(w *World, i int32, name uint8, r quorum.Result) {
-	if state, _ := l.State(); state != quorum.ListResolving {
+func (l *listing) add(value uint16, ref object.VersionRef) quorum.ListStep {
+	l.page = append(l.page, listed{l.Item().Name, value, ref})
+	return l.Next()
+}
+
+func (l *listing) resolved(w *World, i int32, _ uint8, r quorum.Result) {
+	if !l.reading {
 		return
 	}
-	l.waiting--
-	l.Resolved(nameOf(name), r.Status == quorum.StatusOK, r.Status == quorum.StatusOK || r.Status == quorum.StatusAbsent)
-	l.goOn(w, i)
+	l.reading = false
+	switch r.Status {
+	case quorum.StatusOK:
+		l.goOn(w, i, l.Resolved(r.Version.Ref, r.Version.Kind, &r.Version))
+	case quorum.StatusAbsent:
+		l.goOn(w, i, l.Resolved(object.VersionRef{}, 0, nil))
+	default:
+		w.endSpan(i, outcome{failed: true})
+	}
 }
 
-// page books a page in the history and goes on to the next.
-func (l *listing) page(w *World, i int32) {
-	page, next, more := l.Page()
-	w.note("page from %q: %q, next %q, more %v", l.start, page, next, more)
-	w.checkPage(page, l.start, next, more)
+// book books a page in the history and goes on to the next.
+func (l *listing) book(w *World, i int32) {
+	more, next := l.More(), l.start
+	if n := len(l.page); n > 0 {
+		next = quorum.ListPlace{Name: l.page[n-1].name, Below: l.page[n-1].ref}
+	}
+	if !l.versions {
+		next = quorum.ListPlace{Name: next.Name + "\x00"}
+	}
+	w.note("page from %+v: %+v, next %+v, more %v", l.start, l.page, next, more)
+	w.checkPage(l.page, l.start.Name, more)
 	if b := w.lastBucket(); !b.live() || b.incarnation != l.bucket.incarnation {
 		l.again(w, i) // what is said to be missing is asked for in a bucket that is no more
 		return
 	}
 	for n := range uint8(names) {
-		if name := nameOf(n); name >= l.start && (!more || name < next) && len(w.calls[0]) < maxCalls-8 {
+		name := nameOf(n)
+		if before := l.start; name < before.Name || name == before.Name && before.Below != (object.VersionRef{}) || more && name > next.Name {
+			continue
+		}
+		if len(w.calls[0]) < maxCalls-8 {
 			k := call{kind: callListed, name: n, invoke: l.began, ret: w.step}
-			if slices.Contains(page, name) {
-				k.value = 1
+			for _, p := range l.page {
+				if p.name == name {
+					k.value = p.value
+				}
 			}
 			w.calls[0] = append(w.calls[0], k)
 		}
 	}
-	if !more || next > nameOf(names-1) {
+	if !more {
 		w.endSpan(i, outcome{})
 		return
 	}

@@ -50,10 +50,8 @@ func (s space) apply(c *call) (after space, ok bool) {
 		return space{}, true
 	case callFreeze:
 		s.frozen = c.value != 0
-	case callGet:
+	case callGet, callListed:
 		return s, c.value == *v
-	case callListed:
-		return s, (c.value != 0) == (*v != 0)
 	case callPutIfAbsent:
 		if c.refused {
 			return s, *v != 0
@@ -124,7 +122,7 @@ func (w *World) spanOf(o *opPlan, salt uint64) span {
 		if o.one {
 			return &listing{limit: names, some: 1}
 		}
-		return &listing{limit: 1 + f.n(names), some: 1 + f.n(names)}
+		return &listing{limit: 1 + f.n(names), some: 1 + f.n(names), versions: f.n(2) == 0}
 	case callCreate:
 		return &creation{}
 	case callDrop:

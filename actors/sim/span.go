@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"holdfast/actors/object"
 	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
 )
@@ -31,13 +32,15 @@ type ask struct {
 	sets        []int             // indices; of askVacant and askList
 	epochs      [maxSets]uint64   // as the sender knows them
 	bucket      bucketRecord      // as the sender knows it
-	start       string            // of askList
+	nth         int               // of askList: among those of its deal
+	start       quorum.ListPlace  // of askList
+	versions    bool              // of askList
 	limit       int               // of askList
 	refused     bool              // the drive knows another revision
 	judge       uint16            // bit per set: the drive is in sync there
 	items       []quorum.ListItem // of askList; of askVacant the names alone
 	truncated   bool
-	silent      []int // sets that the drive does not vouch for
+	silent      []cluster.SetID // that the drive does not vouch for
 	outstanding bool
 }
 
@@ -69,7 +72,7 @@ func (w *World) serveSpan(d *drive, p *packet) {
 			a.judge |= 1 << s
 		}
 	}
-	w.note("drive %d <- %s of sets %v from %q", d.id, p.kind(), a.sets, a.start)
+	w.note("drive %d <- %s of sets %v from %q", d.id, p.kind(), a.sets, a.start.Name)
 	if a.kind == askFence {
 		a.refused = !w.stepDrive(d, -1, w.fenceRequest(&a.bucket)).OK
 		return
@@ -81,7 +84,7 @@ func (w *World) serveSpan(d *drive, p *packet) {
 		case quorum.RefusedBucket:
 			a.refused = true
 		default:
-			a.silent = append(a.silent, s)
+			a.silent = append(a.silent, cluster.SetID(s))
 		}
 	}
 	sortItems(a.items)
@@ -106,18 +109,43 @@ func (w *World) vouches(d *drive, set int, a *ask) quorum.Refusal {
 func (w *World) listSet(d *drive, set int, a *ask) {
 	for n := range uint8(names) {
 		key := keyOfName(n, a.bucket.incarnation)
-		if int(w.setOf[key]) != set || a.kind == askList && nameOf(n) < a.start {
+		if int(w.setOf[key]) != set || a.kind == askList && nameOf(n) < a.start.Name {
 			continue
 		}
 		st := &d.ram.keys[key]
-		if a.kind == askVacant {
+		switch {
+		case a.kind == askVacant:
 			if quorum.Vacated(st) != quorum.Vacant {
-				a.items = append(a.items, quorum.ListItem{Name: nameOf(n), Set: set})
+				a.items = append(a.items, quorum.ListItem{Name: nameOf(n)})
 			}
-		} else if wit, ok := quorum.Witnessed(st); ok {
-			a.items = append(a.items, quorum.ListItem{Name: nameOf(n), Set: set, Witness: wit})
+		case a.versions:
+			a.listVersions(n, set, st)
+		default:
+			if v := quorum.Newest(st); v != nil && quorum.Told(v.Kind, v.Stable) {
+				a.add(n, set, v)
+			}
 		}
 	}
+}
+
+// listVersions adds the versions of a name that lie in the range.
+func (a *ask) listVersions(n uint8, set int, st *quorum.KeyState) {
+	var stands quorum.Standing
+	for i := range st.Versions {
+		v := &st.Versions[i]
+		if !stands.Next(v.Ref, v.Kind, v.Null, v.Stable) {
+			continue
+		}
+		if below := a.start.Below; nameOf(n) > a.start.Name || below == (object.VersionRef{}) || v.Ref.Compare(below) < 0 {
+			a.add(n, set, v)
+		}
+	}
+}
+
+func (a *ask) add(n uint8, set int, v *quorum.Version) {
+	a.items = append(a.items, quorum.ListItem{
+		Name: nameOf(n), Set: cluster.SetID(set), Ref: v.Ref, Rev: v.Rev, Kind: v.Kind, Unstable: !v.Stable, Null: v.Null,
+	})
 }
 
 func sortItems(items []quorum.ListItem) {

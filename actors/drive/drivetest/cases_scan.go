@@ -10,6 +10,7 @@ import (
 	"holdfast/actors/drive"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
 	"holdfast/actors/slab"
 	"holdfast/raftfsm/cluster"
 )
@@ -84,7 +85,7 @@ func scanSets(s *suite) {
 	s.wantEntries(reply, "a", "b", "c", "d")
 	for _, e := range reply.Entries {
 		c := commits[e.Name]
-		if e.Ref != c.Ref || e.Rev != c.Rev || e.Kind != c.Kind || e.Set != c.Set || e.Unstable != (e.Name != "b") {
+		if e.Ref != c.Ref || e.Rev != c.Rev || ondisk.VersionKind(e.Kind) != c.Kind || e.Set != c.Set || e.Unstable != (e.Name != "b") {
 			s.Errorf("entry %+v", e)
 		}
 		if want := e.Name != "c"; want != bytes.Equal(e.Row, c.Row) {
@@ -110,7 +111,7 @@ func scanDelimiter(s *suite) {
 	// A start within a common prefix gives it as long as something below it is left.
 	reply := s.scan(&drive.ScanRequest{Delimiter: "/", Start: "b/2"})
 	s.wantEntries(reply, "b/", "b0", "c/", "d::e", "e/")
-	if e := reply.Entries[0]; !e.Common || e.Example != "b/2" || e.Kind != ondisk.KindObject || e.Unstable {
+	if e := reply.Entries[0]; !e.Common || e.Example != "b/2" || e.Kind != quorum.Object || e.Unstable {
 		s.Fatalf("common prefix %+v", e)
 	}
 	reply = s.scan(&drive.ScanRequest{Delimiter: "/", Limit: 2})
@@ -144,12 +145,12 @@ func scanTombstones(s *suite) {
 	doubt := s.commit(version{key: "dead/150", ts: s.stamp(1000), kind: ondisk.KindTombstone})
 	reply = s.scan(&drive.ScanRequest{})
 	s.wantEntries(reply, "a", "dead/150", "z")
-	if e := reply.Entries[1]; !e.Unstable || e.Kind != ondisk.KindTombstone || e.Ref != doubt.Ref {
+	if e := reply.Entries[1]; !e.Unstable || e.Kind != quorum.Tombstone || e.Ref != doubt.Ref {
 		s.Errorf("an unfinished tombstone: %+v", e)
 	}
 	reply = s.scan(&drive.ScanRequest{Delimiter: "/"})
 	s.wantEntries(reply, "a", "dead/", "z")
-	if e := reply.Entries[1]; e.Example != "dead/150" || !e.Unstable || e.Kind != ondisk.KindTombstone {
+	if e := reply.Entries[1]; e.Example != "dead/150" || !e.Unstable || e.Kind != quorum.Tombstone {
 		s.Errorf("a prefix of which nothing is certain: %+v", e)
 	}
 }

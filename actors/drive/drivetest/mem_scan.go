@@ -8,14 +8,9 @@ import (
 
 	"holdfast/actors/drive"
 	"holdfast/actors/object"
-	"holdfast/actors/ondisk"
 	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
 )
-
-func has(bits []uint64, set cluster.SetID) bool {
-	return int(set)/64 < len(bits) && bits[set/64]>>(set%64)&1 != 0
-}
 
 func (b *memBucket) sorted() []string {
 	if b.dirty {
@@ -36,7 +31,7 @@ func (m *Mem) Scan(ctx context.Context, req *drive.ScanRequest) (drive.ScanReply
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var reply drive.ScanReply
+	reply := drive.ScanReply{Silent: m.silent(req)}
 	b := m.buckets[req.Bucket]
 	if b == nil {
 		return reply, nil
@@ -59,7 +54,7 @@ func (m *Mem) Scan(ctx context.Context, req *drive.ScanRequest) (drive.ScanReply
 		}
 		if req.Delimiter != "" {
 			if at := strings.Index(name[len(req.Prefix):], req.Delimiter); at >= 0 {
-				if !e.Unstable && e.Kind != ondisk.KindObject {
+				if !quorum.Told(e.Kind, !e.Unstable) {
 					continue // a tombstone proves no prefix
 				}
 				e.Name, e.Common, e.Example = name[:len(req.Prefix)+at+len(req.Delimiter)], true, name
@@ -78,19 +73,29 @@ func (m *Mem) Scan(ctx context.Context, req *drive.ScanRequest) (drive.ScanReply
 	return reply, nil
 }
 
+// silent are the sets asked for in which the drive is not in sync, or no member.
+func (m *Mem) silent(req *drive.ScanRequest) (out []cluster.SetID) {
+	for id := range cluster.SetID(64 * max(len(req.Full), len(req.Witness))) {
+		if asked := quorum.HasSet(req.Full, id) || quorum.HasSet(req.Witness, id); asked && (m.sets[id] == nil || m.sets[id].State != quorum.SlotInSync) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
 // entry is the newest version of a key, if its set is asked for and it counts.
 func (m *Mem) entry(b *memBucket, name string, req *drive.ScanRequest) (drive.Entry, bool) {
 	k := b.keys[name]
 	set := req.Sets(name)
-	full, witness := has(req.Full, set), has(req.Witness, set)
+	full, witness := quorum.HasSet(req.Full, set), quorum.HasSet(req.Witness, set)
 	if !full && !witness {
 		return drive.Entry{}, false
 	}
 	v := quorum.Newest(&k.state)
-	if v == nil || v.Stable && v.Kind != quorum.Object && !(req.Tombstones && v.Kind == quorum.Tombstone) {
+	if v == nil || !quorum.Told(v.Kind, v.Stable) && !(req.Tombstones && v.Kind == quorum.Tombstone) {
 		return drive.Entry{}, false
 	}
-	e := drive.Entry{Name: name, Set: set, Ref: v.Ref, Rev: v.Rev, Kind: ondisk.VersionKind(v.Kind), Unstable: !v.Stable}
+	e := drive.Entry{Name: name, Set: set, Ref: v.Ref, Rev: v.Rev, Kind: v.Kind, Unstable: !v.Stable}
 	if full {
 		e.Row = k.row(v).Row
 	}
@@ -106,8 +111,8 @@ func lastBelow(names []string, prefix string) int {
 func (m *Mem) versions(b *memBucket, names []string, i int, req *drive.ScanRequest, reply *drive.ScanReply) int {
 	name := names[i]
 	k, set := b.keys[name], req.Sets(name)
-	full := has(req.Full, set)
-	if !full && !has(req.Witness, set) {
+	full := quorum.HasSet(req.Full, set)
+	if !full && !quorum.HasSet(req.Witness, set) {
 		return i
 	}
 	var stands quorum.Standing
@@ -116,7 +121,7 @@ func (m *Mem) versions(b *memBucket, names []string, i int, req *drive.ScanReque
 		if !stands.Next(v.Ref, v.Kind, v.Null, v.Stable) || name == req.Start && req.Below != (object.VersionRef{}) && v.Ref.Compare(req.Below) >= 0 {
 			continue
 		}
-		e := drive.Entry{Name: name, Set: set, Ref: v.Ref, Rev: v.Rev, Kind: ondisk.VersionKind(v.Kind), Unstable: !v.Stable, Null: v.Null}
+		e := drive.Entry{Name: name, Set: set, Ref: v.Ref, Rev: v.Rev, Kind: v.Kind, Unstable: !v.Stable, Null: v.Null}
 		at := -1
 		if req.Delimiter != "" {
 			at = strings.Index(name[len(req.Prefix):], req.Delimiter)
