@@ -17,6 +17,7 @@ type skew struct {
 	order     bool    // the faults strike in this order
 	even      bool    // operations are anywhere, not near the faults
 	wide      bool    // faults are anywhere, too
+	gets      int     // reads are at least so much more likely than others
 	one       bool    // there is one key
 	exact     int     // thousandths: operations begin at the very microsecond of others
 	die       int     // thousandths, at most: operations whose coordinator dies
@@ -39,6 +40,7 @@ type skewed struct {
 	of     []quorum.RequestKind // of faultLate and faultLost: one or two of these
 	way    int64                // of them: where; 0 = either
 	odds   int16                // of them, for each message of any drive, in thousandths; 0 = of some drives, drawn
+	always bool                 // it begins with the world and ends with the faults
 	deaf   bool                 // a faultIsland leaves the network alone
 }
 
@@ -61,12 +63,13 @@ func skewsOfMoves() []skew {
 			}, ticks: slow, deadlines: []int64{20 * ms, 50 * ms}, deaf: 900,
 		},
 		{ // the same, and who moves the slot does not hear of all
-			sizes: []int{2, 2, 4}, spares: 1, kinds: []callKind{callPut, callPut, callDelete}, most: 4, from: 400 * ms, to: 1200 * ms, one: true,
-			order: true, wide: true, even: true, faults: []skewed{
-				{kind: faultLost, chance: 950, last: mid, of: []quorum.RequestKind{quorum.ReqCommit}, way: wayThere, odds: 500},
-				{kind: faultLost, chance: 950, last: long, of: []quorum.RequestKind{quorum.ReqDrop}, odds: 1000},
-				{kind: faultLost, chance: 950, last: long, of: []quorum.RequestKind{quorum.ReqPrepare}, way: wayThere, odds: 500}, {kind: faultMove, chance: 950},
-			}, ticks: []int64{20 * ms, 50 * ms}, deadlines: []int64{10 * ms, 30 * ms}, pendings: []int64{200 * ms, 400 * ms}, deaf: 100,
+			sizes: []int{2, 2, 4}, spares: 1, kinds: []callKind{callPut, callPut, callDelete}, most: 5, from: 400 * ms, to: 1200 * ms, one: true,
+			wide: true, even: true, faults: []skewed{
+				{kind: faultLost, chance: 950, last: long, of: []quorum.RequestKind{quorum.ReqCommit}, way: wayThere, odds: 400},
+				{kind: faultLost, chance: 950, always: true, of: []quorum.RequestKind{quorum.ReqDrop}, odds: 1000},
+				{kind: faultLost, chance: 950, always: true, of: []quorum.RequestKind{quorum.ReqPrepare}, way: wayThere, odds: 500},
+				{kind: faultMove, chance: 950}, {kind: faultMove, chance: 950}, {kind: faultMove, chance: 700}, {kind: faultMove, chance: 700},
+			}, ticks: []int64{20 * ms, 50 * ms}, deadlines: []int64{10 * ms, 20 * ms}, pendings: []int64{300 * ms, 600 * ms},
 		},
 		{ // nodes that know nothing of a move
 			sizes: []int{2, 2, 4}, spares: 2, kinds: []callKind{callPut, callPut, callDelete}, most: 12, from: 400 * ms, to: 1500 * ms,
@@ -142,12 +145,11 @@ func skewsOfKeys() []skew {
 			}, exact: 500, die: 500, ticks: quick, deadlines: []int64{10 * ms, 30 * ms}, pendings: []int64{50 * ms, 100 * ms},
 		},
 		{ // versions that go while they are read
-			sizes: []int{4}, spares: 1, kinds: []callKind{callPut, callPut, callPurge, callPurge}, most: 14, from: 100 * ms, to: 400 * ms, one: true,
+			sizes: []int{4}, spares: 1, kinds: []callKind{callPut, callPut, callPurge}, most: 8, gets: 6, from: 60 * ms, to: 250 * ms, one: true,
 			even: true, faults: []skewed{
-				{kind: faultLate, chance: 950, last: [2]int64{100, 300}, of: []quorum.RequestKind{quorum.ReqReport}, way: wayThere},
-				{kind: faultLate, chance: 500, last: [2]int64{40, 200}, of: []quorum.RequestKind{quorum.ReqReport}, way: wayThere},
-				{kind: faultLost, chance: 950, last: long, of: []quorum.RequestKind{quorum.ReqCommit}, way: wayThere, odds: 250},
-			}, ticks: all, deadlines: []int64{300 * ms, 500 * ms}, versioned: true, eager: 300,
+				{kind: faultLate, chance: 950, always: true, of: []quorum.RequestKind{quorum.ReqReport}, way: wayThere, odds: 500},
+				{kind: faultLost, chance: 950, always: true, of: []quorum.RequestKind{quorum.ReqCommit}, way: wayThere, odds: 200},
+			}, ticks: []int64{100 * ms, 250 * ms}, deadlines: []int64{300 * ms, 500 * ms}, versioned: true,
 		},
 		{ // buckets that go while disks lose what they said was durable
 			sizes: []int{2, 4, 4}, spares: 2, from: 200 * ms, to: 2000 * ms, buckets: true,
@@ -250,7 +252,7 @@ func near(r *rng, moments []int64, end int64) int64 {
 
 func (p *Plan) drawSkewedOps(r *rng, k *skew, moments []int64) {
 	weight := make([]int, len(k.kinds))
-	sum := r.n(4)
+	sum := k.gets + r.n(4)
 	gets := sum
 	for i := range weight {
 		weight[i] = r.n(4)
@@ -286,6 +288,9 @@ func (p *Plan) drawSkewedFault(r *rng, k *skewed, wide bool, moments []int64) {
 		f.at = r.between(0, p.end)
 	}
 	f.end = f.at + []int64{r.between(1, 10), r.between(10, 60), r.between(60, 400), r.between(400, 2000)}[r.n(4)]*ms
+	if k.always {
+		f.at, f.end = 0, p.end
+	}
 	if k.last[1] > 0 {
 		f.end = f.at + r.between(k.last[0], k.last[1])*ms
 	}
