@@ -60,10 +60,8 @@ func (w *World) settle() {
 			w.lastWrite(k)
 		}
 	}
-	if w.plan.skewed && !w.plan.versioned && !w.plan.buckets {
-		for k := range w.plan.keys {
-			w.lastComplete(k)
-		}
+	for k := range w.plan.keys {
+		w.lastComplete(k)
 	}
 	for round := range 2 {
 		for k := range min(w.plan.keys, mostKeys) {
@@ -133,7 +131,7 @@ func (w *World) lastWrite(key int) {
 
 // lastComplete completes an upload of which some client was told: whatever has moved since, somebody knows it.
 func (w *World) lastComplete(key int) {
-	if w.broken != nil {
+	if w.broken != nil || !w.plan.skewed || w.plan.versioned || w.plan.buckets {
 		return
 	}
 	who := int16(maxClients - 1)
