@@ -330,6 +330,7 @@ func (a *Actor) shut() error {
 		ended <- a.act.Wait()
 	}()
 	if !a.rests(ended) {
+		go a.letGo()
 		return a.lock.Close()
 	}
 	// Readers hold iterators, and closing the index below one is a crash: wait for all tokens.
@@ -371,6 +372,20 @@ func (a *Actor) rests(ended <-chan error) bool {
 		}
 	}
 	return !isClosed(a.health.Failed())
+}
+
+// letGo closes the files of a failed drive that are not its index's: it may return and fail again any
+// number of times. It is left behind where what uses them hangs, or has parked in the index.
+func (a *Actor) letGo() {
+	a.act.Wait()
+	for _, tokens := range []chan struct{}{a.readers, a.writers} {
+		for range cap(tokens) {
+			tokens <- struct{}{}
+		}
+	}
+	if err := errors.Join(a.store.Close(), a.journal.Close()); err != nil {
+		a.log.Debug("files of a failed drive do not close", "err", err)
+	}
 }
 
 // ID is the drive's own identity.

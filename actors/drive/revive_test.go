@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"holdfast/actors/await"
 	"holdfast/actors/drive"
 	"holdfast/actors/drive/drivetest"
 )
@@ -73,6 +76,59 @@ func TestFailedDriveClosesHoweverLateOneLooks(t *testing.T) {
 	if err := r.a.Close(); err != nil {
 		t.Errorf("close: %v", err)
 	}
+}
+
+// opened counts the files of its file system that are open and no part of the index.
+type opened struct {
+	vfs.FS
+	files *atomic.Int64
+}
+
+type openedFile struct {
+	vfs.File
+	files *atomic.Int64
+}
+
+func (f openedFile) Close() error { f.files.Add(-1); return f.File.Close() }
+
+func (o opened) count(name string, f vfs.File, err error) (vfs.File, error) {
+	if err != nil || path.Base(path.Dir(name)) == "idx" {
+		return f, err
+	}
+	o.files.Add(1)
+	return openedFile{f, o.files}, nil
+}
+
+func (o opened) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := o.FS.Create(name, c)
+	return o.count(name, f, err)
+}
+
+func (o opened) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	f, err := o.FS.Open(name, opts...)
+	return o.count(name, f, err)
+}
+
+func (o opened) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	f, err := o.FS.OpenReadWrite(name, c, opts...)
+	return o.count(name, f, err)
+}
+
+// TestFailedDriveLetsItsFilesGo: it may fail and return any number of times in the life of a process.
+func TestFailedDriveLetsItsFilesGo(t *testing.T) {
+	fs := opened{vfs.NewMem(), new(atomic.Int64)}
+	r := newRig(t, fs, "/d")
+	r.commit(r.version("inline", "payload"))
+	r.report("inline")
+	r.commit(r.staged("staged", pattern(1<<20, 1), 64<<10))
+	if fs.files.Load() == 0 {
+		t.Fatal("no file is open, so this test shows nothing")
+	}
+	r.a.Abandon(errors.New("an I/O error"))
+	if err := r.a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	await.True(t, "its files are closed", func() bool { return fs.files.Load() == 0 })
 }
 
 // TestOtherFailuresAreNotRevived: a drive that failed an I/O is out until it is checked.

@@ -8,8 +8,8 @@
 //	segment -> Checked(inner, health)   an error: health.Fail, and the caller gets the error
 //	drive actor <- health.Failed()      answers everybody with "the drive has failed"
 //
-// A failed drive costs the goroutines that were inside Pebble, its memtables and its open files
-// until the process ends; its DB is never closed. A new DB on the same directory may be opened in
+// A failed drive costs the goroutines that were inside Pebble, its memtables and the open files of its
+// index until the process ends; its DB is never closed. A new DB on the same directory may be opened in
 // the same process, with a new Health: the fence holds all goroutines of the old one.
 //
 // Reads pass: Pebble hands their errors to whoever asked. They are counted in Health.

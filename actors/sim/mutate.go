@@ -24,8 +24,9 @@ func Mutate(ctx context.Context, rule quorum.RuleName, limit uint64, workers int
 	t := Standard()
 	t.Rules = rule.Rule
 	few := min(limit/3, 2000)
-	rest := (limit - 2*few) / 2
-	for _, b := range []Batch{{First: 1, Count: few}, {First: BucketSeeds + 1, Count: few}, {First: DenseSeeds + 1, Count: rest}, {First: SkewedSeeds + 1, Count: rest}} {
+	rest := limit - 2*few
+	dense := min(rest/2, 20_000)
+	for _, b := range []Batch{{First: 1, Count: few}, {First: BucketSeeds + 1, Count: few}, {First: DenseSeeds + 1, Count: dense}, {First: SkewedSeeds + 1, Count: rest - dense}} {
 		b.Tuning, b.Workers = t, workers
 		stats, failures := b.Run(ctx)
 		m.Seeds += stats.Seeds

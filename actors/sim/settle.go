@@ -60,6 +60,9 @@ func (w *World) settle() {
 			w.lastWrite(k)
 		}
 	}
+	for k := range w.plan.keys {
+		w.lastComplete(k)
+	}
 	for round := range 2 {
 		for k := range min(w.plan.keys, mostKeys) {
 			w.lastRead(k, (round*3+k)%w.plan.nodes)
@@ -123,6 +126,18 @@ func (w *World) lastWrite(key int) {
 	}
 	if !w.media && w.losses == 0 && !w.poisoned(key) {
 		w.fail("I28", "key %d cannot be written at node %d though nothing fails any more", key, at)
+	}
+}
+
+// lastComplete completes an upload of which some client was told: whatever has moved since, somebody knows it.
+func (w *World) lastComplete(key int) {
+	if w.broken != nil || !w.plan.skewed || w.plan.versioned || w.plan.buckets {
+		return
+	}
+	who := int16(maxClients - 1)
+	w.invoke(who, int16(key%w.plan.nodes), &opPlan{kind: callComplete, key: uint8(key)}, uint16(lastWrites+8*maxKeys+key))
+	for until := w.now + 2*s; w.clients[who].busy && w.now < until && w.broken == nil; {
+		w.run(w.now + 10*ms)
 	}
 }
 

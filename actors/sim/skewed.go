@@ -16,15 +16,20 @@ type skew struct {
 	faults    []skewed
 	order     bool    // the faults strike in this order
 	even      bool    // operations are anywhere, not near the faults
+	wide      bool    // faults are anywhere, too
+	gets      int     // reads are at least so much more likely than others
+	one       bool    // there is one key
 	exact     int     // thousandths: operations begin at the very microsecond of others
 	die       int     // thousandths, at most: operations whose coordinator dies
 	ticks     []int64 // see pace
 	deadlines []int64
+	pendings  []int64 // nil: any
 	versioned bool
-	buckets   bool // the bucket comes and goes, and is listed
-	clocks    int  // thousandths: clocks differ
-	deaf      int  // thousandths: nodes learn late of moves
-	eager     int  // thousandths: keys are collected soon, and marks synced late
+	buckets   bool  // the bucket comes and goes, and is listed
+	clocks    int   // thousandths: clocks differ
+	apart     int64 // how far; 0 = any
+	deaf      int   // thousandths: nodes learn late of moves
+	eager     int   // thousandths: keys are collected soon, and marks synced late
 }
 
 // skewed is a fault that a seed has with a chance of so many thousandths.
@@ -35,6 +40,7 @@ type skewed struct {
 	of     []quorum.RequestKind // of faultLate and faultLost: one or two of these
 	way    int64                // of them: where; 0 = either
 	odds   int16                // of them, for each message of any drive, in thousandths; 0 = of some drives, drawn
+	always bool                 // it begins with the world and ends with the faults
 	deaf   bool                 // a faultIsland leaves the network alone
 }
 
@@ -57,12 +63,13 @@ func skewsOfMoves() []skew {
 			}, ticks: slow, deadlines: []int64{20 * ms, 50 * ms}, deaf: 900,
 		},
 		{ // the same, and who moves the slot does not hear of all
-			sizes: []int{2, 2, 4}, spares: 1, kinds: []callKind{callPut, callPut, callDelete}, most: 3, from: 60 * ms, to: 400 * ms,
-			order: true, faults: []skewed{
-				{kind: faultLost, chance: 950, last: mid, of: []quorum.RequestKind{quorum.ReqCommit}, way: wayThere, odds: 500},
-				{kind: faultLost, chance: 950, last: long, of: []quorum.RequestKind{quorum.ReqDrop}, odds: 1000},
-				{kind: faultLost, chance: 950, last: long, of: []quorum.RequestKind{quorum.ReqPrepare}, way: wayThere, odds: 500}, {kind: faultMove, chance: 950},
-			}, ticks: slow, deadlines: []int64{10 * ms, 30 * ms}, deaf: 100,
+			sizes: []int{2, 2, 4}, spares: 1, kinds: []callKind{callPut, callPut, callDelete}, most: 5, from: 400 * ms, to: 1200 * ms, one: true,
+			wide: true, even: true, faults: []skewed{
+				{kind: faultLost, chance: 950, last: long, of: []quorum.RequestKind{quorum.ReqCommit}, way: wayThere, odds: 400},
+				{kind: faultLost, chance: 950, always: true, of: []quorum.RequestKind{quorum.ReqDrop}, odds: 1000},
+				{kind: faultLost, chance: 950, always: true, of: []quorum.RequestKind{quorum.ReqPrepare}, way: wayThere, odds: 500},
+				{kind: faultMove, chance: 950}, {kind: faultMove, chance: 950}, {kind: faultMove, chance: 700}, {kind: faultMove, chance: 700},
+			}, ticks: []int64{20 * ms, 50 * ms}, deadlines: []int64{10 * ms, 20 * ms}, pendings: []int64{300 * ms, 600 * ms},
 		},
 		{ // nodes that know nothing of a move
 			sizes: []int{2, 2, 4}, spares: 2, kinds: []callKind{callPut, callPut, callDelete}, most: 12, from: 400 * ms, to: 1500 * ms,
@@ -79,12 +86,12 @@ func skewsOfMoves() []skew {
 			}, ticks: []int64{20 * ms}, deadlines: []int64{200 * ms, 400 * ms},
 		},
 		{ // uploads while slots move
-			sizes: []int{4}, spares: 2, kinds: []callKind{callUpload, callUpload, callComplete, callComplete, callAbort}, most: 6, from: 200 * ms, to: 1000 * ms,
-			order: true, even: true, faults: []skewed{
-				{kind: faultLost, chance: 900, last: mid, of: []quorum.RequestKind{quorum.ReqUpload}, way: wayThere, odds: 300},
+			sizes: []int{4}, spares: 2, kinds: []callKind{callUpload, callUpload, callUpload, callComplete, callAbort}, most: 4, from: 300 * ms, to: 1200 * ms, one: true,
+			order: true, faults: []skewed{
+				{kind: faultLost, chance: 950, last: mid, of: []quorum.RequestKind{quorum.ReqUpload}, way: wayThere, odds: 300},
 				{kind: faultLost, chance: 950, last: long, of: []quorum.RequestKind{quorum.ReqPrepare}, way: wayThere, odds: 500},
 				{kind: faultMove, chance: 950}, {kind: faultMove, chance: 950}, {kind: faultMove, chance: 500},
-			}, ticks: quick, deadlines: []int64{10 * ms, 30 * ms},
+			}, ticks: []int64{20 * ms}, deadlines: []int64{10 * ms},
 		},
 	}
 }
@@ -102,11 +109,11 @@ func skewsOfKeys() []skew {
 			}, ticks: all, deadlines: []int64{80 * ms, 200 * ms, 500 * ms}, eager: 800,
 		},
 		{ // ... and the power fails where marks are not synced
-			sizes: []int{2, 2, 4}, spares: 1, kinds: []callKind{callPut, callDelete, callDelete, callDelete}, most: 6, from: 60 * ms, to: 500 * ms,
-			faults: []skewed{
-				{kind: faultLate, chance: 300, of: []quorum.RequestKind{quorum.ReqMark}}, {kind: faultLost, chance: 900, last: long, of: []quorum.RequestKind{quorum.ReqCollect}, odds: 700},
-				{kind: faultBlackout, chance: 900}, {kind: faultBlackout, chance: 500},
-			}, ticks: []int64{20 * ms}, deadlines: []int64{80 * ms, 200 * ms}, eager: 1000, clocks: 700,
+			sizes: []int{2, 2, 4}, spares: 1, kinds: []callKind{callPut, callPut, callDelete, callDelete, callDelete}, most: 14, from: 200 * ms, to: 1000 * ms,
+			even: true, faults: []skewed{
+				{kind: faultLost, chance: 950, last: long, of: []quorum.RequestKind{quorum.ReqCollect}, way: wayThere, odds: 700},
+				{kind: faultBlackout, chance: 950}, {kind: faultBlackout, chance: 600}, {kind: faultBlackout, chance: 400},
+			}, ticks: []int64{20 * ms}, deadlines: []int64{80 * ms, 200 * ms}, eager: 1000, clocks: 900, apart: 300,
 		},
 		{ // keys are collected while they are read
 			sizes: []int{4, 4, 6}, spares: 1, kinds: []callKind{callPut, callDelete, callDelete}, most: 5, from: 60 * ms, to: 400 * ms,
@@ -131,19 +138,18 @@ func skewsOfKeys() []skew {
 			}, ticks: all, deadlines: []int64{80 * ms, 200 * ms}, clocks: 900,
 		},
 		{ // uploads that are completed and aborted at once
-			sizes: []int{4, 4, 4, 6}, spares: 1, kinds: []callKind{callUpload, callComplete, callComplete, callAbort, callAbort}, most: 8, from: 30 * ms, to: 150 * ms,
+			sizes: []int{4}, spares: 1, kinds: []callKind{callUpload, callComplete, callComplete, callAbort, callAbort}, most: 16, from: 150 * ms, to: 600 * ms, one: true,
 			faults: []skewed{
-				{kind: faultLost, chance: 700, last: mid, of: []quorum.RequestKind{quorum.ReqPrepare}, way: wayThere, odds: 300},
-				{kind: faultLate, chance: 300, of: []quorum.RequestKind{quorum.ReqPrepare}}, {kind: faultCrash, chance: 900}, {kind: faultCrash, chance: 300},
-			}, exact: 300, die: 900, ticks: quick, deadlines: []int64{10 * ms, 30 * ms, 100 * ms},
+				{kind: faultLost, chance: 950, last: long, of: []quorum.RequestKind{quorum.ReqPrepare}, way: wayThere, odds: 300},
+				{kind: faultLost, chance: 950, last: long, of: []quorum.RequestKind{quorum.ReqKill}, odds: 1000}, {kind: faultCrash, chance: 300},
+			}, exact: 500, die: 500, ticks: quick, deadlines: []int64{10 * ms, 30 * ms}, pendings: []int64{50 * ms, 100 * ms},
 		},
 		{ // versions that go while they are read
-			sizes: []int{4, 4, 6}, spares: 1, kinds: []callKind{callPut, callPut, callPurge, callPurge, callTagAt}, most: 7, from: 60 * ms, to: 250 * ms,
+			sizes: []int{4}, spares: 1, kinds: []callKind{callPut, callPut, callPurge}, most: 8, gets: 6, from: 60 * ms, to: 250 * ms, one: true,
 			even: true, faults: []skewed{
-				{kind: faultLate, chance: 950, last: [2]int64{80, 300}, of: []quorum.RequestKind{quorum.ReqReport}},
-				{kind: faultLost, chance: 900, last: mid, of: []quorum.RequestKind{quorum.ReqCommit}, way: wayThere, odds: 200},
-				{kind: faultLost, chance: 200, of: []quorum.RequestKind{quorum.ReqMark, quorum.ReqReport}}, {kind: faultCrash, chance: 100},
-			}, ticks: all, deadlines: []int64{300 * ms, 500 * ms}, versioned: true, eager: 300,
+				{kind: faultLate, chance: 950, always: true, of: []quorum.RequestKind{quorum.ReqReport}, way: wayThere, odds: 500},
+				{kind: faultLost, chance: 950, always: true, of: []quorum.RequestKind{quorum.ReqCommit}, way: wayThere, odds: 200},
+			}, ticks: []int64{100 * ms, 250 * ms}, deadlines: []int64{300 * ms, 500 * ms}, versioned: true,
 		},
 		{ // buckets that go while disks lose what they said was durable
 			sizes: []int{2, 4, 4}, spares: 2, from: 200 * ms, to: 2000 * ms, buckets: true,
@@ -166,6 +172,9 @@ func (p *Plan) drawSkewed(r *rng, t Tuning) {
 	p.nodes = p.drives
 	p.sets, p.keys, p.clients, p.writesLast = 1, 1+r.n(2), 3+r.n(4), r.chance(500)
 	p.end = r.between(k.from, k.to)
+	if k.one {
+		p.keys = 1
+	}
 	p.versioned = k.versioned && t.Versioned
 	p.locks = p.versioned && r.chance(500)
 	p.drawSkewedLuck(r, k)
@@ -182,7 +191,7 @@ func (p *Plan) drawSkewed(r *rng, t Tuning) {
 	}
 	for _, f := range k.faults {
 		if r.chance(f.chance) && t.Faults>>f.kind&1 != 0 {
-			p.drawSkewedFault(r, &f, moments)
+			p.drawSkewedFault(r, &f, k.wide, moments)
 		}
 	}
 	if k.order {
@@ -215,11 +224,17 @@ func (p *Plan) drawSkewedLuck(r *rng, k *skew) {
 		tick: k.ticks[r.n(len(k.ticks))], deadline: k.deadlines[r.n(len(k.deadlines))],
 		pending: []int64{50 * ms, 200 * ms, pendingAge, pendingAge, 1500 * ms}[r.n(5)], quiet: attemptLife, spread: r.chance(700),
 	}
+	if k.pendings != nil {
+		p.pace.pending = k.pendings[r.n(len(k.pendings))]
+	}
 	if r.chance(k.eager) {
 		p.pace.quiet, p.pace.lazy = []int64{0, 50 * ms, 500 * ms}[r.n(3)], r.n(980)
 	}
 	if r.chance(k.clocks) {
 		most := []int64{5, 60, 300}[r.n(3)]
+		if k.apart > 0 {
+			most = k.apart
+		}
 		for i := range p.nodes {
 			p.clockOff[i] = r.between(-most, most) * ms
 		}
@@ -237,7 +252,7 @@ func near(r *rng, moments []int64, end int64) int64 {
 
 func (p *Plan) drawSkewedOps(r *rng, k *skew, moments []int64) {
 	weight := make([]int, len(k.kinds))
-	sum := r.n(4)
+	sum := k.gets + r.n(4)
 	gets := sum
 	for i := range weight {
 		weight[i] = r.n(4)
@@ -266,11 +281,16 @@ func (p *Plan) drawSkewedOps(r *rng, k *skew, moments []int64) {
 	slices.SortStableFunc(p.ops, func(a, b opPlan) int { return int(a.at - b.at) })
 }
 
-func (p *Plan) drawSkewedFault(r *rng, k *skewed, moments []int64) {
+func (p *Plan) drawSkewedFault(r *rng, k *skewed, wide bool, moments []int64) {
 	p.drawFault(r, k.kind)
 	f := &p.faults[len(p.faults)-1]
-	f.at = near(r, moments, p.end)
+	if f.at = near(r, moments, p.end); wide {
+		f.at = r.between(0, p.end)
+	}
 	f.end = f.at + []int64{r.between(1, 10), r.between(10, 60), r.between(60, 400), r.between(400, 2000)}[r.n(4)]*ms
+	if k.always {
+		f.at, f.end = 0, p.end
+	}
 	if k.last[1] > 0 {
 		f.end = f.at + r.between(k.last[0], k.last[1])*ms
 	}
