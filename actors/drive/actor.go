@@ -26,7 +26,6 @@ import (
 // mailbox and are written by one loop in group commits; reads and shard data run in the callers'
 // goroutines, bounded by the actor's own limits.
 type Actor struct {
-	Legacy
 	id    cluster.DriveID
 	tag   uint32 // what payloads carry of id
 	path  string
@@ -49,7 +48,6 @@ type Actor struct {
 	reclaim  reclaimer
 	holds    holds
 	steps    stepPool
-	legacies legacyPool
 	emptying emptying      // owned by runReclaim, but for its wake
 	flushed  chan struct{} // capacity 1: the index has flushed
 	m        *metrics
@@ -198,7 +196,6 @@ func open(o Options, h *guardfs.Health) (_ *Actor, err error) {
 		peers:      make(map[cluster.DriveID]uint64),
 		flushed:    make(chan struct{}, 1),
 	}
-	a.Legacy = NewLegacy(a)
 	a.pulse.begin()
 	a.marks.init(o.Limits.Marks)
 	a.recent.init()

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/raftfsm/cluster"
@@ -57,8 +58,8 @@ func TestCommitReportReopen(t *testing.T) {
 
 func TestDeleteAndCollect(t *testing.T) {
 	r := newRig(t, vfs.NewMem(), "/d")
-	var tombs []drive.Tomb
-	var dead []*drive.Commit
+	var tombs []drivetest.Tomb
+	var dead []*drivetest.Commit
 	for i := range 20 {
 		name := fmt.Sprintf("k%02d", i)
 		c := r.version(name, "x")
@@ -70,7 +71,7 @@ func TestDeleteAndCollect(t *testing.T) {
 		d := r.tombstone(name)
 		r.commit(d)
 		dead = append(dead, d)
-		tombs = append(tombs, drive.Tomb{Key: d.Key, Set: d.Set, Ref: d.Ref})
+		tombs = append(tombs, drivetest.Tomb{Key: d.Key, Set: d.Set, Ref: d.Ref})
 	}
 	r.mark(dead...)
 	if got := r.scan(drive.ScanRequest{}); fmt.Sprint(got) != "[k05 k15]" {

@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/raftfsm/cluster"
@@ -89,7 +90,7 @@ func cpuTime(b testing.TB) time.Duration {
 }
 
 // vary makes another version of a template, n stamps later.
-func vary(tmpl *drive.Commit, name string, n uint64) (*drive.Commit, error) {
+func vary(tmpl *drivetest.Commit, name string, n uint64) (*drivetest.Commit, error) {
 	c := *tmpl
 	c.Key.Name = name
 	c.Ref = object.VersionRef{TS: tmpl.Ref.TS + object.Stamp(n), Write: object.NewWriteID()}
@@ -158,7 +159,7 @@ func BenchmarkReport(b *testing.B) {
 		b.Run(fmt.Sprintf("shard=%t", shard), func(b *testing.B) {
 			b.ReportAllocs()
 			for i := range b.N {
-				req := drive.ReportRequest{Set: testSet, Epoch: 1, Key: key(fmt.Sprintf("key/%09d", i*7919%20000+1)), WithShard: shard}
+				req := drivetest.ReportRequest{Set: testSet, Epoch: 1, Key: key(fmt.Sprintf("key/%09d", i*7919%20000+1)), WithShard: shard}
 				rep, err := r.a.Report(context.Background(), &req)
 				if err != nil || len(rep.Versions) != 1 || shard && rep.Inline == nil {
 					b.Fatalf("%+v %v", rep, err)
@@ -169,7 +170,7 @@ func BenchmarkReport(b *testing.B) {
 	b.Run("absent", func(b *testing.B) {
 		b.ReportAllocs()
 		for i := range b.N {
-			req := drive.ReportRequest{Set: testSet, Epoch: 1, Key: key(fmt.Sprintf("none/%09d", i))}
+			req := drivetest.ReportRequest{Set: testSet, Epoch: 1, Key: key(fmt.Sprintf("none/%09d", i))}
 			if _, err := r.a.Report(context.Background(), &req); err != nil {
 				b.Fatal(err)
 			}
@@ -218,13 +219,13 @@ var deletes = flag.Int("deletes", 20_000, "keys of BenchmarkScanBehindDeletes")
 // deleteRun deletes and collects keys as a client's multi-delete does. Collection takes them in two
 // goes, as when some members are late.
 func deleteRun(b *testing.B, r *rig, from, to int) {
-	tombs := make([][]drive.Tomb, 2)
+	tombs := make([][]drivetest.Tomb, 2)
 	var marks []drive.Mark
 	var wg sync.WaitGroup
 	for i := from; i <= to; i++ {
 		c := r.tombstone(fmt.Sprintf("key/%09d", i))
 		late := i * 7919 % 2
-		tombs[late] = append(tombs[late], drive.Tomb{Key: c.Key, Set: c.Set, Ref: c.Ref})
+		tombs[late] = append(tombs[late], drivetest.Tomb{Key: c.Key, Set: c.Set, Ref: c.Ref})
 		marks = append(marks, drive.Mark{Key: c.Key, Set: c.Set, Ref: c.Ref})
 		wg.Go(func() {
 			if reply, err := r.a.Commit(context.Background(), c); err != nil || !reply.Accepted {

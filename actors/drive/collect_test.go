@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 )
 
 // Short runs of tombstones go row by row, long ones by one range deletion: what lies between and
@@ -16,8 +17,8 @@ import (
 func TestCollectTakesTombstonesAlone(t *testing.T) {
 	r := newRig(t, vfs.NewMem(), "/d")
 	var want []string
-	var tombs []drive.Tomb
-	names := make(map[string]*drive.Commit)
+	var tombs []drivetest.Tomb
+	names := make(map[string]*drivetest.Commit)
 	for n, run := range []int{1, 2, 15, 16, 17, 40, 700} {
 		for i := range run {
 			name := fmt.Sprintf("%02d/%04d", n, i)
@@ -31,12 +32,12 @@ func TestCollectTakesTombstonesAlone(t *testing.T) {
 		r.commit(c)
 		want = append(want, stays)
 	}
-	var marked []*drive.Commit
+	var marked []*drivetest.Commit
 	for name := range names {
 		d := r.tombstone(name)
 		r.commit(d)
 		marked = append(marked, d)
-		tombs = append(tombs, drive.Tomb{Key: d.Key, Set: d.Set, Ref: d.Ref})
+		tombs = append(tombs, drivetest.Tomb{Key: d.Key, Set: d.Set, Ref: d.Ref})
 	}
 	r.mark(marked...)
 	again := []string{"03/0007", "05/0000", "06/0300"} // written anew before the collection

@@ -13,11 +13,11 @@ import (
 
 func TestActorKeepsThePromisesOfADrive(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
-		drivetest.Run(t, func(t *testing.T) drive.Drive { return newRig(t, vfs.NewMem(), "/d").a })
+		drivetest.Run(t, func(t *testing.T) drivetest.Subject { return newRig(t, vfs.NewMem(), "/d").a.Actor })
 	})
 	t.Run("files", func(t *testing.T) {
-		drivetest.Run(t, func(t *testing.T) drive.Drive {
-			return &damager{Actor: newRig(t, vfs.Default, t.TempDir()+"/d").a, t: t}
+		drivetest.Run(t, func(t *testing.T) drivetest.Subject {
+			return &damager{Actor: newRig(t, vfs.Default, t.TempDir()+"/d").a.Actor, t: t}
 		})
 	})
 }

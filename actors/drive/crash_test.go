@@ -59,7 +59,7 @@ func crashScript() []step {
 		}
 		steps = append(steps, step{name, do, then})
 	}
-	last := map[string]*drive.Commit{}
+	last := map[string]*drivetest.Commit{}
 	put := func(name, payload string, staged bool) {
 		add("put "+name, func(r *rig) error {
 			c := r.version(name, payload)
@@ -102,7 +102,7 @@ func crashScript() []step {
 	mark("inline")
 	add("collect inline", func(r *rig) error {
 		c := last["inline"]
-		return r.a.Collect(context.Background(), []drive.Tomb{{Key: c.Key, Set: c.Set, Ref: c.Ref}})
+		return r.a.Collect(context.Background(), []drivetest.Tomb{{Key: c.Key, Set: c.Set, Ref: c.Ref}})
 	}, nil)
 	uploadSteps(add)
 	add("control", func(r *rig) error {
@@ -166,7 +166,7 @@ func putMany(r *rig) error {
 	var mu sync.Mutex
 	var failed error
 	for i := range 8 {
-		var cs []*drive.Commit
+		var cs []*drivetest.Commit
 		for j := range 90 {
 			cs = append(cs, r.version(fmt.Sprintf("many%d", i*90+j), string(pattern(2000, byte(j)))))
 		}
@@ -348,8 +348,8 @@ func checkCrash(fs vfs.FS, acked, coming *model) error {
 		return err
 	}
 	// The store still takes writes, and its space accounts are in order.
-	r := &rig{t: failing{}, o: drive.Options{Path: "/d", FS: fs}, a: a}
-	if _, err := a.Commit(ctx, r.version("after", "crash")); err != nil {
+	r := &rig{t: failing{}, o: drive.Options{Path: "/d", FS: fs}, a: callable(a)}
+	if _, err := r.a.Commit(ctx, r.version("after", "crash")); err != nil {
 		return fmt.Errorf("commit after the crash: %w", err)
 	}
 	return nil
@@ -363,7 +363,7 @@ func (failing) Helper() {}
 func (failing) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
 
 func checkKey(ctx context.Context, a *drive.Actor, name, was, will string) error {
-	rep, err := a.Report(ctx, &drive.ReportRequest{Set: testSet, Epoch: 1, Key: key(name), WithShard: true})
+	rep, err := callable(a).Report(ctx, &drivetest.ReportRequest{Set: testSet, Epoch: 1, Key: key(name), WithShard: true})
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 	"holdfast/actors/ondisk"
 )
 
@@ -203,7 +204,7 @@ func openBroken(t *testing.T, mem *vfs.MemFS, name string, data []byte, want *mo
 
 // newestOf is the payload of the newest version of a key.
 func newestOf(ctx context.Context, a *drive.Actor, name string) (string, error) {
-	rep, err := a.Report(ctx, &drive.ReportRequest{Set: testSet, Epoch: 1, Key: key(name), WithShard: true})
+	rep, err := callable(a).Report(ctx, &drivetest.ReportRequest{Set: testSet, Epoch: 1, Key: key(name), WithShard: true})
 	if err != nil {
 		return "", err
 	}

@@ -36,18 +36,6 @@ type Drive interface {
 	Reporter
 	Scanner
 	Uploads
-	Committer
-}
-
-// Committer are the calls of the first coordinator (Legacy).
-type Committer interface {
-	Commit(ctx context.Context, req *Commit) (CommitReply, error)
-	Collect(ctx context.Context, tombs []Tomb) error
-	Drop(ctx context.Context, key object.Key, set cluster.SetID, ref object.VersionRef) error
-	Report(ctx context.Context, req *ReportRequest) (Report, error)
-	PutUpload(ctx context.Context, at Target, up *ondisk.Upload) error
-	DropUpload(ctx context.Context, at Target, upload object.WriteID) error
-	Fence(ctx context.Context, bucket cluster.BucketID, revision uint64, sealed, removed bool) error
 }
 
 // Stager takes shard data ahead of any decision.
@@ -73,7 +61,7 @@ type ShardWriter interface {
 	// bytes at its start, which the drive fills, so that header and data go out in one write.
 	WriteFrame(ctx context.Context, frame []byte) error
 	// Sync returns when everything written is durable. After it the staged data may be committed
-	// by naming its oid in Commit.Staged or PutPart.
+	// by a request whose Payload says Staged, or by PutPart.
 	Sync(ctx context.Context) error
 	// Abort gives the space back. It is idempotent and harmless after a commit took the data.
 	Abort()

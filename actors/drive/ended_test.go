@@ -6,7 +6,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 )
 
 // TestDeletedKeyWrittenAgainBeforeTheMark: a tombstone that was alone when it came is marked by heart, and
@@ -22,8 +22,8 @@ func TestDeletedKeyWrittenAgainBeforeTheMark(t *testing.T) {
 			r.commit(c)
 			r.mark(gone)
 			if batch == "collected in between" {
-				tomb := drive.Tomb{Key: gone.Key, Set: gone.Set, Ref: gone.Ref}
-				if err := r.a.Collect(context.Background(), []drive.Tomb{tomb}); err != nil {
+				tomb := drivetest.Tomb{Key: gone.Key, Set: gone.Set, Ref: gone.Ref}
+				if err := r.a.Collect(context.Background(), []drivetest.Tomb{tomb}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"holdfast/actors/journal"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/raftfsm/cluster"
 )
 
 // Place is where byte off of a shard lies: the segment's file and the offset in it.
@@ -216,6 +217,14 @@ func (a *Actor) StartRehome(keys ...object.Key) (wait func() error, err error) {
 	}
 	return func() error { return <-m.done }, nil
 }
+
+// Known implements drivetest.Subject.
+func (a *Actor) Known(set cluster.SetID, bucket cluster.BucketID) (epoch, revision uint64) {
+	return a.set(set).Config.Epoch, a.fence(bucket).Revision
+}
+
+// FlushMarks implements drivetest.Subject.
+func (a *Actor) FlushMarks(ctx context.Context) error { return a.flushMarks(ctx) }
 
 // JournalStats is what the journal takes and holds.
 func (a *Actor) JournalStats() journal.Stats { return a.journal.Stats() }

@@ -88,7 +88,7 @@ func runBroken(t *testing.T, b *breaker) {
 		t.Fatalf("open: %v", err)
 	}
 	if err == nil {
-		r := &rig{t: t, o: drive.Options{Path: "/d"}, a: a}
+		r := &rig{t: t, o: drive.Options{Path: "/d"}, a: callable(a)}
 		for _, s := range crashScript() {
 			coming = acked.clone()
 			s.then(coming)

@@ -16,6 +16,7 @@ import (
 
 	"holdfast/actors/await"
 	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/segment"
@@ -142,7 +143,7 @@ func (r *rig) fillUp(t *testing.T, round int) (stored int) {
 	}
 }
 
-func (r *rig) tryStaged(name string, size int) (*drive.Commit, error) {
+func (r *rig) tryStaged(name string, size int) (*drivetest.Commit, error) {
 	ts := r.stamp()
 	oid := object.NewOID(ts)
 	ctx := context.Background()
@@ -177,7 +178,7 @@ func (r *rig) emptyOut(t *testing.T, round int) {
 		d := r.tombstone(name)
 		r.commit(d)
 		r.mark(d)
-		if err := r.a.Collect(context.Background(), []drive.Tomb{{Key: d.Key, Set: d.Set, Ref: d.Ref}}); err != nil {
+		if err := r.a.Collect(context.Background(), []drivetest.Tomb{{Key: d.Key, Set: d.Set, Ref: d.Ref}}); err != nil {
 			t.Fatalf("round %d: collect: %v", round, err)
 		}
 	}

@@ -34,7 +34,7 @@ func TestSmallShardsFitBesideScatteredOnes(t *testing.T) {
 	const many = 300
 	for i := range many {
 		name := fmt.Sprintf("small%d", i)
-		var c *drive.Commit
+		var c *drivetest.Commit
 		await.True(t, fmt.Sprintf("%s is taken: %+v", name, r.a.SegmentStats()), func() (ok bool) {
 			var err error
 			c, err = r.tryStaged(name, small)

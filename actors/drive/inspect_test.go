@@ -77,7 +77,7 @@ func TestInspectTellsWhatIsThereAndWritesNothing(t *testing.T) {
 		t.Fatalf("inspection changed the drive:\n%s\nwas\n%s", after, before)
 	}
 	r.open()
-	(&damager{Actor: r.a, t: t}).DamageShard(big.OID, 300<<10)
+	(&damager{Actor: r.a.Actor, t: t}).DamageShard(big.OID, 300<<10)
 	if err := r.a.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestAFIFOInTheDrivesWayDoesNotStopReaders(t *testing.T) {
 	read := make(chan error, 2)
 	for _, name := range []string{"large", "small"} {
 		go func() {
-			_, err := newestOf(context.Background(), r.a, name)
+			_, err := newestOf(context.Background(), r.a.Actor, name)
 			read <- err
 		}()
 	}

@@ -15,6 +15,7 @@ import (
 
 	"holdfast/actors/await"
 	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 	"holdfast/actors/journal"
 	"holdfast/actors/ondisk"
 )
@@ -33,7 +34,7 @@ func smallJournal(t *testing.T) *rig {
 func (r *rig) putAll(from, to int) {
 	r.t.Helper()
 	var wg sync.WaitGroup
-	var all []*drive.Commit
+	var all []*drivetest.Commit
 	for i := from; i < to; i++ {
 		all = append(all, r.version(fmt.Sprintf("o%d", i), string(pattern(2000, byte(i)))))
 	}
@@ -90,7 +91,7 @@ func TestSparseFilesOfTheJournalAreEmptied(t *testing.T) {
 					return
 				default:
 				}
-				rep, err := r.a.Report(context.Background(), &drive.ReportRequest{Set: testSet, Epoch: 1, Key: key(fmt.Sprintf("o%d", i)), WithShard: true})
+				rep, err := r.a.Report(context.Background(), &drivetest.ReportRequest{Set: testSet, Epoch: 1, Key: key(fmt.Sprintf("o%d", i)), WithShard: true})
 				if err != nil || string(rep.Inline) != string(pattern(2000, byte(i))) {
 					t.Errorf("o%d while files are emptied: %d bytes, %v", i, len(rep.Inline), err)
 					return
@@ -256,7 +257,7 @@ func TestDriveFullOfSmallObjects(t *testing.T) {
 // deleteSome deletes the first thousand objects.
 func (r *rig) deleteSome(t *testing.T) {
 	t.Helper()
-	var gone []*drive.Commit
+	var gone []*drivetest.Commit
 	for _, name := range r.scan(drive.ScanRequest{}) {
 		d := r.tombstone(name)
 		r.commit(d)
@@ -264,7 +265,7 @@ func (r *rig) deleteSome(t *testing.T) {
 	}
 	r.mark(gone...)
 	for _, d := range gone {
-		if err := r.a.Collect(context.Background(), []drive.Tomb{{Key: d.Key, Set: d.Set, Ref: d.Ref}}); err != nil {
+		if err := r.a.Collect(context.Background(), []drivetest.Tomb{{Key: d.Key, Set: d.Set, Ref: d.Ref}}); err != nil {
 			t.Fatal(err)
 		}
 	}

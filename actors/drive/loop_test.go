@@ -15,6 +15,7 @@ import (
 
 	"holdfast/actors/await"
 	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 	"holdfast/raftfsm/cluster"
 )
 
@@ -122,8 +123,8 @@ func TestCallersKeepTheirDeadlineWhenTheDiskHangs(t *testing.T) {
 // answers receives started commits.
 type answers chan error
 
-func (c answers) Committed(tag int, reply drive.CommitReply, err error) {
-	if (err == nil) != reply.Accepted {
+func (c answers) Answered(_ int, reply *drive.Reply, err error) {
+	if (err == nil) != reply.OK {
 		err = errors.New("neither accepted nor an error")
 	}
 	c <- err
@@ -136,7 +137,7 @@ func TestStartedCommitsAreAlwaysAnswered(t *testing.T) {
 	r := newRig(t, errorfs.Wrap(vfs.NewMem(), s), "/d")
 	got := make(answers, 100)
 	start := func() error {
-		started, err := r.a.StartCommit(r.version("k", "x"), got, 1)
+		started, err := r.a.Start(r.version("k", "x").Request(), got, 1)
 		if started != (err == nil) {
 			t.Fatalf("started %t, %v", started, err)
 		}
@@ -183,11 +184,11 @@ func TestAFailedAssertionFailsTheDriveAlone(t *testing.T) {
 	if err := r.a.Panic(ctx); !errors.Is(err, drive.ErrFailed) {
 		t.Fatalf("the call whose assertion failed: %v", err)
 	}
-	waitFailed(t, r.a, "the assertion")
+	waitFailed(t, r.a.Actor, "the assertion")
 	if _, err := r.a.Commit(ctx, r.version("k", "x")); !errors.Is(err, drive.ErrFailed) {
 		t.Fatalf("commit on a failed drive: %v", err)
 	}
-	if _, err := r.a.Report(ctx, &drive.ReportRequest{Key: key("k")}); !errors.Is(err, drive.ErrFailed) {
+	if _, err := r.a.Report(ctx, &drivetest.ReportRequest{Key: key("k")}); !errors.Is(err, drive.ErrFailed) {
 		t.Fatalf("report from a failed drive: %v", err)
 	}
 	if h := r.a.Health(); !strings.Contains(h.Err.Error(), "assertion") {
@@ -200,7 +201,7 @@ func TestCallsOnAClosedDriveFail(t *testing.T) {
 	ctx := context.Background()
 	var wg sync.WaitGroup
 	for i := range 16 {
-		cs := make([]*drive.Commit, 50)
+		cs := make([]*drivetest.Commit, 50)
 		for j := range cs {
 			cs[j] = r.version(string(rune('a'+i)), "x")
 		}
@@ -209,7 +210,7 @@ func TestCallsOnAClosedDriveFail(t *testing.T) {
 				if _, err := r.a.Commit(ctx, c); err != nil && !errors.Is(err, drive.ErrOffline) {
 					t.Errorf("commit while the drive closes: %v", err)
 				}
-				if _, err := r.a.Report(ctx, &drive.ReportRequest{Epoch: 1, Key: c.Key}); err != nil && !errors.Is(err, drive.ErrOffline) {
+				if _, err := r.a.Report(ctx, &drivetest.ReportRequest{Epoch: 1, Key: c.Key}); err != nil && !errors.Is(err, drive.ErrOffline) {
 					t.Errorf("report while the drive closes: %v", err)
 				}
 			}

@@ -169,7 +169,7 @@ func (a *Actor) many(ctx context.Context, calls []*Call, collects bool) {
 func (a *Actor) lookAll(ctx context.Context, calls []*Call) {
 	synced := slices.ContainsFunc(calls, func(c *Call) bool { return c.Req.Synced })
 	if synced {
-		if err := a.FlushMarks(ctx); err != nil {
+		if err := a.flushMarks(ctx); err != nil {
 			fail(calls, err)
 			return
 		}
@@ -186,7 +186,7 @@ func (a *Actor) lookAll(ctx context.Context, calls []*Call) {
 		}
 	}
 	if synced && a.marked.Load() > a.gate.durable.Load() {
-		if err := a.FlushMarks(ctx); err != nil {
+		if err := a.flushMarks(ctx); err != nil {
 			fail(calls, err)
 			return
 		}

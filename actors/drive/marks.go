@@ -65,7 +65,7 @@ func (q *markQueue) len() int {
 	return len(q.marks)
 }
 
-// Mark implements Committer.
+// Mark implements Doer.
 func (a *Actor) Mark(marks []Mark) error {
 	if err := a.usable(); err != nil {
 		return err

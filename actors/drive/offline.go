@@ -38,11 +38,6 @@ func (o *Offline) ID() cluster.DriveID { return o.id }
 // Health says that the drive is absent, and why.
 func (o *Offline) Health() Health { return Health{State: Absent, Err: o.err()} }
 
-// Commit implements Committer.
-func (o *Offline) Commit(context.Context, *Commit) (CommitReply, error) {
-	return CommitReply{}, o.err()
-}
-
 // Do implements Doer.
 func (o *Offline) Do(context.Context, *Request, *Reply) error { return o.err() }
 
@@ -56,19 +51,8 @@ func (o *Offline) DoAll(_ context.Context, calls []Call) {
 // Mark implements Doer.
 func (o *Offline) Mark([]Mark) error { return o.err() }
 
-// Collect implements Committer.
-func (o *Offline) Collect(context.Context, []Tomb) error { return o.err() }
-
-// Drop implements Committer.
-func (o *Offline) Drop(context.Context, object.Key, cluster.SetID, object.VersionRef) error {
-	return o.err()
-}
-
 // Stage implements Stager.
 func (o *Offline) Stage(context.Context, StageRequest) (ShardWriter, error) { return nil, o.err() }
-
-// Report implements Reporter.
-func (o *Offline) Report(context.Context, *ReportRequest) (Report, error) { return Report{}, o.err() }
 
 // OpenShard implements Reporter.
 func (o *Offline) OpenShard(context.Context, object.Key, object.OID) (ShardReader, error) {
@@ -96,9 +80,6 @@ func (o *Offline) BucketEmpty(context.Context, cluster.BucketID) (bool, error) {
 	return false, o.err()
 }
 
-// PutUpload implements Uploads.
-func (o *Offline) PutUpload(context.Context, Target, *ondisk.Upload) error { return o.err() }
-
 // PutPart implements Uploads.
 func (o *Offline) PutPart(context.Context, Target, object.WriteID, *ondisk.UploadPart, []byte) error {
 	return o.err()
@@ -109,16 +90,10 @@ func (o *Offline) GetUpload(context.Context, object.Key, object.WriteID) (*ondis
 	return nil, nil, o.err()
 }
 
-// DropUpload implements Uploads.
-func (o *Offline) DropUpload(context.Context, Target, object.WriteID) error { return o.err() }
-
 // ListUploads implements Uploads.
 func (o *Offline) ListUploads(context.Context, cluster.BucketID, string, string, object.WriteID, int) ([]UploadEntry, error) {
 	return nil, o.err()
 }
-
-// Fence implements Fencer.
-func (o *Offline) Fence(context.Context, cluster.BucketID, uint64, bool, bool) error { return o.err() }
 
 // LoadControl implements ControlStore.
 func (o *Offline) LoadControl(context.Context) (ondisk.ControlMeta, map[string][]byte, error) {

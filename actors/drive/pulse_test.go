@@ -76,7 +76,7 @@ func TestHungDriveIsLeftAndComesBack(t *testing.T) {
 		if _, err := r.a.Commit(context.Background(), r.version("refused", "z")); !errors.Is(err, drive.ErrOffline) {
 			t.Fatalf("round %d: commit: %v", round, err)
 		}
-		if _, err := r.a.Report(context.Background(), &drive.ReportRequest{Set: testSet, Epoch: 1, Key: key("before")}); !errors.Is(err, drive.ErrOffline) {
+		if _, err := r.a.Report(context.Background(), &drivetest.ReportRequest{Set: testSet, Epoch: 1, Key: key("before")}); !errors.Is(err, drive.ErrOffline) {
 			t.Fatalf("round %d: report: %v", round, err)
 		}
 		if _, err := r.a.Stage(context.Background(), drive.StageRequest{OID: oid, Frame: 1, Size: 1}); !errors.Is(err, drive.ErrOffline) {
@@ -184,7 +184,7 @@ func TestReclaimAcrossHangs(t *testing.T) {
 	r.mark(keep)
 	live := r.a.SegmentStats().Live
 	for round := range 4 {
-		var gone []*drive.Commit
+		var gone []*drivetest.Commit
 		for i := range 40 {
 			c := r.staged(fmt.Sprintf("o%d", i), pattern(20_000, byte(i)), 256<<10)
 			r.commit(c)

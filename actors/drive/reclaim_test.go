@@ -10,12 +10,13 @@ import (
 
 	"holdfast/actors/await"
 	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 )
 
 // putParts uploads n parts of size bytes each and completes them as one object.
-func (r *rig) putParts(name string, n, size int) *drive.Commit {
+func (r *rig) putParts(name string, n, size int) *drivetest.Commit {
 	r.t.Helper()
 	ctx := context.Background()
 	at := drive.Target{Set: testSet, Epoch: 1, BucketRev: 1, Key: key(name)}

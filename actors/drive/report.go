@@ -40,7 +40,7 @@ func (p *readPool) put(c *cell) {
 // report answers what only looks at a key, in its caller's goroutine.
 func (a *Actor) report(ctx context.Context, req *Request, reply *Reply) error {
 	if req.Synced {
-		if err := a.FlushMarks(ctx); err != nil {
+		if err := a.flushMarks(ctx); err != nil {
 			return err
 		}
 	}
@@ -70,7 +70,7 @@ func (a *Actor) report(ctx context.Context, req *Request, reply *Reply) error {
 		break
 	}
 	if req.Synced && a.marked.Load() > a.gate.durable.Load() {
-		if err := a.FlushMarks(ctx); err != nil {
+		if err := a.flushMarks(ctx); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"holdfast/actors/await"
 	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/raftfsm/cluster"
@@ -29,11 +30,19 @@ func testLabel() ondisk.Label {
 	}
 }
 
+// actor is a drive with short calls.
+type actor struct {
+	*drive.Actor
+	drivetest.Calls
+}
+
+func callable(a *drive.Actor) actor { return actor{a, drivetest.Calls{D: a}} }
+
 // rig is a drive of a test that can be closed and opened again.
 type rig struct {
 	t    testing.TB
 	o    drive.Options
-	a    *drive.Actor
+	a    actor
 	last object.Stamp
 }
 
@@ -56,7 +65,7 @@ func (r *rig) open() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.a = a
+	r.a = callable(a)
 	if err := adopt(ctx, a); err != nil {
 		r.t.Fatal(err)
 	}
@@ -90,7 +99,7 @@ func (r *rig) stamp() object.Stamp {
 func key(name string) object.Key { return object.Key{Bucket: testBucket, Name: name} }
 
 // version makes the commit of an inline object.
-func (r *rig) version(name, payload string) *drive.Commit {
+func (r *rig) version(name, payload string) *drivetest.Commit {
 	ts := r.stamp()
 	oid := object.NewOID(ts)
 	v := &ondisk.Version{
@@ -102,25 +111,25 @@ func (r *rig) version(name, payload string) *drive.Commit {
 	return r.commitOf(name, v, ts, oid, []byte(payload))
 }
 
-func (r *rig) tombstone(name string) *drive.Commit {
+func (r *rig) tombstone(name string) *drivetest.Commit {
 	v := &ondisk.Version{Kind: ondisk.KindTombstone, N: 4, K: 2, ModTime: time.Now().UnixNano()}
 	return r.commitOf(name, v, r.stamp(), object.OID{}, nil)
 }
 
-func (r *rig) commitOf(name string, v *ondisk.Version, ts object.Stamp, oid object.OID, inline []byte) *drive.Commit {
+func (r *rig) commitOf(name string, v *ondisk.Version, ts object.Stamp, oid object.OID, inline []byte) *drivetest.Commit {
 	r.t.Helper()
 	row, err := ondisk.AppendVersion(nil, v)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return &drive.Commit{
+	return &drivetest.Commit{
 		Set: testSet, Epoch: 1, BucketRev: 1, Key: key(name),
 		Ref: object.VersionRef{TS: ts, Write: object.NewWriteID()}, Rev: ts, Slot: 1,
 		Row: row, Kind: v.Kind, Size: v.Size, OID: oid, Inline: inline,
 	}
 }
 
-func (r *rig) commit(c *drive.Commit) drive.CommitReply {
+func (r *rig) commit(c *drivetest.Commit) drivetest.CommitReply {
 	r.t.Helper()
 	reply, err := r.a.Commit(context.Background(), c)
 	if err != nil {
@@ -130,7 +139,7 @@ func (r *rig) commit(c *drive.Commit) drive.CommitReply {
 }
 
 // mark makes versions stable and waits until that is durable.
-func (r *rig) mark(cs ...*drive.Commit) {
+func (r *rig) mark(cs ...*drivetest.Commit) {
 	r.t.Helper()
 	var marks []drive.Mark
 	for _, c := range cs {
@@ -144,9 +153,9 @@ func (r *rig) mark(cs ...*drive.Commit) {
 	}
 }
 
-func (r *rig) report(name string) drive.Report {
+func (r *rig) report(name string) drivetest.Report {
 	r.t.Helper()
-	rep, err := r.a.Report(context.Background(), &drive.ReportRequest{Set: testSet, Epoch: 1, Key: key(name), WithShard: true})
+	rep, err := r.a.Report(context.Background(), &drivetest.ReportRequest{Set: testSet, Epoch: 1, Key: key(name), WithShard: true})
 	if err != nil {
 		r.t.Fatalf("report %s: %v", name, err)
 	}
@@ -177,7 +186,7 @@ func (r *rig) scan(req drive.ScanRequest) []string {
 }
 
 // older makes a commit with a stamp below that of c.
-func (r *rig) older(name string, c *drive.Commit) *drive.Commit {
+func (r *rig) older(name string, c *drivetest.Commit) *drivetest.Commit {
 	o := r.version(name, "old")
 	o.Ref.TS, o.Rev = c.Ref.TS-1, c.Ref.TS-1
 	return o
@@ -206,7 +215,7 @@ func (r *rig) stage(oid object.OID, payload []byte, frame int) drive.ShardWriter
 }
 
 // staged stages and makes the commit of an object whose shard lies in segments.
-func (r *rig) staged(name string, payload []byte, frame int) *drive.Commit {
+func (r *rig) staged(name string, payload []byte, frame int) *drivetest.Commit {
 	ts := r.stamp()
 	oid := object.NewOID(ts)
 	r.stage(oid, payload, frame)

@@ -62,7 +62,7 @@ func TestHealthNeverWaits(t *testing.T) {
 		if h := r.a.Health(); h.State != drive.Online || h.Full {
 			t.Errorf("health %+v", h)
 		}
-		if started, err := r.a.StartCommit(r.version("k", "x"), nil, 0); started || err != nil {
+		if started, err := r.a.Start(r.version("k", "x").Request(), nil, 0); started || err != nil {
 			t.Errorf("a commit that may have to wait for room was started: %v, %v", started, err)
 		}
 	}()

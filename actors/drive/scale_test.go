@@ -19,6 +19,7 @@ import (
 
 	"holdfast/actors/await"
 	"holdfast/actors/drive"
+	"holdfast/actors/drive/drivetest"
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/segment"
@@ -231,7 +232,7 @@ func (s *scaled) files(t *testing.T, dir string, n uint32) {
 }
 
 // commitIt makes the forged parts one object.
-func (s *scaled) commitIt() *drive.Commit {
+func (s *scaled) commitIt() *drivetest.Commit {
 	oid := object.NewOID(s.r.stamp())
 	v := &ondisk.Version{Kind: ondisk.KindObject, N: 4, K: 2, Unit: 256 << 10, Frame: scaleFrame,
 		Size: scaleBytes, Stored: scaleBytes, Parts: scaleParts, ETag: "0123456789abcdef0123456789abcdef-10000",

@@ -11,7 +11,6 @@ import (
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/quorum"
-	"holdfast/raftfsm/cluster"
 )
 
 // stepMsg is a request of the protocol in the mailbox. What it writes is encoded by the sender,
@@ -323,13 +322,8 @@ func (*flushMsg) first()             {}
 func (*flushMsg) weight() int        { return 0 }
 func (*flushMsg) apply(*batch) error { return nil }
 
-// FlushMarks implements LegacyDoer.
-func (a *Actor) FlushMarks(ctx context.Context) error {
+// flushMarks makes durable all marks that were queued before.
+func (a *Actor) flushMarks(ctx context.Context) error {
 	_, err := a.do(ctx, &flushMsg{newReply()})
 	return err
-}
-
-// Known implements LegacyDoer.
-func (a *Actor) Known(set cluster.SetID, bucket cluster.BucketID) (epoch, revision uint64) {
-	return a.set(set).Config.Epoch, a.fence(bucket).Revision
 }

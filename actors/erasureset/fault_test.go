@@ -101,7 +101,7 @@ func TestStragglerIsMarkedWhenItComes(t *testing.T) {
 	info := f.mustPut("k", pattern(1, 50))
 	release()
 	f.Close() // waits for the round
-	rep, err := f.slot("k", 3).Report(f.ctx(), &drive.ReportRequest{Epoch: 1, Key: object.Key{Bucket: f.bucket.ID, Name: "k"}})
+	rep, err := (drivetest.Calls{D: f.slot("k", 3)}).Report(f.ctx(), &drivetest.ReportRequest{Epoch: 1, Key: object.Key{Bucket: f.bucket.ID, Name: "k"}})
 	if err != nil || len(rep.Versions) != 1 || !rep.Versions[0].Stable || rep.Versions[0].Version.TS != info.TS {
 		t.Fatalf("report %+v, %v", rep, err)
 	}

@@ -128,7 +128,7 @@ func (n *Node) applied(old, next *state.State) {
 	for _, a := range n.fleet.actors() {
 		wg.Go(func() {
 			for _, f := range fences {
-				if err := a.Fence(ctx, f.bucket.ID, f.bucket.Revision, f.bucket.Sealing != 0, f.removed); err != nil {
+				if err := drive.Fence(ctx, a, f.bucket.ID, f.bucket.Revision, f.bucket.Sealing != 0, f.removed); err != nil {
 					n.log.Warn("bucket fence", keyDrive, a.ID(), keyBucket, f.bucket.Name, keyErr, err)
 				}
 			}
@@ -144,7 +144,7 @@ func (n *Node) fence(ctx context.Context, a *drive.Actor) error {
 		return err
 	}
 	for _, b := range n.raft.Buckets() {
-		if err := a.Fence(ctx, b.ID, b.Revision, b.Sealing != 0, false); err != nil {
+		if err := drive.Fence(ctx, a, b.ID, b.Revision, b.Sealing != 0, false); err != nil {
 			return err
 		}
 	}

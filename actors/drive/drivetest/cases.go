@@ -70,7 +70,7 @@ func markReclaims(s *suite) {
 
 func markVersioned(s *suite) {
 	a, b := s.commitOf(version{key: "k", ts: s.stamp(1), inline: []byte("old"), size: 3}), s.commitOf(version{key: "k", ts: s.stamp(2)})
-	for _, c := range []*drive.Commit{a, b} {
+	for _, c := range []*Commit{a, b} {
 		c.Versioned = true
 		s.offer(c, true)
 	}
@@ -116,11 +116,11 @@ func dropHeld(s *suite) {
 	s.wantVersions("k", 0, b)
 }
 
-func (s *suite) collect(reqs ...*drive.Commit) {
+func (s *suite) collect(reqs ...*Commit) {
 	s.Helper()
-	var tombs []drive.Tomb
+	var tombs []Tomb
 	for _, r := range reqs {
-		tombs = append(tombs, drive.Tomb{Key: r.Key, Set: r.Set, Ref: r.Ref})
+		tombs = append(tombs, Tomb{Key: r.Key, Set: r.Set, Ref: r.Ref})
 	}
 	if err := s.d.Collect(s.ctx, tombs); err != nil {
 		s.Fatal(err)
@@ -263,7 +263,7 @@ func unknownThings(s *suite) {
 }
 
 func damage(s *suite) {
-	dam, ok := s.d.(Damager)
+	dam, ok := s.d.Subject.(Damager)
 	if !ok {
 		return // the drive's own tests break its files
 	}
@@ -324,7 +324,7 @@ func concurrent(s *suite) {
 					s.Errorf("commit: %+v, %v", reply, err)
 					return
 				}
-				rep, err := s.d.Report(s.ctx, &drive.ReportRequest{Set: suiteSet, Epoch: 1, Key: req.Key, WithShard: true})
+				rep, err := s.d.Report(s.ctx, &ReportRequest{Set: suiteSet, Epoch: 1, Key: req.Key, WithShard: true})
 				if err != nil || len(rep.Versions) != 1 || !bytes.Equal(rep.Inline, req.Inline) {
 					s.Errorf("report right after the commit: %+v, %v", rep, err)
 				}

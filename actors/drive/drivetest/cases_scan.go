@@ -75,7 +75,7 @@ func scanOrder(s *suite) {
 
 func scanSets(s *suite) {
 	sets := map[string]cluster.SetID{"a": 1, "b": 2, "c": 63, "d": 64, "e": 100}
-	commits := map[string]*drive.Commit{}
+	commits := map[string]*Commit{}
 	for i, name := range []string{"a", "b", "c", "d", "e"} {
 		commits[name] = s.commit(version{key: name, ts: s.stamp(i), set: sets[name]})
 	}
@@ -157,17 +157,17 @@ func scanTombstones(s *suite) {
 
 // scanVersions walks versions in pieces of every length, from key to key and within one.
 func scanVersions(s *suite) {
-	put := func(key string, ts int, kind ondisk.VersionKind, null bool) *drive.Commit {
+	put := func(key string, ts int, kind ondisk.VersionKind, null bool) *Commit {
 		c := s.commitOf(version{key: key, ts: s.stamp(ts), kind: kind})
 		c.Versioned = !null
 		s.offer(c, true)
 		return c
 	}
 	var want []string
-	say := func(c *drive.Commit) { want = append(want, fmt.Sprintf("%s %d", c.Key.Name, c.Ref.TS-s.now)) }
-	var all []*drive.Commit
+	say := func(c *Commit) { want = append(want, fmt.Sprintf("%s %d", c.Key.Name, c.Ref.TS-s.now)) }
+	var all []*Commit
 	for _, key := range []string{"a", "d/x", "d/y", "e"} {
-		var own []*drive.Commit
+		var own []*Commit
 		for ts := 1; ts <= 4; ts++ {
 			kind := ondisk.KindObject
 			if ts == 3 {
@@ -396,7 +396,7 @@ func completedUpload(s *suite) {
 		s.Fatalf("the upload after its completion: %v", err)
 	}
 	s.wantGone("a part that was not named", "k", unwanted.Ref.OID)
-	readers := []drive.Report{s.report("k", true), s.report("k", true)}
+	readers := []Report{s.report("k", true), s.report("k", true)}
 	if readers[0].Hold == nil || readers[1].Hold == nil || s.report("k", false).Hold != nil {
 		s.Fatal("a multipart object is held if its shard is asked for, and only then")
 	}
@@ -429,7 +429,7 @@ func fences(s *suite) {
 			s.Fatal(err)
 		}
 	}
-	at := func(rev uint64) *drive.Commit {
+	at := func(rev uint64) *Commit {
 		c := s.commitOf(version{key: "k", ts: s.stamp(int(rev))})
 		c.BucketRev = rev
 		return c
@@ -487,7 +487,7 @@ func bucketEmpty(s *suite) {
 }
 
 func control(s *suite) {
-	cs, ok := s.d.(drive.ControlStore)
+	cs, ok := s.d.Subject.(drive.ControlStore)
 	if !ok {
 		return // only local drives keep control rows
 	}

@@ -21,7 +21,6 @@ import (
 
 // Mem is a drive in memory.
 type Mem struct {
-	drive.Legacy
 	id     cluster.DriveID
 	faults faults
 	clock  func() time.Time
@@ -91,7 +90,6 @@ func NewMem(id cluster.DriveID) *Mem {
 		sets:    map[cluster.SetID]*quorum.SetState{},
 		pins:    map[quorum.PinID][]*memReader{},
 	}
-	m.Legacy = drive.NewLegacy(m)
 	return m
 }
 
@@ -177,7 +175,7 @@ func (m *Mem) set(id cluster.SetID) *quorum.SetState {
 	return s
 }
 
-// Known implements drive.LegacyDoer.
+// Known implements Subject.
 func (m *Mem) Known(set cluster.SetID, bucket cluster.BucketID) (epoch, revision uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

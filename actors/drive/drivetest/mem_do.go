@@ -61,7 +61,7 @@ func (m *Mem) DoAll(ctx context.Context, calls []drive.Call) {
 	}
 }
 
-// FlushMarks implements drive.LegacyDoer: marks are durable at once.
+// FlushMarks implements Subject: marks are durable at once.
 func (m *Mem) FlushMarks(ctx context.Context) error { return m.faults.enter(ctx, OpCollect) }
 
 // Mark makes revisions stable.

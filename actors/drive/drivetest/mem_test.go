@@ -5,7 +5,6 @@ import (
 
 	"go.uber.org/goleak"
 
-	"holdfast/actors/drive"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/slab"
 	"holdfast/raftfsm/cluster"
@@ -14,7 +13,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestMemKeepsThePromisesOfADrive(t *testing.T) {
-	Run(t, func(*testing.T) drive.Drive { return NewMem(cluster.DriveID{1}) })
+	Run(t, func(*testing.T) Subject { return NewMem(cluster.DriveID{1}) })
 }
 
 // The pool's room and the frame's must be one.

@@ -25,7 +25,7 @@ type Damager interface {
 
 // Run checks everything that drive.Drive promises. open returns a new, empty drive that the test's
 // cleanup closes.
-func Run(t *testing.T, open func(t *testing.T) drive.Drive) {
+func Run(t *testing.T, open func(t *testing.T) Subject) {
 	for _, c := range []struct {
 		name string
 		fn   func(*suite)
@@ -75,7 +75,8 @@ func Run(t *testing.T, open func(t *testing.T) drive.Drive) {
 		{"commits of many keys at once are all there", concurrent},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &suite{T: t, d: open(t), now: object.StampAt(time.Now()), rng: rand.New(rand.NewPCG(5, 6))}
+			d := open(t)
+			s := &suite{T: t, d: caller{d, Calls{d}}, now: object.StampAt(time.Now()), rng: rand.New(rand.NewPCG(5, 6))}
 			var stop context.CancelFunc
 			s.ctx, stop = context.WithTimeout(t.Context(), time.Minute)
 			defer stop()
@@ -94,12 +95,18 @@ const (
 // suite is one case on its own drive.
 type suite struct {
 	*testing.T
-	d   drive.Drive
+	d   caller
 	ctx context.Context
 	now object.Stamp
 	rng *rand.Rand
 
 	uploads int // opened so far
+}
+
+// caller is a drive with short calls.
+type caller struct {
+	Subject
+	Calls
 }
 
 // setUp tells the drive of the sets and the bucket of the suite.
@@ -144,7 +151,7 @@ type version struct {
 	set    cluster.SetID
 }
 
-func (s *suite) commitOf(v version) *drive.Commit {
+func (s *suite) commitOf(v version) *Commit {
 	s.Helper()
 	if v.write == (object.WriteID{}) {
 		v.write = object.NewWriteID()
@@ -159,7 +166,7 @@ func (s *suite) commitOf(v version) *drive.Commit {
 		Kind: v.kind, N: 4, K: 2, Size: v.size, Stored: v.size, ModTime: int64(v.ts),
 		Unit: 1 << 10, Frame: suiteFrame, ContentType: "text/plain",
 	}
-	req := &drive.Commit{
+	req := &Commit{
 		Set: v.set, Epoch: 1, BucketRev: 1, Key: s.key(v.key), Ref: object.VersionRef{TS: v.ts, Write: v.write},
 		Rev: v.ts, Slot: 1, Kind: v.kind, Size: v.size,
 	}
@@ -179,14 +186,14 @@ func (s *suite) commitOf(v version) *drive.Commit {
 }
 
 // commit offers a version and wants it accepted.
-func (s *suite) commit(v version) *drive.Commit {
+func (s *suite) commit(v version) *Commit {
 	s.Helper()
 	req := s.commitOf(v)
 	s.offer(req, true)
 	return req
 }
 
-func (s *suite) offer(req *drive.Commit, want bool) drive.CommitReply {
+func (s *suite) offer(req *Commit, want bool) CommitReply {
 	s.Helper()
 	reply, err := s.d.Commit(s.ctx, req)
 	if err != nil {
@@ -199,7 +206,7 @@ func (s *suite) offer(req *drive.Commit, want bool) drive.CommitReply {
 }
 
 // mark makes versions stable, durably.
-func (s *suite) mark(reqs ...*drive.Commit) {
+func (s *suite) mark(reqs ...*Commit) {
 	s.Helper()
 	var marks []drive.Mark
 	for _, r := range reqs {
@@ -218,9 +225,9 @@ func (s *suite) barrier() {
 	}
 }
 
-func (s *suite) report(key string, withShard bool) drive.Report {
+func (s *suite) report(key string, withShard bool) Report {
 	s.Helper()
-	rep, err := s.d.Report(s.ctx, &drive.ReportRequest{Set: suiteSet, Epoch: 1, Key: s.key(key), WithShard: withShard})
+	rep, err := s.d.Report(s.ctx, &ReportRequest{Set: suiteSet, Epoch: 1, Key: s.key(key), WithShard: withShard})
 	if err != nil {
 		s.Fatalf("report of %q: %v", key, err)
 	}
@@ -229,7 +236,7 @@ func (s *suite) report(key string, withShard bool) drive.Report {
 
 // wantVersions compares a report with commits, newest first; stable is the index of the one that
 // is stable, -1 if none is.
-func (s *suite) wantVersions(key string, stable int, want ...*drive.Commit) {
+func (s *suite) wantVersions(key string, stable int, want ...*Commit) {
 	s.Helper()
 	rep := s.report(key, false)
 	if len(rep.Versions) != len(want) {
