@@ -5,7 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
+	"math"
 	"path"
 	"strings"
 	"testing"
@@ -143,12 +143,7 @@ func kindOf(name string) string {
 
 func readAll(t *testing.T, fs vfs.FS, name string) []byte {
 	t.Helper()
-	f, err := fs.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(f)
+	data, err := ondisk.ReadFile(fs, name, math.MaxInt32)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@ package journal_test
 import (
 	"errors"
 	"fmt"
-	"io"
+	"math"
 	"math/rand/v2"
 	"path"
 	"strings"
@@ -246,12 +246,7 @@ func testDamage(t *testing.T, sealed bool) {
 
 func readAll(t *testing.T, fs vfs.FS, name string) []byte {
 	t.Helper()
-	f, err := fs.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(f)
+	data, err := ondisk.ReadFile(fs, name, math.MaxInt32)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,10 +5,12 @@
 #                      without it one is built into DIR. DRIVES is how many drives (4). The caller kills
 #                      $server and removes DIR.
 
+# free_port prints a port of the loopback that nobody listens on. It lies below those that the system gives to
+# outgoing connections (from 32768 on), one of which could take it before the server does.
 free_port() {
 	local port
 	while :; do
-		port=$((20000 + RANDOM % 20000))
+		port=$((20000 + RANDOM % 12000))
 		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
 	done
 }

@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -40,14 +42,24 @@ type Server struct {
 	ending bool          // guarded by mu: its end is ours
 }
 
+// Ports of servers lie below those that systems give to outgoing connections (Linux from 32768 on): one
+// of these could take the port while the server is down.
+const (
+	firstPort = 20000
+	ports     = 12000
+	portTries = 100
+)
+
 // FreeAddress returns a loopback address that nobody listens on at the moment.
-func FreeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+func FreeAddress() (addr string, err error) {
+	for range portTries {
+		addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(ports)))
+		var ln net.Listener
+		if ln, err = net.Listen("tcp", addr); err == nil {
+			return addr, ln.Close()
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
+	return "", err
 }
 
 // Start runs the server and waits until it is ready; it returns how long that took.
