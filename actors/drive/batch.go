@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -39,7 +40,7 @@ type batch struct {
 	durable  []func() // run once the batch is durable; only messages, which are synced, add to it
 
 	aged     bool               // the horizon rose
-	time     object.Stamp       // of the batch, 0 until it is asked for
+	time     time.Time          // of the batch, zero until it is asked for
 	name     []byte             // scratch for one prefix
 	rowKeys  []byte             // memory of late rows' keys
 	req      quorum.Request     // scratch for one mark

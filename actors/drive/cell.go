@@ -95,12 +95,14 @@ func (c *cell) reset(key object.Key, prefix []byte) {
 	c.key = key
 	c.prefix = append(c.prefix[:0], prefix...)
 	s := &c.state
-	*s = quorum.KeyState{
-		Versions: s.Versions[:0], Dead: s.Dead[:0], Uploads: s.Uploads[:0], Hints: s.Hints[:0],
-		Superseded: s.Superseded[:0], Pins: s.Pins[:0],
-	}
+	s.Versions, s.Dead, s.Uploads, s.Hints = s.Versions[:0], s.Dead[:0], s.Uploads[:0], s.Hints[:0]
+	s.Superseded, s.Pins = s.Superseded[:0], s.Pins[:0]
+	s.Promise, s.Decision = quorum.Ballot{}, quorum.Decision{}
+	s.Revised, s.Token, s.Tokens = 0, 0, 0
 	c.rows, c.seats, c.shared, c.lowest = c.rows[:0], c.seats[:0], c.shared[:0], c.lowest[:0]
-	c.ks = ondisk.KeyState{Dead: c.ks.Dead[:0], Hints: c.ks.Hints[:0], Unknown: c.ks.Unknown[:0]}
+	if c.ks.Batch != 0 || c.ks.Revised != 0 { // few keys have a row of their own
+		c.ks = ondisk.KeyState{Dead: c.ks.Dead[:0], Hints: c.ks.Hints[:0], Unknown: c.ks.Unknown[:0]}
+	}
 	c.stored, c.whole, c.opened, c.older, c.batch = false, false, false, false, 0
 }
 

@@ -2,6 +2,7 @@ package drive
 
 import (
 	"slices"
+	"time"
 
 	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
@@ -59,25 +60,20 @@ func (b *batch) register(c *cell) {
 // cell returns what the key's rows will say after the batch so far, as far as n wants it. prefix is
 // that of its M rows.
 func (b *batch) cell(key object.Key, prefix []byte, n need) *cell {
-	it := b.iteratorOf(prefix)
-	if it == nil {
-		return b.newCell(key, prefix)
-	}
 	c := b.keys[string(prefix)]
 	if c != nil && c != b.none() {
-		b.fail(c.extend(b.a, it, n))
+		if it := b.iteratorOf(prefix); it != nil {
+			b.fail(c.extend(b.a, it, n))
+		}
 		return c
 	}
-	if c != nil { // nothing is left of it
-		c = b.newCell(key, prefix)
-		c.whole = true
-		b.register(c)
-		return c
-	}
+	gone := c != nil // nothing is left of it
 	c = b.newCell(key, prefix)
-	if e, ok := b.a.ends[key]; ok {
+	if gone {
+		c.whole = true
+	} else if e, ok := b.a.ends[key]; ok {
 		c.ends(&e)
-	} else {
+	} else if it := b.iteratorOf(prefix); it != nil {
 		b.fail(c.load(b.a, it, n))
 	}
 	b.register(c)
@@ -251,13 +247,16 @@ func (a *Actor) setToken(key object.Key, token uint64) {
 // maxTokens is how many heal tokens may be live.
 const maxTokens = 1 << 14
 
-// now is the drive's time in stamps, one for a batch.
-func (b *batch) now() object.Stamp {
-	if b.time == 0 {
-		b.time = object.StampAt(b.a.o.Clock())
+// clock is the drive's time, one for a batch.
+func (b *batch) clock() time.Time {
+	if b.time.IsZero() {
+		b.time = b.a.o.Clock()
 	}
 	return b.time
 }
+
+// now is clock in stamps.
+func (b *batch) now() object.Stamp { return object.StampAt(b.clock()) }
 
 // deleteRow removes a row of a key, at once or, in a collection, together with its neighbours'.
 func (b *batch) deleteRow(key []byte) {

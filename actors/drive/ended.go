@@ -50,6 +50,9 @@ func (a *Actor) forgetEnd(key object.Key) {
 	if len(a.ends) == 0 {
 		return
 	}
+	if _, ok := a.ends[key]; !ok { // which the loop alone changes
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.ends, key)

@@ -1,14 +1,16 @@
 package drive
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/quorum"
 )
@@ -102,20 +104,9 @@ func (a *Actor) DoAll(ctx context.Context, calls []Call) {
 
 // inKeyOrder sorts calls as their keys lie in the index.
 func inKeyOrder(calls []*Call) []*Call {
-	type place struct {
-		prefix []byte
-		c      *Call
-	}
-	places, buf := make([]place, len(calls)), make([]byte, 0, 64*len(calls))
-	for i, c := range calls {
-		n := len(buf)
-		buf = ondisk.AppendVersionPrefix(buf, c.Req.Key)
-		places[i] = place{buf[n:len(buf):len(buf)], c}
-	}
-	slices.SortFunc(places, func(x, y place) int { return bytes.Compare(x.prefix, y.prefix) })
-	for i := range places {
-		calls[i] = places[i].c
-	}
+	slices.SortFunc(calls, func(x, y *Call) int {
+		return cmp.Or(cmp.Compare(x.Req.Key.Bucket, y.Req.Key.Bucket), strings.Compare(x.Req.Key.Name, y.Req.Key.Name))
+	})
 	return calls
 }
 
@@ -207,6 +198,7 @@ func (a *Actor) lookSome(ctx context.Context, calls []*Call) (err error) {
 	c := a.reads.get()
 	defer a.reads.put(c)
 	drops := a.drops.Load() // before the view is taken
+	now := object.StampAt(a.o.Clock())
 	var it *pebble.Iterator
 	batch := uint64(0)
 	for _, x := range calls {
@@ -226,7 +218,7 @@ func (a *Actor) lookSome(ctx context.Context, calls []*Call) (err error) {
 				continue
 			}
 		}
-		a.look(c, x.Req, x.Reply)
+		a.look(c, now, x.Req, x.Reply)
 		batch = max(batch, c.batch)
 	}
 	if a.drops.Load() != drops {

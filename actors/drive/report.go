@@ -97,7 +97,7 @@ func (a *Actor) reportOnce(ctx context.Context, c *cell, req *Request, reply *Re
 	if a.drops.Load() != drops {
 		return nil, errMoved // one of them may have looked stable
 	}
-	a.look(c, req, reply)
+	a.look(c, object.StampAt(a.o.Clock()), req, reply)
 	if err := a.gate.pass(ctx, c.batch, a.health.Failed()); err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (a *Actor) fill(c *cell, it *pebble.Iterator, req *Request) error {
 }
 
 // look lets the protocol answer from a reader's cell, which nothing else sees.
-func (a *Actor) look(c *cell, req *Request, reply *Reply) {
+func (a *Actor) look(c *cell, now object.Stamp, req *Request, reply *Reply) {
 	q := &req.Request
 	if q.Pin != (quorum.PinID{}) { // pins are kept beside
 		bare := *q
@@ -134,7 +134,7 @@ func (a *Actor) look(c *cell, req *Request, reply *Reply) {
 	state := quorum.DriveState{
 		Highest: object.Stamp(a.clocks.Load()), Horizon: object.Stamp(a.horizon.Load()), Since: object.Stamp(a.since.Load()),
 	}
-	ans := a.machine.Step(object.StampAt(a.o.Clock()), quorum.At{Key: &c.state, Set: a.set(req.Set), Bucket: &bucket, Drive: &state}, q)
+	ans := a.machine.Step(now, quorum.At{Key: &c.state, Set: a.set(req.Set), Bucket: &bucket, Drive: &state}, q)
 	reply.CopyFrom(&ans.Reply)
 	if !c.whole && !req.All && !req.At.Named {
 		reply.Complete = false

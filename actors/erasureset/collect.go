@@ -11,6 +11,7 @@ import (
 	"holdfast/actors/drive"
 	"holdfast/actors/object"
 	"holdfast/actors/quorum"
+	"holdfast/raftfsm/cluster"
 )
 
 const (
@@ -153,15 +154,22 @@ func (c *collector) once(ctx context.Context) (done int) {
 // them, once for each set: else the machine of each key would, and ask all members again. A floor that
 // is raised early only refuses more.
 func (c *collector) raise(ctx context.Context, tombs []tomb, list []*joint) {
-	step := newStep(&stepCalls{})
+	type floor struct {
+		j     *joint
+		stamp object.Stamp
+	}
+	floors := map[cluster.SetID]floor{}
 	for i, j := range list {
-		if tombs[i].stamp == 0 {
-			continue
+		if tombs[i].stamp > floors[j.t.id].stamp {
+			floors[j.t.id] = floor{j, tombs[i].stamp}
 		}
-		qt := j.t.quorum()
+	}
+	step := newStep(&stepCalls{})
+	for id, f := range floors {
+		qt := f.j.t.quorum()
 		send := quorum.Send{To: qt.Config.Members()}
-		send.Req = quorum.Request{Kind: quorum.ReqFloor, Fence: quorum.Fence{Set: j.t.id, Epoch: qt.Config.Epoch}, Floor: tombs[i].stamp}
-		step.add(j, &send)
+		send.Req = quorum.Request{Kind: quorum.ReqFloor, Fence: quorum.Fence{Set: id, Epoch: qt.Config.Epoch}, Floor: f.stamp}
+		step.add(f.j, &send)
 	}
 	step.run(ctx) // what comes of it the machines see
 }

@@ -29,6 +29,7 @@ type asking struct {
 // step are the requests of one step, by drive.
 type step struct {
 	mem    *stepCalls
+	time   time.Time // of all that is gathered
 	drives map[cluster.DriveID]*stepBatch
 }
 
@@ -65,13 +66,15 @@ func (p *stepCalls) put(c *stepCall) {
 	p.free = append(p.free, c)
 }
 
-func newStep(mem *stepCalls) *step { return &step{mem: mem, drives: map[cluster.DriveID]*stepBatch{}} }
+func newStep(mem *stepCalls) *step {
+	return &step{mem: mem, time: time.Now(), drives: map[cluster.DriveID]*stepBatch{}}
+}
 
 // together runs operations that never wait for a time.
 func together(ctx context.Context, list []*joint, mem *stepCalls) {
-	now := newStep(mem)
+	now, ev := newStep(mem), quorum.Event{Kind: quorum.EvBegin}
 	for _, j := range list {
-		now.gather(j, &quorum.Event{Kind: quorum.EvBegin})
+		now.gather(j, &ev)
 	}
 	for len(now.drives) > 0 {
 		now.run(ctx)
@@ -116,7 +119,7 @@ func (st *step) end() {
 
 // gather steps one operation and adds what it asks.
 func (st *step) gather(j *joint, ev *quorum.Event) {
-	eff := j.m.Step(time.Now(), ev)
+	eff := j.m.Step(st.time, ev)
 	for i := range eff.Sends {
 		st.add(j, &eff.Sends[i])
 	}
