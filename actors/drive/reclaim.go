@@ -120,6 +120,7 @@ func (a *Actor) runReclaim() error {
 			if err = a.purgeBuckets(ctx); err == nil {
 				_, err = a.store.Compact(ctx, mover{a})
 			}
+			a.journal.Tick()
 			a.emptying.wakeUp()
 		case <-forget.C:
 			err = a.forgetSuperseded(ctx)
