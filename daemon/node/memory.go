@@ -30,7 +30,10 @@ const (
 	// 256 MiB the process peaked at 333 (scripts/memory).
 	leastBase     = 128 << 20
 	leastPerDrive = 16 << 20
-	liveMemTables = 2 // of a drive under load: one takes writes, one is flushed
+	// liveMemTables are those of a drive under load: one takes writes, one is flushed, and one that was
+	// flushed is kept by the index for the next. Without the third the heap of a store that was written
+	// to lay at the memory limit, and the block cache held nothing.
+	liveMemTables = 3
 	// gcPercent lets the heap, which is small beside the budget, grow between two collections. At the
 	// runtime's 100 a fifth of the processor time of a small GET was collection; the memory limit
 	// still bounds it.
