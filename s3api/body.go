@@ -49,9 +49,10 @@ type wireBody struct {
 	done   bool // the end was seen
 	failed bool
 	pace   pace
-	rearm  time.Time // when the deadline is to be moved next
-	window time.Time // begin of the current rate window
-	relief *relief   // nil: nothing of the body is still to come
+	rearm  time.Time   // when the deadline is to be moved next
+	window time.Time   // begin of the current rate window
+	relief *relief     // nil: nothing of the body is still to come
+	dying  atomic.Bool // the handler has returned: the Read under way is the last
 
 	waits  atomic.Int64 // when the Read under way began, in ns of the Unix epoch; 0: none is
 	conn   atomic.Pointer[conn]
@@ -63,6 +64,7 @@ func (b *wireBody) attach(rc *fasthttp.RequestCtx, length int64, p pace, r *reli
 	b.rc, b.r, b.pace = rc, rc.RequestBodyStream(), p
 	b.want, b.got, b.inside = max(length, -1), 0, 0
 	b.done, b.failed = b.r == nil || length == 0, false
+	b.dying.Store(false)
 	b.rearm, b.window = now.Add(p.rearm), now
 	if length == lengthMissing {
 		b.want, b.done = 0, true
@@ -78,8 +80,10 @@ func (b *wireBody) attach(rc *fasthttp.RequestCtx, length int64, p pace, r *reli
 // reports whether bytes of the body were left on the wire.
 func (b *wireBody) detach() (unread bool) {
 	if !b.mu.TryLock() {
+		b.dying.Store(true) // before the deadline, which a Read that just begins may move
 		b.rc.SetReadDeadline(time.Now())
 		b.mu.Lock()
+		b.failed = true // whatever the Read met: the connection's deadline lies behind it
 	}
 	defer b.mu.Unlock()
 	if b.relief != nil {
@@ -105,6 +109,9 @@ func (b *wireBody) Read(p []byte) (int, error) {
 	if err := b.keepPace(now); err != nil {
 		b.failed = true
 		return 0, err
+	}
+	if b.dying.Load() {
+		return 0, errBodyGone
 	}
 	b.waits.Store(now.UnixNano())
 	n, err := b.r.Read(p)

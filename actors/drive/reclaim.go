@@ -115,6 +115,8 @@ func (a *Actor) runReclaim() error {
 			if err = a.purgeBuckets(ctx); err == nil {
 				_, err = a.store.Compact(ctx, mover{a})
 			}
+			a.journal.Tick()
+			a.emptying.wakeUp()
 		}
 		if err != nil && ctx.Err() == nil && a.health.Err() == nil && !a.pulse.silent() {
 			a.m.error("reclaim")

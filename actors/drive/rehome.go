@@ -51,11 +51,11 @@ var errTurn = errors.New("another turn")
 func (a *Actor) emptyFile(ctx context.Context) (more bool, err error) {
 	e := &a.emptying
 	if e.file == 0 {
-		percent := int64(sparseFile)
-		if a.space.full() {
+		percent, tight := int64(sparseFile), a.space.full()
+		if tight {
 			percent = tightFile
 		}
-		no, ok := a.journal.Sparse(percent)
+		no, ok := a.journal.Sparse(percent, tight)
 		if !ok {
 			return false, nil
 		}

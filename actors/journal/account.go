@@ -127,14 +127,30 @@ func (j *Journal) Sweep(all bool) (bytes int64, more bool, err error) {
 	return old.size, true, nil
 }
 
+// fadingPart is the part of a file's payloads, 1/n, that is lost from one Tick to the next in a file that
+// is fading.
+const fadingPart = 8
+
+// Tick is called once a second or so. A file that has lost an eighth of its live payloads since the last
+// Tick is fading: at that pace it is dead before long, and whatever is moved out of it dies at its new
+// place. Rosenblum and Ousterhout (1992) weigh a segment's age for the same reason.
+func (j *Journal) Tick() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, f := range j.files {
+		f.fading = (f.before-f.row.Payloads)*fadingPart > f.before
+		f.before = f.row.Payloads
+	}
+}
+
 // Sparse returns the file whose live payloads would take the least part of it if they were moved, if
-// that is below percent of its bytes.
-func (j *Journal) Sparse(percent int64) (no uint32, ok bool) {
+// that is below percent of its bytes. Files that are fading are left to themselves, unless hurry is set.
+func (j *Journal) Sparse(percent int64, hurry bool) (no uint32, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	best := float64(percent) / 100
 	for _, f := range j.files {
-		if f == j.cur || f.log || f.missing || f.stuck || f.row.Payloads == 0 || f.size == 0 {
+		if f == j.cur || f.log || f.missing || f.stuck || f.row.Payloads == 0 || f.size == 0 || f.fading && !hurry {
 			continue
 		}
 		if part := float64(f.row.Live+copyRoom*f.row.Payloads) / float64(f.size); part < best {

@@ -88,6 +88,8 @@ type file struct {
 	missing bool // rows refer to it, and it is not there
 	stuck   bool // Walk has met payloads that cannot be moved
 	row     ondisk.JournalRow
+	before  int64    // payloads at the last Tick
+	fading  bool     // see Tick
 	emptied uint64   // batch that left nothing live
 	refs    int      // calls that use a handle
 	read    vfs.File // nil: not open

@@ -209,22 +209,34 @@ func TestOthersPayloadsAreRefused(t *testing.T) {
 func TestSparseFilesAreFoundAndWalked(t *testing.T) {
 	r := newRig(t, vfs.NewMem(), 64<<10)
 	r.fill(4)
-	if no, ok := r.j.Sparse(90); ok {
+	if no, ok := r.j.Sparse(90, false); ok {
 		t.Fatalf("file %d is needed as log", no)
 	}
 	r.j.Flushed(r.batch)
-	if no, ok := r.j.Sparse(40); ok {
+	if no, ok := r.j.Sparse(40, false); ok {
 		t.Fatalf("file %d is full of what is live", no)
 	}
+	r.j.Tick()
 	file := r.put[2].at.File
 	for batch, p := range r.put {
 		if p.at.File == file && batch != 2 {
 			r.drop(batch)
 		}
 	}
-	no, ok := r.j.Sparse(40)
-	if !ok || no != file {
+	no, ok := r.j.Sparse(40, false)
+	if !ok || no != file { // nothing is fading before the next tick
 		t.Fatalf("file %d, %t", no, ok)
+	}
+	r.j.Tick()
+	if no, ok := r.j.Sparse(40, false); ok {
+		t.Fatalf("file %d has just lost most of what it had", no)
+	}
+	if no, ok := r.j.Sparse(40, true); !ok || no != file {
+		t.Fatalf("in a hurry: file %d, %t", no, ok)
+	}
+	r.j.Tick() // nothing was lost since
+	if no, ok := r.j.Sparse(40, false); !ok || no != file {
+		t.Fatalf("at rest: file %d, %t", no, ok)
 	}
 	found := 0
 	skipped, err := r.j.Walk(no, 0, func(rec *journal.Record) error {
@@ -238,7 +250,7 @@ func TestSparseFilesAreFoundAndWalked(t *testing.T) {
 		t.Fatalf("%d records, %d pages passed over, %v", found, skipped, err)
 	}
 	r.j.Stuck(no)
-	if no, ok := r.j.Sparse(40); ok {
+	if no, ok := r.j.Sparse(40, false); ok {
 		t.Fatalf("file %d cannot be emptied", no)
 	}
 }

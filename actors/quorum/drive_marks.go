@@ -291,7 +291,8 @@ func (d Drive) heal(at At, req *Request) Answer {
 	if b := req.Decision.Ballot; b != (Ballot{}) && k.Decision.Ballot.Compare(b) > 0 {
 		return ans // decided anew since the sources were read
 	}
-	if len(req.Dead) > 0 && k.Promise.Compare(req.Decision.Ballot) > 0 {
+	binds := len(req.Dead) > 0 || len(req.Uploads) > 0 && !d.Rules.Off(NoGoneForGood)
+	if binds && k.Promise.Compare(req.Decision.Ballot) > 0 {
 		return ans // somebody counts on what was reported with the promise
 	}
 	for i := range req.Dead {

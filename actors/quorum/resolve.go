@@ -509,6 +509,38 @@ func (r *resolve) open(id object.WriteID) Slots {
 	return open
 }
 
+// gone says that an upload has ended for good: fewer than k members have its row, all counted that were not
+// heard, so that no k judges will ever show it open. It must be so among the members after a move too, or the
+// newcomer may make up k with those who missed the end; what it does not have nobody will copy to it. The row
+// beside a completion that is not chosen counts: it is there again when the completion is killed. unheard are
+// those who might still tell.
+func (r *resolve) gone(id object.WriteID) (gone bool, unheard Slots) {
+	c := &r.t.Config
+	unheard = c.Unheard(r.promised)
+	if r.env.Rules.Off(NoGoneForGood) {
+		return r.open(id).Len()+unheard.Len() < c.K, unheard
+	}
+	var rows Slots
+	for m := range r.granted.All() {
+		if slices.Contains(r.reports[m].uploads, id) {
+			rows |= Slot(m)
+		}
+	}
+	for i := range r.rows {
+		if at := &r.rows[i]; at.Upload == id && r.read.chosen(r.tally(at.Ref, at.Rev)) {
+			rows &^= at.holders
+		}
+	}
+	if (rows&c.Judges() | unheard).Len() >= c.K {
+		return false, unheard
+	}
+	if c.Phase == Begun {
+		next := unheard&^Slot(c.Moving) | c.New()&^c.Old()&^r.granted
+		return (rows&c.New() | next).Len() < c.K, next
+	}
+	return true, 0
+}
+
 // openUploads are those that are open for certain.
 func (r *resolve) openUploads() []object.WriteID {
 	var out []object.WriteID

@@ -55,8 +55,10 @@ const (
 	NoFloorFirst                        // floors are raised everywhere before a tombstone goes anywhere (I18)
 	NoUploadStamp                       // an upload that was ended is not opened by a late message (I27)
 	NoFreshRead                         // a read knows the newest version that a decision tells of (I3)
-	NoCopyUploads                       // a newcomer takes over all uploads that may be open (I27, I16)
 	NoReadFloor                         // ... and that what a drive lacks may have been collected while it read (I3, I18)
+	NoCopyUploads                       // a newcomer takes over all uploads that may be open (I27, I16)
+	NoGoneForGood                       // an upload that is said to be gone is so for all that are asked later (I27, I16)
+	NoKilledUnknown                     // what became of a completion that was killed is unknown: its upload may be gone (I27)
 )
 
 // Off says whether all rules of x are switched off.
@@ -88,5 +90,6 @@ func RuleNames() []RuleName {
 		{NoUniqueRevision, "unique-revision"}, {NoBallotCount, "ballot-count"},
 		{NoCopyMarks, "copy-marks"}, {NoFloorFirst, "floor-first"}, {NoUploadStamp, "upload-stamp"}, {NoFreshRead, "fresh-read"},
 		{NoReadFloor, "read-floor"}, {NoCopyUploads, "copy-uploads"},
+		{NoGoneForGood, "gone-for-good"}, {NoKilledUnknown, "killed-unknown"},
 	}
 }

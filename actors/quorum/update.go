@@ -29,6 +29,7 @@ type Update struct {
 	refused  Slots
 	wonAt    time.Time
 	restamps int
+	killed   bool // an attempt that somebody may have taken
 	began    time.Time
 	done     bool
 	result   Result
@@ -206,6 +207,7 @@ func (u *Update) write(now time.Time, e WriteEffect) time.Time {
 	}
 	attempt := u.v.Attempt()
 	if e.Kill != 0 {
+		u.killed = true
 		u.c.start(e.Kill, &t, &Request{Kind: ReqKill, Attempt: attempt})
 	}
 	u.c.tell(e.Drop, &t, &Request{Kind: ReqDrop, Attempt: attempt})
@@ -257,7 +259,12 @@ func (u *Update) failed(now time.Time, e WriteEffect) time.Time {
 // isOver says that drives may have forgotten what they knew of the attempt: nothing is proved any more.
 func (u *Update) isOver(now time.Time) bool { return now.Sub(u.began) > u.env.Limits.Life/2 }
 
+// finish ends the operation. A completion that was killed may have been replaced first, by something that
+// stands, where it was held: there the upload went with it (I27), so nobody may say that nothing was done.
 func (u *Update) finish(s Status, v *Version) {
+	if u.in.Kind == Complete && u.killed && s != StatusOK && !u.env.Rules.Off(NoKilledUnknown) {
+		s, v = StatusUnknown, nil
+	}
 	u.result = Result{Status: s}
 	if v != nil {
 		u.result.Version = *v
@@ -354,7 +361,7 @@ func (u *Update) decideRevision(now time.Time, list []Version, cur *Version) tim
 }
 
 // decideUpload completes or aborts an upload: one decision under the key's ballots (I27). An upload
-// is open if k members hold it: one that W dropped is left on fewer.
+// is open if k judges show it so, and gone if no k members ever will: in between, nobody knows yet.
 func (u *Update) decideUpload(now time.Time, list []Version, cur *Version) time.Time {
 	for i := range list {
 		if list[i].Ref.Write == u.in.Upload { // completed before
@@ -366,17 +373,13 @@ func (u *Update) decideUpload(now time.Time, list []Version, cur *Version) time.
 			return time.Time{}
 		}
 	}
-	open := u.r.open(u.in.Upload)
-	k, silent := u.t.Config.K, u.t.Config.Unheard(u.r.promised)
+	gone, unheard := u.r.gone(u.in.Upload)
 	switch {
-	case open.Len() >= k:
-	case open.Len()+silent.Len() < k && u.restamps > 0:
-		u.finish(StatusUnknown, nil) // it may have gone with an attempt of this very completion that was replaced
-		return time.Time{}
-	case open.Len()+silent.Len() < k:
+	case u.r.open(u.in.Upload).Len() >= u.t.Config.K:
+	case gone:
 		u.finish(StatusNoUpload, nil)
 		return time.Time{}
-	case u.r.c.out&silent != 0:
+	case u.r.c.out&unheard != 0:
 		u.state = updateResolving // the others may say
 		u.r.state = preparing
 		return time.Time{}

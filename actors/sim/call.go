@@ -80,7 +80,7 @@ func (k callKind) deletes() bool {
 }
 
 // changesNothing says that the call's answer shows that it did not.
-func (c *call) changesNothing() bool { return c.reads() || c.refused || c.gone }
+func (c *call) changesNothing() bool { return c.reads() || c.refused && !c.maybe || c.gone }
 
 // register is the state of a key without versions: the sequential specification. An object starts with its value as tag.
 type register struct {
@@ -133,10 +133,13 @@ func (s register) decide(c *call) (after register, ok bool) {
 	if c.kind == callComplete && s.value == c.want {
 		return s, !c.refused
 	}
-	if c.refused || !open {
-		return s, c.refused && (!open || c.maybe)
+	if !open {
+		return s, c.refused
 	}
 	s.open &^= 1 << c.upload
+	if c.refused { // gone with a completion, for good
+		return s, c.maybe
+	}
 	if c.kind == callComplete {
 		s.value, s.tag = c.want, max(c.want, c.tag)
 	}

@@ -266,7 +266,7 @@ func excuse(calls []call) {
 					row.late = row.late || row.value&^isMarker == b.value
 				}
 			}
-			if a.refused && (a.kind == callComplete || a.kind == callAbort) && b.completes && b.want == a.want && b.ret == never {
+			if a.refused && (a.kind == callComplete || a.kind == callAbort) && b.completes && b.kind != 0 && b.want == a.want && b.ret == never {
 				a.maybe = true
 			}
 		}

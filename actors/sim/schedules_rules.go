@@ -5,7 +5,7 @@ import "slices"
 // needs are schedules of rules that neither the H nor the P show, and of which random seeds find the need
 // seldom or never: most want late messages, a move and a crash at once.
 func needs() []Schedule {
-	return slices.Concat(needsFromAttemptEpoch(), needsFromFloorFirst(), needsFromBeginWait(), needsFromStaleAhead(), needsFromInSync(), needsOfDense(), needsOfSkewed())
+	return slices.Concat(needsFromAttemptEpoch(), needsFromFloorFirst(), needsFromBeginWait(), needsFromStaleAhead(), needsFromInSync(), needsOfDense(), needsOfSkewed(), needsOfUploads())
 }
 
 func needsFromAttemptEpoch() []Schedule {

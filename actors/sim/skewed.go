@@ -86,8 +86,10 @@ func skewsOfMoves() []skew {
 			}, ticks: []int64{20 * ms}, deadlines: []int64{200 * ms, 400 * ms},
 		},
 		{ // uploads while slots move
-			sizes: []int{4}, spares: 2, kinds: []callKind{callUpload, callUpload, callUpload, callComplete, callAbort}, most: 4, from: 300 * ms, to: 1200 * ms, one: true,
+			sizes: []int{4}, spares: 2, kinds: []callKind{callUpload, callUpload, callComplete, callAbort, callAbort}, most: 6, from: 300 * ms, to: 1200 * ms, one: true,
 			order: true, faults: []skewed{
+				{kind: faultLost, chance: 700, always: true, of: []quorum.RequestKind{quorum.ReqDecide}, way: wayThere, odds: 400},
+				{kind: faultLost, chance: 500, always: true, of: []quorum.RequestKind{quorum.ReqFloor}, way: wayThere, odds: 900},
 				{kind: faultLost, chance: 950, last: mid, of: []quorum.RequestKind{quorum.ReqUpload}, way: wayThere, odds: 300},
 				{kind: faultLost, chance: 950, last: long, of: []quorum.RequestKind{quorum.ReqPrepare}, way: wayThere, odds: 500},
 				{kind: faultMove, chance: 950}, {kind: faultMove, chance: 950}, {kind: faultMove, chance: 500},
@@ -138,10 +140,12 @@ func skewsOfKeys() []skew {
 			}, ticks: all, deadlines: []int64{80 * ms, 200 * ms}, clocks: 900,
 		},
 		{ // uploads that are completed and aborted at once
-			sizes: []int{4}, spares: 1, kinds: []callKind{callUpload, callComplete, callComplete, callAbort, callAbort}, most: 16, from: 150 * ms, to: 600 * ms, one: true,
+			sizes: []int{4}, spares: 1, kinds: []callKind{callUpload, callComplete, callComplete, callAbort, callAbort, callPut}, most: 16, from: 150 * ms, to: 600 * ms, one: true,
 			faults: []skewed{
-				{kind: faultLost, chance: 950, last: long, of: []quorum.RequestKind{quorum.ReqPrepare}, way: wayThere, odds: 300},
-				{kind: faultLost, chance: 950, last: long, of: []quorum.RequestKind{quorum.ReqKill}, odds: 1000}, {kind: faultCrash, chance: 300},
+				{kind: faultLost, chance: 500, last: long, of: []quorum.RequestKind{quorum.ReqPrepare}, way: wayThere, odds: 300},
+				{kind: faultLost, chance: 500, last: long, of: []quorum.RequestKind{quorum.ReqKill}, odds: 1000}, {kind: faultCrash, chance: 300},
+				{kind: faultLost, chance: 500, always: true, of: []quorum.RequestKind{quorum.ReqCommit}, way: wayThere, odds: 400},
+				{kind: faultLost, chance: 500, always: true, of: []quorum.RequestKind{quorum.ReqUpload}, way: wayThere, odds: 250},
 			}, exact: 500, die: 500, ticks: quick, deadlines: []int64{10 * ms, 30 * ms}, pendings: []int64{50 * ms, 100 * ms},
 		},
 		{ // versions that go while they are read

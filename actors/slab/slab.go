@@ -33,6 +33,9 @@ type Config struct {
 	Budget int64         // bytes of all buffers together, headers included
 	Wait   time.Duration // longest wait for room; 0 = 5 s
 	Idle   time.Duration // age at which an unused buffer is given back; 0 = 5 s
+	// Mapped, if set, is told how many bytes of memory the pool takes, cached buffers among them, whenever
+	// that has changed by a sixteenth of the budget. It is called with the pool locked.
+	Mapped func(bytes int64)
 }
 
 // Pool is a budget of buffers.
@@ -44,6 +47,8 @@ type Pool struct {
 	free     [len(classes)][]idleBuf // guarded by mu; newest last
 	inUse    int64                   // guarded by mu
 	cached   int64                   // guarded by mu: bytes in free
+	mapped   int64                   // guarded by mu: bytes of all buffers
+	told     int64                   // guarded by mu: mapped as Config.Mapped knows it
 	buffers  int                     // guarded by mu: buffers handed out
 	waiters  []*waiter               // guarded by mu, in order of arrival
 	refused  uint64                  // guarded by mu
@@ -232,24 +237,43 @@ func (p *Pool) take(class int) ([]byte, error) {
 		p.mu.Unlock()
 		return mem, nil
 	}
+	size := HeaderRoom + classes[class]
+	grown := int64(size)
 	var evict [][]byte
 	for c := len(classes) - 1; c >= 0 && p.inUse+p.cached > p.cfg.Budget; c-- {
 		for len(p.free[c]) > 0 && p.inUse+p.cached > p.cfg.Budget {
 			evict = append(evict, p.free[c][0].mem)
 			p.cached -= int64(len(p.free[c][0].mem))
+			grown -= int64(len(p.free[c][0].mem))
 			p.free[c] = p.free[c][1:]
 		}
 	}
+	p.account(grown)
 	p.mu.Unlock()
 	unmap(evict)
-	mem, err := unix.Mmap(-1, 0, HeaderRoom+classes[class], unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
-		return nil, fmt.Errorf("slab: map %d bytes: %w", HeaderRoom+classes[class], err)
+		p.mu.Lock()
+		p.account(-int64(size))
+		p.mu.Unlock()
+		return nil, fmt.Errorf("slab: map %d bytes: %w", size, err)
 	}
 	p.mu.Lock()
 	p.buffers++
 	p.mu.Unlock()
 	return mem, nil
+}
+
+// account books a change of the memory that is mapped; the caller holds mu.
+func (p *Pool) account(change int64) {
+	p.mapped += change
+	if p.cfg.Mapped == nil {
+		return
+	}
+	if d := p.mapped - p.told; max(d, -d) >= p.cfg.Budget/16 || p.mapped == 0 {
+		p.told = p.mapped
+		p.cfg.Mapped(p.mapped)
+	}
 }
 
 // Release hands the buffer back.
@@ -265,6 +289,7 @@ func (b *Buf) Release() {
 		p.inUse -= int64(len(mem))
 	}
 	if p.closed || b.disowned {
+		p.account(-int64(len(mem)))
 		p.mu.Unlock()
 		unmap([][]byte{mem})
 		return
@@ -304,6 +329,7 @@ func (p *Pool) sweep() {
 		for n < len(p.free[c]) && !p.free[c][n].since.After(old) {
 			evict = append(evict, p.free[c][n].mem)
 			p.cached -= int64(len(p.free[c][n].mem))
+			p.account(-int64(len(p.free[c][n].mem)))
 			n++
 		}
 		p.free[c] = append(p.free[c][:0], p.free[c][n:]...)
@@ -330,6 +356,7 @@ func (p *Pool) Close() {
 		}
 		p.free[c] = nil
 	}
+	p.account(-p.cached)
 	p.cached = 0
 	p.mu.Unlock()
 	unmap(evict)

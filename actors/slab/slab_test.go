@@ -188,3 +188,39 @@ func TestDisowned(t *testing.T) {
 	}
 	p.Close()
 }
+
+// What the pool tells about its memory is never further from the truth than a sixteenth of the budget, and
+// exact when nothing is mapped.
+func TestMappedIsTold(t *testing.T) {
+	var told int64
+	const budget = 32 * one
+	p := New(Config{Budget: budget, Idle: time.Millisecond, Mapped: func(n int64) { told = n }})
+	bufs := make([]*Buf, 32)
+	for i := range bufs {
+		var err error
+		if bufs[i], err = p.Acquire(t.Context(), 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		if off := int64(i+1)*one - told; off < 0 || off >= budget/16 {
+			t.Fatalf("%d buffers: told of %d bytes", i+1, told)
+		}
+	}
+	bufs[0].Disown()
+	for _, b := range bufs {
+		b.Release()
+	}
+	await.True(t, "idle buffers to be given back", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return told == 0
+	})
+	b, err := p.Acquire(t.Context(), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Close()
+	b.Release()
+	if told != 0 || p.mapped != 0 {
+		t.Errorf("told of %d bytes, %d mapped after the end", told, p.mapped)
+	}
+}

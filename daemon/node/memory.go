@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 )
 
 // memoryPlan divides one budget at start. The parts are bounds, not reservations: only what is used
@@ -67,10 +68,9 @@ func (p memoryPlan) cacheSize(drives int) int64 {
 // apply tells the runtime. A blocking fdatasync holds its P until the system monitor takes it away,
 // so with the default GOMAXPROCS a few syncing drives starve a small machine and group commit
 // degenerates to one operation per sync; one P more per drive cures it.
-func (p memoryPlan) apply(drives int) (undo func()) {
-	// Slabs lie outside of the heap, and so does an eighth that the runtime does not count or gives
-	// back late: stacks of threads, pages freed but not returned.
-	limit := debug.SetMemoryLimit((p.Total - p.Slabs) / 8 * 7)
+func (p memoryPlan) apply(drives int) (h *heapLimit, undo func()) {
+	h = &heapLimit{total: p.Total, least: p.Total - p.Slabs}
+	limit := debug.SetMemoryLimit(h.limit())
 	percent := 0
 	if os.Getenv("GOGC") == "" {
 		percent = debug.SetGCPercent(gcPercent)
@@ -80,13 +80,58 @@ func (p memoryPlan) apply(drives int) (undo func()) {
 		cores := runtime.NumCPU()
 		runtime.GOMAXPROCS(max(cores+drives, cores+4))
 	}
-	return func() {
+	return h, func() {
+		h.end()
 		debug.SetMemoryLimit(limit)
 		if percent != 0 {
 			debug.SetGCPercent(percent)
 		}
 		runtime.GOMAXPROCS(procs)
 	}
+}
+
+// heapLimit lets the Go heap have what the slabs leave of the budget. While no long bodies are on their way
+// that is all of it: a heap full of memtables that was kept below its share of the worst case was
+// collected up to fifty times a second, which took a third of the processor time of a DELETE.
+type heapLimit struct {
+	total, least int64
+
+	mu    sync.Mutex
+	slabs map[int]int64 // guarded by mu: bytes mapped, by pool
+	ended bool          // guarded by mu
+}
+
+// pool returns what a pool of slabs tells about the memory it takes.
+func (h *heapLimit) pool(i int) (mapped func(bytes int64)) {
+	return func(bytes int64) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.slabs == nil {
+			h.slabs = map[int]int64{}
+		}
+		h.slabs[i] = bytes
+		if !h.ended {
+			debug.SetMemoryLimit(h.limit())
+		}
+	}
+}
+
+// limit is the share of the heap. Slabs lie outside of it, and so does an eighth that the runtime does not
+// count or gives back late: stacks of threads, pages freed but not returned. Slabs that are wanted at once
+// find a sixteenth of the budget free until the heap has shrunk. The caller holds mu.
+func (h *heapLimit) limit() int64 {
+	slabs := int64(0)
+	for _, n := range h.slabs {
+		slabs += n
+	}
+	return max(h.total-max(slabs, h.total/16), h.least) / 8 * 7
+}
+
+// end makes the pools' later changes count for nothing.
+func (h *heapLimit) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended = true
 }
 
 // physicalMemory is the machine's RAM in bytes, or the control group's limit if that is lower; 0 if unknown.

@@ -63,6 +63,7 @@ type Node struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	memory   memoryPlan
+	heap     *heapLimit
 	undo     func()
 	cache    *pebble.Cache
 
@@ -157,7 +158,7 @@ func Start(ctx context.Context, cfg config.Config, face Face) (_ *Node, err erro
 	if least := leastMemory(len(paths)); n.memory.Total < least {
 		n.log.Warn("memory budget is too small to be kept under load", "budget_bytes", n.memory.Total, "least_bytes", least)
 	}
-	n.undo = n.memory.apply(len(paths))
+	n.heap, n.undo = n.memory.apply(len(paths))
 	n.cache = pebble.NewCache(n.memory.cacheSize(len(paths)))
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registerMemory(n.registry, n.memory)
@@ -438,7 +439,7 @@ func (n *Node) openData(ctx context.Context, adm admission, paths []string) (err
 	}
 	n.raft.OnApply(n.applied)
 	for i := range n.slabs {
-		n.slabs[i] = slab.New(slab.Config{Budget: n.memory.Slabs / 2})
+		n.slabs[i] = slab.New(slab.Config{Budget: n.memory.Slabs / 2, Mapped: n.heap.pool(i)})
 	}
 	n.store, err = erasureset.New(erasureset.Options{
 		Drives: n.fleet.Drive, Topology: n.raft.Topology, Buckets: n.raft.Buckets, Bucket: n.bucketOf(), Slabs: n.slabs[0], ReadSlabs: n.slabs[1],

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,9 @@ import (
 
 // errDone is returned by an operation when its work is used up (every prepared object is deleted).
 var errDone = errors.New("nothing left to do")
+
+// mostPrepared bounds the objects written for one measurement that uses them up.
+const mostPrepared = 1 << 16
 
 // target is one endpoint under measurement.
 type target struct {
@@ -218,14 +222,19 @@ func (r *run) background(ctx context.Context) (stop func() *sample) {
 	}
 }
 
-// prepare writes n objects and keeps their keys.
+// prepare writes n objects and keeps their keys. Where every measurement uses its objects up it goes on
+// for twice the time of a measurement, so that a fast server has enough to be measured on.
 func (r *run) prepare(ctx context.Context, n int) error {
-	r.keys = make([]string, n)
+	most, until := n, time.Now()
+	if r.w.perRound {
+		most, until = max(n, mostPrepared), until.Add(2*r.cfg.duration)
+	}
+	r.keys = make([]string, most)
 	var next atomic.Int64
-	return parallel(func(id int, conn *s3light.Conn) error {
+	err := parallel(func(id int, conn *s3light.Conn) error {
 		for {
 			i := int(next.Add(1)) - 1
-			if i >= n || ctx.Err() != nil {
+			if i >= most || i >= n && time.Now().After(until) || ctx.Err() != nil {
 				return ctx.Err()
 			}
 			b := &r.body[i%len(r.body)]
@@ -236,6 +245,8 @@ func (r *run) prepare(ctx context.Context, n int) error {
 			}
 		}
 	}, r.t)
+	r.keys = slices.DeleteFunc(r.keys, func(key string) bool { return key == "" })
+	return err
 }
 
 // parallel runs fn on 16 connections and returns the first error.

@@ -27,7 +27,7 @@ type workload struct {
 	name, help string
 	size       int  // of an object, or of a part
 	conc       int  // connections
-	objects    int  // written before the measurement
+	objects    int  // written before the measurement, at least
 	perRound   bool // objects are used up: write them anew for every measurement
 	finite     bool // ends when the objects are used up; no warm-up
 	writes     bool // leaves objects behind that are deleted after every measurement
