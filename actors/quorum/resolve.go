@@ -18,6 +18,7 @@ type resolve struct {
 	all      bool           // down to the oldest version, not only to the newest stable one
 	thorough bool           // bury what is passed over, mark what is chosen
 	filling  bool           // a newcomer
+	null     bool           // what will be written replaces null versions
 	// unique: the ballot's stamp will name a revision, or a version of another write id, so no other ballot
 	// may have the same one. Each member promises a stamp once; W promises of each would meet.
 	unique bool
@@ -246,7 +247,7 @@ func (r *resolve) judge(now time.Time) resolution {
 		case r.env.Rules.Off(NoResolveFirst):
 			continue
 		case r.read.dead(t):
-			if a := at.Attempt(); !slices.Contains(r.buried, a) {
+			if a := at.Attempt(); r.buries(at) && !slices.Contains(r.buried, a) {
 				r.buried = append(r.buried, a)
 			}
 			continue
@@ -262,13 +263,26 @@ func (r *resolve) judge(now time.Time) resolution {
 	return r.conclude()
 }
 
-// conclude ends the resolution. A thorough one buries what it found dead, by a decision under its ballot;
-// one that fills a newcomer also what somebody has sworn never to take and nobody holds who was heard.
+// buries says that a revision which was found dead is to be buried, and not only passed over. The decision
+// that comes with what is written now overrules it, until another decision takes its place: that knows what was
+// written now, and no more what that had passed over. A null version is replaced by then; any other would be
+// finished after all, and be an upload's second completion, or a PUT whose condition had not held.
+func (r *resolve) buries(at *row) bool {
+	return r.thorough || !(at.Null && r.null) && !r.env.Rules.Off(NoBuryNamed)
+}
+
+// sure says that W know of what was buried, if anything was.
+func (r *resolve) sure() bool {
+	return len(r.buried) == 0 || r.t.Config.Acks(r.accepted, r.env.Rules)
+}
+
+// conclude ends the resolution. It buries what is dead, by a decision under its ballot; one that fills a
+// newcomer also what somebody has sworn never to take and nobody holds who was heard.
 func (r *resolve) conclude() resolution {
 	if r.filling && !r.clean() && !r.env.Rules.Off(NoCopyMarks) {
 		r.buried = append(r.buried, r.marked()...)
 	}
-	if !r.thorough || len(r.buried) == 0 {
+	if len(r.buried) == 0 {
 		r.state = resolved
 		return resolveDone
 	}
@@ -330,7 +344,7 @@ func (r *resolve) decided(ev *Event) resolution {
 		r.read.versions = slices.DeleteFunc(r.read.versions, func(x tally) bool { return x.ref == a.Ref && x.rev == a.Rev })
 		r.rows = slices.DeleteFunc(r.rows, func(x row) bool { return x.Is(a.Ref, a.Rev) })
 	}
-	r.state = resolved
+	r.c.out, r.state = 0, resolved
 	return resolveDone
 }
 

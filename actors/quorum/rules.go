@@ -58,6 +58,7 @@ const (
 	NoReadFloor                         // ... and that what a drive lacks may have been collected while it read (I3, I18)
 	NoCopyUploads                       // a newcomer takes over all uploads that may be open (I27, I16)
 	NoGoneForGood                       // an upload that is said to be gone is so for all that are asked later (I27, I16)
+	NoBuryNamed                         // what is passed over and will not be replaced is buried (P7, I27)
 	NoKilledUnknown                     // what became of a completion that was killed is unknown: its upload may be gone (I27)
 )
 
@@ -90,6 +91,6 @@ func RuleNames() []RuleName {
 		{NoUniqueRevision, "unique-revision"}, {NoBallotCount, "ballot-count"},
 		{NoCopyMarks, "copy-marks"}, {NoFloorFirst, "floor-first"}, {NoUploadStamp, "upload-stamp"}, {NoFreshRead, "fresh-read"},
 		{NoReadFloor, "read-floor"}, {NoCopyUploads, "copy-uploads"},
-		{NoGoneForGood, "gone-for-good"}, {NoKilledUnknown, "killed-unknown"},
+		{NoGoneForGood, "gone-for-good"}, {NoKilledUnknown, "killed-unknown"}, {NoBuryNamed, "bury-named"},
 	}
 }

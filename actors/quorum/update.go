@@ -278,6 +278,7 @@ func (u *Update) prepare(now time.Time) time.Time {
 	u.r = resolve{
 		env: u.env, t: &u.t, write: u.in.Write, highest: u.highest, c: &u.c, tries: u.r.tries,
 		all: u.in.Kind != Put && (u.in.Kind != Revise || u.in.At.Named), thorough: u.in.Kind == Settle, filling: u.filling,
+		null:   u.in.Null && (u.in.Kind == Put || u.in.Kind == Complete),
 		unique: u.in.Kind == Revise || u.in.Kind == Purge || u.in.Kind == Complete,
 	}
 	return u.resolving(now, u.r.begin(now))
@@ -317,7 +318,7 @@ func (u *Update) decide(now time.Time) time.Time {
 		u.result.Versions = list
 		return time.Time{}
 	}
-	if u.r.hopeless() { // better no half of a write
+	if u.r.hopeless() || !u.r.sure() { // better no half of a write
 		u.finish(StatusUnavailable, nil)
 		return time.Time{}
 	}
@@ -365,7 +366,7 @@ func (u *Update) decideRevision(now time.Time, list []Version, cur *Version) tim
 func (u *Update) decideUpload(now time.Time, list []Version, cur *Version) time.Time {
 	for i := range list {
 		if list[i].Ref.Write == u.in.Upload { // completed before
-			if u.in.Kind == Complete {
+			if u.in.Kind == Complete && list[i].Kind != Purged {
 				u.finish(StatusOK, &list[i])
 			} else {
 				u.finish(StatusNoUpload, nil)

@@ -169,7 +169,7 @@ func (c *checker[S]) named(x uint16) bool {
 // does says whether two calls do the same.
 func (c *call) does(o *call) bool {
 	return c.kind == o.kind && c.value == o.value && c.tag == o.tag && c.want == o.want && c.upload == o.upload &&
-		c.name == o.name && c.null == o.null && c.maybe == o.maybe && (c.ret == never) == (o.ret == never)
+		c.name == o.name && c.null == o.null && c.maybe == o.maybe && c.refused == o.refused && (c.ret == never) == (o.ret == never)
 }
 
 // horizon is the earliest return of an answered call that is left: later invocations must wait. never: none is left.

@@ -110,9 +110,15 @@ func TestCheckerAgreesWithBruteForce(t *testing.T) {
 	})
 	t.Run("versions", func(t *testing.T) {
 		kinds := []callKind{callGet, callGet, callVersions, callPut, callDelete, callPutIfAbsent, callPutIfMatch, callDeleteIfMatch, callTag, callPutNull, callPutNull, callPurge, callGetAt, callTagAt, callDeleteNull}
-		nulls := false
+		uploads := []callKind{callUpload, callUpload, callComplete, callComplete, callAbort, callVersions, callPut, callPutNull}
+		nulls, some := false, false
 		agree[shelf](t, r, 2*rounds, func(i int, c *call) {
-			c.kind = kinds[r.IntN(len(kinds))]
+			if i == 0 {
+				some = r.IntN(3) == 0
+			}
+			if c.kind = kinds[r.IntN(len(kinds))]; some && r.IntN(3) > 0 {
+				c.kind = uploads[r.IntN(len(uploads))]
+			}
 			switch c.value, c.want = uint16(i+1), uint16(1+r.IntN(6)); c.kind {
 			case callGet, callGetAt:
 				c.value = uint16(r.IntN(6))
@@ -132,7 +138,11 @@ func TestCheckerAgreesWithBruteForce(t *testing.T) {
 			if i == 0 {
 				nulls = r.IntN(2) == 0
 			}
-			c.refused = r.IntN(2) == 0 && (c.kind == callPurge || c.kind == callTagAt || c.kind >= callPutIfAbsent && c.kind <= callTag)
+			if c.kind >= callUpload && c.kind <= callAbort {
+				c.upload = uint8(r.IntN(2))
+				c.want, c.completes, c.value = 20+uint16(c.upload), c.kind == callComplete, 0
+			}
+			c.refused = r.IntN(2) == 0 && (c.kind == callComplete || c.kind == callAbort || c.kind == callPurge || c.kind == callTagAt || c.kind >= callPutIfAbsent && c.kind <= callTag)
 		})
 	})
 	t.Run("bucket", func(t *testing.T) {

@@ -251,8 +251,9 @@ func (w *World) confirm(t *task, r *quorum.Result) {
 }
 
 // excuse marks what answers cannot be held to: versions in a list whose write was never answered, and
-// refusals of uploads of which a completion was left unfinished. Overwritten before it was
-// settled, nobody can tell whether it took place, and the upload counts as gone.
+// uploads of which a completion was left unfinished. Overwritten before it was settled, nobody can tell
+// whether it took place, and who is refused sees the upload gone; in a list its version lies where its stamp
+// says.
 func excuse(calls []call) {
 	byNull := slices.ContainsFunc(calls, func(c call) bool { return c.null })
 	for i := range calls {
@@ -263,10 +264,10 @@ func excuse(calls []call) {
 			if !b.reads() && b.ret == never && b.kind != 0 && a.kind == callVersions {
 				for r := range a.list.n {
 					row := &a.list.row[r]
-					row.late = row.late || row.value&^isMarker == b.value
+					row.late = row.late || row.value&^isMarker == b.value || b.completes && row.value == b.want
 				}
 			}
-			if a.refused && (a.kind == callComplete || a.kind == callAbort) && b.completes && b.kind != 0 && b.want == a.want && b.ret == never {
+			if (a.kind == callComplete || a.kind == callAbort) && b.completes && b.kind != 0 && b.want == a.want && b.ret == never {
 				a.maybe = true
 			}
 		}

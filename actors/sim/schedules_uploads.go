@@ -23,7 +23,7 @@ const completionReplaced = uploadOnThree + `
 // needsOfUploads are about uploads that are said to be gone. One was found by a skewed seed, the others followed from
 // the question what else such an answer may rest on.
 func needsOfUploads() []Schedule {
-	return slices.Concat(uploadsAndMoves(), uploadsAndCompletions())
+	return slices.Concat(uploadsAndMoves(), uploadsAndVersions(), uploadsAndCompletions())
 }
 
 func uploadsAndMoves() []Schedule {
@@ -71,6 +71,51 @@ func uploadsAndMoves() []Schedule {
 			d: B COMPLETE x
 			run d
 			expect d refused`},
+	}
+}
+
+func uploadsAndVersions() []Schedule {
+	return []Schedule{
+		{Name: "completed-twice", Rule: "bury-named", Breaks: "I8", About: "in a versioned bucket, a completion that another has passed over is finished", Steps: `
+			n 4 versioned
+			x: A UPLOAD
+			run x
+			c: A COMPLETE x
+			do c prepare all
+			do c commit 0,1
+			die c
+			p: C PUT
+			run p
+			d: B COMPLETE x
+			do d prepare all
+			run d
+			expect d ok
+			s: C VERSIONS
+			do s prepare 0,1,2
+			lose s prepare 3
+			run s`},
+		{Name: "abort-undone", Rule: "bury-named", Breaks: "linearizable", About: "the same, and the upload was aborted", Steps: `
+			n 4 versioned
+			x: A UPLOAD
+			run x
+			c: A COMPLETE x
+			do c prepare all
+			do c commit 0,1
+			die c
+			a: B ABORT x
+			do a prepare all
+			run a
+			expect a ok
+			p: C PUT
+			run p
+			q: C PUT if match p
+			run q
+			s: C VERSIONS
+			do s prepare 0,1,2
+			lose s prepare 3
+			run s
+			d: B COMPLETE x
+			run d`},
 	}
 }
 

@@ -131,7 +131,7 @@ func (w *World) lastWrite(key int) {
 
 // lastComplete completes an upload of which some client was told: whatever has moved since, somebody knows it.
 func (w *World) lastComplete(key int) {
-	if w.broken != nil || !w.plan.skewed || w.plan.versioned || w.plan.buckets {
+	if w.broken != nil || !w.plan.skewed || w.plan.buckets {
 		return
 	}
 	who := int16(maxClients - 1)

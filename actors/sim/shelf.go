@@ -5,8 +5,9 @@ import "holdfast/actors/quorum"
 // shelf is the state of a versioned key: its versions, oldest first. It is the sequential specification
 // of PUT, DELETE (a delete marker), PUT while suspended (the null version), and of what names a version.
 type shelf struct {
-	n   int8
-	row [maxShelf]kept
+	n    int8
+	row  [maxShelf]kept
+	open uint64 // bit per upload of the key
 }
 
 // kept is one version. A marker's value has the bit isMarker.
@@ -22,7 +23,7 @@ const (
 )
 
 func (s shelf) hash() uint64 {
-	h := uint64(s.n)
+	h := uint64(s.n) ^ mix(s.open)
 	for i := range s.n {
 		h = h*0x100000001b3 ^ uint64(s.row[i].value)<<16 ^ uint64(s.row[i].tag)
 	}
@@ -132,6 +133,10 @@ func (s shelf) apply(c *call) (after shelf, ok bool) {
 		return s, s.answered() == c.list.answered()
 	case callTag:
 		s.row[s.n-1].tag = c.tag
+	case callUpload:
+		s.open |= 1 << c.upload
+	case callComplete, callAbort:
+		return s.decide(c)
 	case callGetAt:
 		var at kept
 		if i := s.named(c); i >= 0 && s.row[i].value&isMarker == 0 {
@@ -171,6 +176,24 @@ func (s shelf) apply(c *call) (after shelf, ok bool) {
 		}
 	default:
 		s.push(kept{value: c.value, tag: c.value, late: late})
+	}
+	return s, true
+}
+
+// decide is register.decide: what was completed lies among the versions, the current one or not.
+func (s shelf) decide(c *call) (after shelf, ok bool) {
+	if c.kind == callComplete && s.find(c.want) >= 0 {
+		return s, !c.refused
+	}
+	if s.open>>c.upload&1 == 0 {
+		return s, c.refused
+	}
+	s.open &^= 1 << c.upload
+	switch {
+	case c.refused:
+		return s, c.maybe
+	case c.kind == callComplete:
+		s.push(kept{value: c.want, tag: max(c.want, c.tag), late: c.maybe})
 	}
 	return s, true
 }

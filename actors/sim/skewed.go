@@ -45,7 +45,7 @@ type skewed struct {
 }
 
 func skews() []skew {
-	return slices.Concat(skewsOfMoves(), skewsOfKeys())
+	return slices.Concat(skewsOfMoves(), skewsOfKeys(), skewsOfVersions())
 }
 
 // skewsOfMoves are about slots that move.
@@ -148,12 +148,27 @@ func skewsOfKeys() []skew {
 				{kind: faultLost, chance: 500, always: true, of: []quorum.RequestKind{quorum.ReqUpload}, way: wayThere, odds: 250},
 			}, exact: 500, die: 500, ticks: quick, deadlines: []int64{10 * ms, 30 * ms}, pendings: []int64{50 * ms, 100 * ms},
 		},
+	}
+}
+
+// skewsOfVersions are about versioned keys, and buckets that go.
+func skewsOfVersions() []skew {
+	all := []int64{20 * ms, 50 * ms, 100 * ms, 250 * ms}
+	return []skew{
 		{ // versions that go while they are read
 			sizes: []int{4}, spares: 1, kinds: []callKind{callPut, callPut, callPurge}, most: 8, gets: 6, from: 60 * ms, to: 250 * ms, one: true,
 			even: true, faults: []skewed{
 				{kind: faultLate, chance: 950, always: true, of: []quorum.RequestKind{quorum.ReqReport}, way: wayThere, odds: 500},
 				{kind: faultLost, chance: 950, always: true, of: []quorum.RequestKind{quorum.ReqCommit}, way: wayThere, odds: 200},
 			}, ticks: []int64{100 * ms, 250 * ms}, deadlines: []int64{300 * ms, 500 * ms}, versioned: true,
+		},
+		{ // uploads of versioned keys, of which completions are left unfinished
+			sizes: []int{4}, spares: 1, kinds: []callKind{callUpload, callComplete, callComplete, callComplete, callPut, callVersions, callVersions}, most: 16, from: 60 * ms, to: 400 * ms, one: true,
+			even: true, faults: []skewed{
+				{kind: faultLost, chance: 1000, always: true, of: []quorum.RequestKind{quorum.ReqCommit}, way: wayThere, odds: 300},
+				{kind: faultLost, chance: 1000, always: true, of: []quorum.RequestKind{quorum.ReqKill}, odds: 1000},
+				{kind: faultLost, chance: 950, always: true, of: []quorum.RequestKind{quorum.ReqPrepare}, way: wayThere, odds: 250},
+			}, ticks: []int64{100 * ms, 250 * ms}, deadlines: []int64{10 * ms, 20 * ms}, pendings: []int64{1500 * ms}, versioned: true,
 		},
 		{ // buckets that go while disks lose what they said was durable
 			sizes: []int{2, 4, 4}, spares: 2, from: 200 * ms, to: 2000 * ms, buckets: true,
