@@ -96,7 +96,8 @@ type Store struct {
 	marks      *marker
 	tombs      *collector
 	digests    *digest.Pool
-	brisk      brisk // streams on their way out
+	long       *digest.Pool // of long bodies, see behind
+	brisk      brisk        // streams on their way out
 	plans      planCache
 	uploads    uploadCache
 	doomed     doomed
@@ -124,7 +125,7 @@ func New(opt Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("erasureset: %w", err)
 	}
-	s := &Store{opt: opt, log: opt.Logger, codec: codec, slabs: opt.Slabs, readSlabs: opt.ReadSlabs, digests: digest.New(), brisk: newBrisk()}
+	s := &Store{opt: opt, log: opt.Logger, codec: codec, slabs: opt.Slabs, readSlabs: opt.ReadSlabs, digests: digest.New(), long: digest.New(), brisk: newBrisk()}
 	s.clock.wall = opt.Clock
 	s.condemned = s.isDoomed
 	s.locks.init()
