@@ -111,7 +111,7 @@ func TestSparseFilesOfTheJournalAreEmptied(t *testing.T) {
 		}
 	}
 	await.True(t, "sparse files are emptied and given up", func() bool {
-		r.commit(r.tombstone("tick")) // else the last file is never full
+		r.commit(r.tombstone("tick"))       // else the last file is never full
 		if err := r.a.Flush(); err != nil { // else what this writes is log, until there is a memtable of it
 			t.Fatal(err)
 		}
