@@ -269,7 +269,7 @@ func (a *Actor) openStore() error {
 	a.store, err = segment.Open(segment.Options{
 		FS: a.o.FS, Dir: path.Join(a.path, segmentDir), Drive: a.id, SegmentSize: size,
 		Limit: 2*int(a.space.capacity.Load()/size) + 4,
-		Rows:  rows, Health: a.health, Log: a.log, Tight: a.space.full,
+		Rows:  rows, Health: a.health, Log: a.log, Tight: a.space.full, Pace: a.o.Paces.On(a.path),
 	})
 	return err
 }

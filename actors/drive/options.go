@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"holdfast/actors/ondisk"
+	"holdfast/actors/segment"
 )
 
 // Options says how a drive is opened. Path and Label are needed, the rest has defaults.
@@ -28,6 +29,8 @@ type Options struct {
 	// maxMemTables times that. 0 is 4 MiB.
 	MemTable int64
 
+	// Paces tells which drives share a device, and with it the pace of their writes; nil: none do.
+	Paces *segment.Paces
 	// Journal is the size of a file of the journal in bytes, a multiple of ondisk.JournalPage. 0 fits it
 	// to the drive.
 	Journal int64

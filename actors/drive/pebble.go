@@ -3,6 +3,7 @@ package drive
 import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast/actors/guardfs"
@@ -51,6 +52,9 @@ func indexOptions(fs vfs.FS, o Options, memTable int64, h *guardfs.Health) *pebb
 		opts.Levels[i].IndexBlockSize = 256 << 10
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		opts.Levels[i].FilterType = pebble.TableFilter
+		if i < len(opts.Levels)-1 { // what is on its way down is written again soon: pressing it costs more than it saves
+			opts.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
+		}
 	}
 	return opts
 }

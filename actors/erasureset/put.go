@@ -152,9 +152,10 @@ func (p *put) inline() error {
 func (p *put) stream(ctx context.Context, slots quorum.Slots) (quorum.Slots, error) {
 	oid := object.NewOID(p.s.clock.next())
 	p.info.Refs = []ondisk.Ref{{Set: p.t.id, OID: oid, Length: p.req.Size}}
-	sum := p.s.digests.MD5()
+	digests := p.s.digestsOf(p.req.Size)
+	sum := digests.MD5()
 	if p.req.SHA256 != nil {
-		sum = p.s.digests.MD5SHA256()
+		sum = digests.MD5SHA256()
 	}
 	p.st = p.s.newStaging(p.t, p.geo, p.req.Size, oid, p.write, slots)
 	p.o.atEnd(p.st.abort)

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"holdfast/actors/digest"
 	"holdfast/actors/drive"
 	"holdfast/actors/erasure"
 	"holdfast/actors/object"
@@ -92,13 +91,13 @@ func (st *staging) copy(ctx context.Context, body io.Reader, h *hasher) error {
 		st.s.background.Go(func() { l.run(ctx) })
 	}
 	rows := st.geo.Rows(st.size)
-	if rows > 1 {
-		h.start()
-	}
 	for i := range rows {
 		r, err := st.read(ctx, body, i)
 		if err != nil {
 			return err
+		}
+		if i == 0 && rows > 1 {
+			h.start()
 		}
 		if err := st.send(r); err != nil {
 			r.release()
@@ -222,57 +221,6 @@ func (l *lane) abandon() {
 			r.written(l.slot)
 		}
 	default:
-	}
-}
-
-// hasher computes the digests of rows in their own order, beside the lanes: of several in a
-// goroutine, of a single one in wait.
-type hasher struct {
-	st   *staging
-	sum  *digest.Hash // nil: nothing is hashed
-	rows chan *row    // nil unless started
-	done chan struct{}
-	last *row // the single one
-}
-
-func (h *hasher) start() {
-	h.rows, h.done = make(chan *row, 1), make(chan struct{})
-	go func() {
-		defer close(h.done)
-		i := 0
-		for r := range h.rows {
-			h.hash(r, i)
-			i++
-		}
-	}()
-}
-
-func (h *hasher) hash(r *row, i int) {
-	for _, p := range h.st.geo.Pieces(nil, h.st.size, i, 0, h.st.size) {
-		if h.sum == nil {
-			break
-		}
-		_, _ = h.sum.Write(r.bufs[p.Shard].Data()[p.Off : p.Off+p.Len])
-	}
-	r.release()
-}
-
-// add takes over the caller's use of the row.
-func (h *hasher) add(r *row) {
-	if h.rows != nil {
-		h.rows <- r
-	} else {
-		h.last = r
-	}
-}
-
-// wait returns when all rows are hashed.
-func (h *hasher) wait() {
-	if h.rows != nil {
-		close(h.rows)
-		<-h.done
-	} else if h.last != nil {
-		h.hash(h.last, 0)
 	}
 }
 

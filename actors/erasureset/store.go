@@ -104,7 +104,8 @@ type Store struct {
 	marks      *marker
 	tombs      *collector
 	digests    *digest.Pool
-	brisk      brisk // streams on their way out
+	long       *digest.Pool // of long bodies, see behind
+	brisk      brisk        // streams on their way out
 	plans      planCache
 	uploads    uploadCache
 	around     throttle.Throttle // of the lines about shards that are read around: one bad drive has many
@@ -130,7 +131,7 @@ func New(opt Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("erasureset: %w", err)
 	}
-	s := &Store{opt: opt, log: opt.Logger, codec: codec, slabs: opt.Slabs, readSlabs: opt.ReadSlabs, digests: digest.New(), brisk: newBrisk()}
+	s := &Store{opt: opt, log: opt.Logger, codec: codec, slabs: opt.Slabs, readSlabs: opt.ReadSlabs, digests: digest.New(), long: digest.New(), brisk: newBrisk()}
 	s.clock.wall, s.clock.log = opt.Clock, s.log
 	s.env = quorum.Env{Clock: &s.clock, Limits: quorum.Limits{
 		Write:    quorum.WriteLimits{Straggler: opt.StragglerLimit, Mark: opt.MarkLimit, Restamps: restamps},

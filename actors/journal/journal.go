@@ -66,7 +66,7 @@ type Journal struct {
 	empty  map[uint32]*file // guarded by mu: those without live payloads
 	cur    *file            // guarded by mu, changed by the writer alone
 	begun  bool             // guarded by mu: a record of cur is durable
-	tail   uint32           // guarded by mu: of what Begin makes, the file before
+	tail   uint32           // guarded by mu: the last file prepared, which the next one names; cur may be the one before
 	safe   uint64           // guarded by mu: the last durable batch
 	nextNo uint32           // guarded by mu
 	opened int              // guarded by mu: files open for reading

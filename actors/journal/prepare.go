@@ -81,6 +81,9 @@ func (j *Journal) prepare(size int64) (*file, error) {
 		return nil, fmt.Errorf("prepare %s: %w", f.name, err)
 	}
 	j.half = nil
+	j.mu.Lock()
+	j.tail = f.no
+	j.mu.Unlock()
 	return f, nil
 }
 
@@ -91,9 +94,6 @@ func (j *Journal) make(size int64) (*file, error) {
 	j.mu.Lock()
 	f := &file{no: j.nextNo, name: j.path(j.nextNo), size: size, prev: j.tail, nonce: binary.BigEndian.Uint64(nonce[:])}
 	j.nextNo++
-	if j.cur != nil {
-		f.prev = j.cur.no // only one file is prepared at a time, so none comes between
-	}
 	j.mu.Unlock()
 	name := f.name + unready
 	var err error

@@ -138,6 +138,10 @@ func (j *Journal) ask() {
 func (j *Journal) use(next *file) error {
 	j.mu.Lock()
 	old := j.cur
+	if old != nil && next.prev != old.no { // a replay would miss old: better no record than one behind a gap
+		j.mu.Unlock()
+		return fmt.Errorf("%s names file %d as the one before it, and not %d", next.name, next.prev, old.no)
+	}
 	j.add(next)
 	j.cur, j.begun = next, false
 	j.off, j.durable = ondisk.JournalPage, ondisk.JournalPage

@@ -108,7 +108,7 @@ func (c *Collect) answer(ev *Event) {
 	if !c.env.Rules.Off(NoRaiseFloor) {
 		c.floor = max(c.floor, rep.Promise.TS, rep.Decision.Ballot.TS)
 		for i := range rep.Dead {
-			if m := &rep.Dead[i]; m.binds(rep.Now) {
+			if m := &rep.Dead[i]; m.binds(rep.Now, rep.Highest) {
 				c.floor = max(c.floor, m.Rev)
 			}
 		}

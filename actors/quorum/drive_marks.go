@@ -181,7 +181,10 @@ func (s *KeyState) bury(a Attempt, b Ballot) *DeadMark {
 
 // binds says that a mark is needed. That of an attempt far ahead of its time is not: it is refused for that
 // (I22), and over long before it is not. To raise a floor to it would shut a set for as long (H17).
-func (m *DeadMark) binds(now object.Stamp) bool { return m.Rev <= now+MaxAhead }
+// A drive that has believed such a stamp once, of any key, refuses none below it: there the mark is needed.
+func (m *DeadMark) binds(now, highest object.Stamp) bool {
+	return m.Rev <= max(now, highest)+MaxAhead
+}
 
 // drop removes an unfinished revision.
 func (s *KeyState) drop(a Attempt) {
@@ -224,7 +227,7 @@ func (d Drive) collect(now object.Stamp, at At, req *Request) Answer {
 		if !d.Rules.Off(NoRaiseFloor) {
 			floor = max(floor, k.Promise.TS, k.Decision.Ballot.TS)
 			for i := range k.Dead {
-				if m := &k.Dead[i]; m.binds(now) {
+				if m := &k.Dead[i]; m.binds(now, at.Drive.Highest) {
 					floor = max(floor, m.Rev)
 				}
 			}
@@ -263,7 +266,7 @@ func (d Drive) forget(now object.Stamp, at At, req *Request) Answer {
 		return ans // something has happened since
 	}
 	k.Promise, k.Decision = Ballot{}, Decision{}
-	k.Dead = slices.DeleteFunc(k.Dead, func(m DeadMark) bool { return m.Rev <= req.Floor || !m.binds(now) })
+	k.Dead = slices.DeleteFunc(k.Dead, func(m DeadMark) bool { return m.Rev <= req.Floor || !m.binds(now, at.Drive.Highest) })
 	ans.Reply.OK, ans.Write = true, WriteSync
 	return ans
 }

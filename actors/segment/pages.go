@@ -29,9 +29,9 @@ func (s *Store) writeDirect(no uint32, b []byte, off int64) (bool, error) {
 	refused := func(err error) bool { return unsupported(err) || guardfs.IsNoSpace(err) }
 	err = s.health.Change("write", fileName(no), refused, func() error {
 		for len(b) > 0 {
-			single := s.pace.enter()
+			t := s.enterDirect()
 			n, err := unix.Pwrite(int(h.file.Fd()), b[:min(len(b), directStep)], off)
-			s.pace.leave(single)
+			s.leaveDirect(t)
 			if err == unix.EINTR {
 				continue
 			}

@@ -33,6 +33,8 @@ type Options struct {
 	// Tight reports whether the file system is so full that the drive refuses new data: then less
 	// is enough to make compaction worth it. nil is never. It is called by Compact only.
 	Tight func() bool
+	// Pace is shared with other drives of the device. nil is one of its own.
+	Pace *Pace
 	// OpenFiles bounds the descriptors kept without a user. 0 is 128.
 	OpenFiles int
 
@@ -59,8 +61,10 @@ type Store struct {
 	blocks sync.Pool      // *[]byte of ondisk.BlockSize
 	syncs  sync.WaitGroup // running sync rounds
 	punch  puncher
-	pace   *pace       // of writes past the page cache
-	direct atomic.Bool // the file system takes writes past the page cache, as far as is known
+	turns  chan struct{} // one per running write past the page cache; capacity directWrites
+	single chan struct{} // held by the only such write while small objects are synced; capacity 1
+	pace   *Pace         // of the device
+	direct atomic.Bool   // the file system takes writes past the page cache, as far as is known
 
 	// growing is held while a segment is made ready for use or preallocated: rare, slow, and of no
 	// concern to commits and readers. It is taken before mu.
@@ -122,7 +126,10 @@ func Open(o Options) (*Store, error) {
 	}
 	s.o.Rows = nil
 	s.files = newFiles(s, o.OpenFiles)
-	s.pace = newPace()
+	if s.pace = o.Pace; s.pace == nil {
+		s.pace = NewPace()
+	}
+	s.turns, s.single = make(chan struct{}, directWrites), make(chan struct{}, 1)
 	s.direct.Store(true)
 	s.bufs.New = func() any { b := make([]byte, 0, batchSize); return &b }
 	s.blocks.New = func() any { b := make([]byte, ondisk.BlockSize); return &b }

@@ -34,6 +34,7 @@ func TestFoundSeeds(t *testing.T) {
 		{"a revision of an older version", "918611/3efff7ffff/0e/3e"},
 		{"an upload ended below the stamp of its opening", "20215709/f8ffffffffff01/ff0f/29"},
 		{"a floor a year ahead", "20119933/90f6ffff3f/ed/1e"},
+		{"a dead mark of a time to come is kept where its stamp would be believed", "b3159992/ef9b05/0b/1f"},
 		{"a write that was refused because it came too early comes again", "d5835/0c/3a/3d"},
 		{"all who knew of a debt have left the set", "d98433/f70f/7e0a/3f"},
 		{"a hint of a version that was removed", "50519580/2000c2307a/03/27"},

@@ -196,6 +196,11 @@ func (w *World) awaits(key int) bool {
 				return true
 			}
 		}
+		for i := range st.Dead {
+			if st.Dead[i].Rev > now {
+				return true
+			}
+		}
 	}
 	return false
 }

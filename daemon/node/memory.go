@@ -118,13 +118,13 @@ func (h *heapLimit) pool(i int) (mapped func(bytes int64)) {
 
 // limit is the share of the heap. Slabs lie outside of it, and so does an eighth that the runtime does not
 // count or gives back late: stacks of threads, pages freed but not returned. Slabs that are wanted at once
-// find a sixteenth of the budget free until the heap has shrunk. The caller holds mu.
+// find an eighth of the budget free until the heap has shrunk. The caller holds mu.
 func (h *heapLimit) limit() int64 {
 	slabs := int64(0)
 	for _, n := range h.slabs {
 		slabs += n
 	}
-	return max(h.total-max(slabs, h.total/16), h.least) / 8 * 7
+	return max(h.total-max(slabs, h.total/8), h.least) / 8 * 7
 }
 
 // end makes the pools' later changes count for nothing.

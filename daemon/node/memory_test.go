@@ -34,11 +34,11 @@ func TestHeapHasWhatSlabsLeave(t *testing.T) {
 		reads, writes int64
 		want          int64
 	}{
-		{"no slabs", 0, 0, p.Total / 16 * 15 / 8 * 7},
-		{"some", 10 << 20, 20 << 20, (p.Total - 30<<20) / 8 * 7},
+		{"no slabs", 0, 0, p.Total / 8 * 7 / 8 * 7},
+		{"some", 20 << 20, 30 << 20, (p.Total - 50<<20) / 8 * 7},
 		{"all", p.Slabs / 2, p.Slabs - p.Slabs/2, (p.Total - p.Slabs) / 8 * 7},
 		{"more than planned, lent to drives that hang", p.Slabs, p.Slabs, (p.Total - p.Slabs) / 8 * 7},
-		{"none again", 0, 0, p.Total / 16 * 15 / 8 * 7},
+		{"none again", 0, 0, p.Total / 8 * 7 / 8 * 7},
 	} {
 		reads(c.reads)
 		writes(c.writes)

@@ -22,6 +22,7 @@ import (
 
 	"holdfast/actors/drive"
 	"holdfast/actors/erasureset"
+	"holdfast/actors/segment"
 	"holdfast/actors/slab"
 	"holdfast/daemon/admin"
 	"holdfast/daemon/config"
@@ -64,6 +65,7 @@ type Node struct {
 	registry *prometheus.Registry
 	memory   memoryPlan
 	heap     *heapLimit
+	paces    segment.Paces
 	undo     func()
 	cache    *pebble.Cache
 
@@ -227,7 +229,7 @@ func (n *Node) openDrive(ctx context.Context, path string, found drive.Found) (*
 	defer cancel()
 	a, err := drive.Open(ctx, drive.Options{
 		Path: path, Label: found.Label, Cache: n.cache, MemTable: n.memory.MemTable,
-		Log: n.log, Registry: n.registry, FS: n.face.FS, Clock: n.face.Clock,
+		Paces: &n.paces, Log: n.log, Registry: n.registry, FS: n.face.FS, Clock: n.face.Clock,
 	})
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("drive %s: %w", path, errSlowOpen)
