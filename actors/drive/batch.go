@@ -48,7 +48,8 @@ type batch struct {
 	member   quorum.SetState    // the set of the present step
 	bucket   quorum.BucketState // its bucket
 	opening  []ondisk.Upload    // rows that the present step brought for uploads
-	deferred *[][]byte          // rows that a collection deletes together
+	deferred *doomed            // rows that a collection deletes together
+	ended    quorum.KeyState    // scratch for a key that has ended
 }
 
 func (a *Actor) newBatch() *batch {
@@ -60,6 +61,7 @@ func (a *Actor) newBatch() *batch {
 	*b = batch{
 		a: a, num: a.batchNo + 1, pb: a.db.NewBatch(),
 		buf: b.buf[:0], val: b.val[:0], name: b.name[:0], rowKeys: b.rowKeys[:0], late: b.late[:0], names: b.names[:0],
+		ended: b.ended,
 	}
 	a.batch = nil
 	return b

@@ -29,6 +29,8 @@ type cell struct {
 	whole  bool            // all versions are loaded
 	opened bool            // the uploads are loaded
 	older  bool            // newer versions may have come since what is known by heart
+	ended  bool            // Actor.ends has it
+	loop   bool            // it is the loop's
 	batch  uint64          // highest batch of a row that was read
 
 	own    ondisk.VersionOwn // scratch
@@ -103,7 +105,7 @@ func (c *cell) reset(key object.Key, prefix []byte) {
 	if c.ks.Batch != 0 || c.ks.Revised != 0 { // few keys have a row of their own
 		c.ks = ondisk.KeyState{Dead: c.ks.Dead[:0], Hints: c.ks.Hints[:0], Unknown: c.ks.Unknown[:0]}
 	}
-	c.stored, c.whole, c.opened, c.older, c.batch = false, false, false, false, 0
+	c.stored, c.whole, c.opened, c.older, c.ended, c.batch = false, false, false, false, false, 0
 }
 
 // load reads the key's rows as far as n wants them.
@@ -211,7 +213,12 @@ func (c *cell) readRow(a *Actor, key, value []byte, n need) error {
 	c.batch = max(c.batch, c.own.Batch)
 	v := quorum.Version{
 		Ref: ref, Rev: rev, Ballot: c.own.Ballot, Kind: quorum.Kind(view.Kind), Null: c.own.Null, Data: c.own.Data,
-		Upload: c.own.Upload, Epoch: c.own.Epoch, Stable: a.unstable(revision{ref, rev}) == nil,
+		Upload: c.own.Upload, Epoch: c.own.Epoch,
+	}
+	if r := (revision{ref, rev}); c.loop {
+		v.Stable = a.pendingOf(r) == nil
+	} else {
+		v.Stable = a.unstable(r) == nil
 	}
 	if v.Ballot == (quorum.Ballot{}) {
 		v.Ballot = ref

@@ -1,7 +1,6 @@
 package drive
 
 import (
-	"slices"
 	"time"
 
 	"holdfast/actors/object"
@@ -35,7 +34,7 @@ func (b *batch) newCell(key object.Key, prefix []byte) *cell {
 	if n := len(a.cells); n > 0 {
 		c, a.cells = a.cells[n-1], a.cells[:n-1]
 	} else {
-		c = &cell{}
+		c = &cell{loop: true}
 	}
 	c.reset(key, prefix)
 	return c
@@ -261,7 +260,7 @@ func (b *batch) now() object.Stamp { return object.StampAt(b.clock()) }
 // deleteRow removes a row of a key, at once or, in a collection, together with its neighbours'.
 func (b *batch) deleteRow(key []byte) {
 	if b.deferred != nil {
-		*b.deferred = append(*b.deferred, slices.Clone(key))
+		b.deferred.add(key)
 		return
 	}
 	b.delete(key)

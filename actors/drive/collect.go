@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"slices"
 
+	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
+	"holdfast/actors/quorum"
 )
 
 // collectMsg is many collections, in the order of their keys.
@@ -22,32 +24,92 @@ const rangeRun = 16
 // apply implements message. Long runs of keys that have nothing else between them go by one range
 // deletion, which a list then skips in one step however many there were.
 func (m *collectMsg) apply(b *batch) error {
-	var rows [][]byte
+	rows := doomed{keys: make([][]byte, 0, len(m.keys))}
 	b.deferred = &rows
 	m.empty = make([][]byte, 0, len(m.keys))
-	err := m.manyMsg.apply(b)
+	err := m.each(b)
 	b.deferred = nil
 	if err != nil {
 		return err
 	}
 	empty := slices.CompactFunc(m.empty, bytes.Equal)
-	for len(empty) > 0 && b.err == nil {
+	for len(empty) >= rangeRun && b.err == nil {
 		n, end := b.run(empty)
-		if n >= rangeRun {
-			for _, prefix := range empty[:n] {
-				b.touch(prefix)
-			}
-			b.fail(b.pb.DeleteRange(empty[0], end, nil))
-			rows = slices.DeleteFunc(rows, func(row []byte) bool {
-				return bytes.Compare(row, empty[0]) >= 0 && bytes.Compare(row, end) < 0
-			})
+		if n < rangeRun { // what begins among these is found from the next ones on, if it is long
+			empty = empty[rangeRun:]
+			continue
 		}
-		empty = empty[max(n, 1):]
+		for _, prefix := range empty[:n] {
+			b.touch(prefix)
+		}
+		b.fail(b.pb.DeleteRange(empty[0], end, nil))
+		rows.keys = slices.DeleteFunc(rows.keys, func(row []byte) bool {
+			return bytes.Compare(row, empty[0]) >= 0 && bytes.Compare(row, end) < 0
+		})
+		empty = empty[n:]
 	}
-	for _, row := range rows {
+	for _, row := range rows.keys {
 		b.delete(row)
 	}
 	return b.err
+}
+
+// each carries out the collections. Those of keys that are known by heart need no cell.
+func (m *collectMsg) each(b *batch) error {
+	known := make([]object.Key, 0, len(m.calls))
+	for i := range m.calls {
+		c := &m.calls[i]
+		if b.collectEnded(&c.Req.Request, m.keys[i], c.Reply) {
+			m.empty = append(m.empty, m.keys[i])
+			known = append(known, c.Req.Key)
+		} else {
+			m.one(b, i)
+		}
+		if b.err != nil {
+			return b.err
+		}
+	}
+	b.a.forgetEnds(known)
+	return nil
+}
+
+// collectEnded carries out the collection of a key that has ended, if that leaves nothing of it; else it
+// does nothing. The caller forgets the end.
+func (b *batch) collectEnded(req *quorum.Request, prefix []byte, reply *Reply) bool {
+	a := b.a
+	e, ok := a.ends[req.Key]
+	if !ok || len(a.live) > 0 || b.keys[string(prefix)] != nil {
+		return false
+	}
+	set, fence := b.meet(req)
+	c := &b.ended
+	c.Versions, c.Superseded, c.Tokens = append(c.Versions[:0], e.version()), c.Superseded[:0], a.tokens
+	ans := a.machine.Step(b.now(), quorum.At{Key: c, Set: &b.member, Bucket: &b.bucket, Drive: &a.state}, req)
+	if !ans.Reply.OK || !c.Empty() {
+		return false
+	}
+	b.reclaimed(c.Superseded)
+	b.buf = ondisk.AppendVersionSuffix(append(b.buf[:0], prefix...), e.ref, e.ref.TS)
+	b.deleteRow(b.buf)
+	b.leave(req, set, fence)
+	reply.CopyFrom(&ans.Reply)
+	if b.keys == nil {
+		b.keys = make(map[string]*cell)
+	}
+	b.keys[string(prefix)] = b.none()
+	return true
+}
+
+// doomed are rows that a collection deletes, in the order of their keys.
+type doomed struct {
+	keys [][]byte
+	buf  []byte // memory of keys
+}
+
+func (d *doomed) add(key []byte) {
+	n := len(d.buf)
+	d.buf = append(d.buf, key...)
+	d.keys = append(d.keys, d.buf[n:len(d.buf):len(d.buf)])
 }
 
 // run is how many of the keys follow each other in the index with nothing between, and a key above

@@ -27,37 +27,51 @@ func (e *ended) version() quorum.Version {
 
 // noteEnd notes whether a key has ended with the present step.
 func (a *Actor) noteEnd(c *cell) {
-	list := c.state.Versions
-	if len(list) != 1 || list[0].Kind != quorum.Tombstone || !c.whole || c.older || c.stored {
+	if e, ok := c.end(); ok && len(a.ends) < maxEnded {
+		a.mu.Lock()
+		a.ends[c.key] = e
+		a.mu.Unlock()
+		a.endsTop = max(a.endsTop, len(a.ends))
+		c.ended = true
+	} else if c.ended { // else no cell was made of it: that of a key with a version in doubt never is
 		a.forgetEnd(c.key)
-		return
+		c.ended = false
 	}
-	v := &list[0]
-	e := ended{v.Ref, v.Epoch, c.batch, v.Null, c.rows[0].slot}
-	known := e.version()
-	if !v.Stable || v.Rev != known.Rev || v.Ballot != known.Ballot || v.Data || v.Upload != known.Upload || len(a.ends) >= maxEnded {
-		a.forgetEnd(c.key)
-		return
-	}
-	a.mu.Lock()
-	a.ends[c.key] = e
-	a.mu.Unlock()
-	a.endsTop = max(a.endsTop, len(a.ends))
 }
 
-// forgetEnd says that a key has not ended, or not any more.
-func (a *Actor) forgetEnd(key object.Key) {
-	if len(a.ends) == 0 {
-		return
+// end is what is left of a key that has ended.
+func (c *cell) end() (e ended, ok bool) {
+	list := c.state.Versions
+	if len(list) != 1 || list[0].Kind != quorum.Tombstone || !list[0].Stable || !c.whole || c.older || c.stored {
+		return e, false
 	}
-	if _, ok := a.ends[key]; !ok { // which the loop alone changes
+	v := &list[0]
+	e = ended{v.Ref, v.Epoch, c.batch, v.Null, c.rows[0].slot}
+	return e, v.Rev == v.Ref.TS && v.Ballot == v.Ref && !v.Data && v.Upload == object.WriteID{}
+}
+
+// forgetEnds says that keys have not ended, or not any more.
+func (a *Actor) forgetEnds(keys []object.Key) {
+	if len(keys) == 0 || len(a.ends) == 0 { // which the loop alone changes
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.ends, key)
+	for i := range keys {
+		delete(a.ends, keys[i])
+	}
 	if len(a.ends) == 0 && a.endsTop > maxEnded/8 { // maps do not shrink
 		a.ends, a.endsTop = map[object.Key]ended{}, 0
+	}
+}
+
+// forgetEnd is forgetEnds for one key.
+func (a *Actor) forgetEnd(key object.Key) {
+	if len(a.ends) == 0 {
+		return
+	}
+	if _, ok := a.ends[key]; ok {
+		a.forgetEnds([]object.Key{key})
 	}
 }
 
@@ -74,5 +88,5 @@ func (a *Actor) endOf(key object.Key) (e ended, ok bool) {
 // ends fills the cell of a key that has ended.
 func (c *cell) ends(e *ended) {
 	c.state.Versions, c.rows = append(c.state.Versions, e.version()), append(c.rows, row{slot: e.slot})
-	c.whole, c.batch = true, e.batch
+	c.whole, c.ended, c.batch = true, true, e.batch
 }

@@ -41,23 +41,27 @@ func (m *manyMsg) weight() int { return m.bytes }
 // apply implements message.
 func (m *manyMsg) apply(b *batch) error {
 	for i := range m.calls {
-		c, s := &m.calls[i], m.heavy[i]
-		if s == nil {
-			s = &m.step
-			*s = stepMsg{req: c.Req.Request, prefix: m.keys[i], rows: c.Req.WithRows}
-		}
-		s.out = *c.Reply
-		s.out.Reset()
-		c.Err = s.apply(b)
-		*c.Reply = s.out
-		if b.err != nil {
+		if m.one(b, i); b.err != nil {
 			return b.err
-		}
-		if m.empty != nil && b.empty(m.keys[i]) {
-			m.empty = append(m.empty, m.keys[i])
 		}
 	}
 	return nil
+}
+
+// one carries out request i.
+func (m *manyMsg) one(b *batch, i int) {
+	c, s := &m.calls[i], m.heavy[i]
+	if s == nil {
+		s = &m.step
+		*s = stepMsg{req: c.Req.Request, prefix: m.keys[i], rows: c.Req.WithRows}
+	}
+	s.out = *c.Reply
+	s.out.Reset()
+	c.Err = s.apply(b)
+	*c.Reply = s.out
+	if b.err == nil && m.empty != nil && b.empty(m.keys[i]) {
+		m.empty = append(m.empty, m.keys[i])
+	}
 }
 
 // brings says whether a request has more with it than the protocol's part.

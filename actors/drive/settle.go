@@ -41,11 +41,7 @@ func (p *payload) shard() int64 { return max(0, int64(len(p.inline))-ondisk.Payl
 // step was not taken.
 func (b *batch) step(c *cell, req *quorum.Request, with payloads) (quorum.Answer, error) {
 	a := b.a
-	set, fence := a.sets[req.Set], a.fences[req.Key.Bucket] // which the loop alone changes
-	if set == nil {
-		set = &quorum.SetState{}
-	}
-	b.member, b.bucket = *set, quorum.BucketState(fence)
+	set, fence := b.meet(req)
 	if !c.opened && needsUploads(c, req) {
 		b.loadUploads(c)
 	}
@@ -57,6 +53,23 @@ func (b *batch) step(c *cell, req *quorum.Request, with payloads) (quorum.Answer
 	if req.Key.Name != "" {
 		a.noteEnd(c)
 	}
+	b.leave(req, set, fence)
+	return ans, b.err
+}
+
+// meet looks up what a step meets beside the key, of which it may change the batch's copies.
+func (b *batch) meet(req *quorum.Request) (set *quorum.SetState, fence ondisk.Fence) {
+	set, fence = b.a.sets[req.Set], b.a.fences[req.Key.Bucket] // which the loop alone changes
+	if set == nil {
+		set = &quorum.SetState{}
+	}
+	b.member, b.bucket = *set, quorum.BucketState(fence)
+	return set, fence
+}
+
+// leave keeps what a step made of that.
+func (b *batch) leave(req *quorum.Request, set *quorum.SetState, fence ondisk.Fence) {
+	a := b.a
 	if b.member != *set {
 		b.setSet(req.Set, &b.member)
 	}
@@ -68,7 +81,17 @@ func (b *batch) step(c *cell, req *quorum.Request, with payloads) (quorum.Answer
 		a.horizon.Store(horizon)
 		b.aged = true // it never falls, so it is written
 	}
-	return ans, b.err
+}
+
+// reclaimed remembers attempts that a step has reclaimed.
+func (b *batch) reclaimed(list []quorum.Reclaimed) {
+	a := b.a
+	for i := range list {
+		if since := a.past.add(&list[i]); since > a.state.Since {
+			a.state.Since = since
+			a.since.Store(uint64(since))
+		}
+	}
 }
 
 // note keeps what a step may change, and fills in what lies outside of rows.
@@ -137,12 +160,7 @@ func (b *batch) settle(c *cell, req *quorum.Request, with payloads) error {
 	if len(w.versions) > 0 && b.drop(c) {
 		changed = true
 	}
-	for _, at := range s.Superseded[w.known:] {
-		if since := a.past.add(at); since > a.state.Since {
-			a.state.Since = since
-			a.since.Store(uint64(since))
-		}
-	}
+	b.reclaimed(s.Superseded[w.known:])
 	if changed {
 		after := tally(s.Versions[:n], c.rows[:n])
 		if after != before {

@@ -70,7 +70,7 @@ func (s *superseded) find(ref object.VersionRef, rev object.Stamp) (quorum.Recla
 }
 
 // add remembers an attempt and returns the stamp up to which others were forgotten for it.
-func (s *superseded) add(a quorum.Reclaimed) (since object.Stamp) {
+func (s *superseded) add(a *quorum.Reclaimed) (since object.Stamp) {
 	if s.heads == nil {
 		s.heads = make([]int32, maxSuperseded)
 		for i := range s.heads {
@@ -86,11 +86,11 @@ func (s *superseded) add(a quorum.Reclaimed) (since object.Stamp) {
 	} else {
 		s.ring = append(s.ring, p)
 	}
-	if p.unpack() != a {
+	if p.unpack() != *a {
 		if s.odd == nil {
 			s.odd = map[int32]quorum.Reclaimed{}
 		}
-		s.odd[int32(i)] = a
+		s.odd[int32(i)] = *a
 	}
 	h := s.hash(a.Ref.Write)
 	s.ring[i].chain, s.heads[h] = s.heads[h], int32(i)

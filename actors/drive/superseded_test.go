@@ -31,7 +31,7 @@ func TestSupersededRemembersEachAttempt(t *testing.T) {
 			a.Seat = quorum.Seat{Epoch: 3, Ballot: ref, W: 3, Old: true, New: true}
 		}
 		all = append(all, a)
-		since = max(since, s.add(a))
+		since = max(since, s.add(&a))
 	}
 	for i, a := range all {
 		got, ok := s.find(a.Ref, a.Rev)
