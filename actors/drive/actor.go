@@ -81,6 +81,7 @@ type Actor struct {
 	tokens  uint64                // owned by loop: the last token given
 	cells   []*cell               // owned by loop: for use again
 	none    cell                  // see batch.none
+	doomed  doomed                // owned by loop: memory of batch.deferred
 	settled []*pending            // owned by loop: likewise
 	batch   *batch                // owned by loop: likewise
 	batchNo uint64                // owned by loop: number of the last batch
@@ -117,6 +118,7 @@ type pending struct {
 	row     row
 	known   knowledge
 	old     *oldVersion // if known is knowsTwo
+	spare   *oldVersion // memory of old
 	gone    bool        // its row goes with the present batch
 }
 

@@ -61,11 +61,15 @@ func (a *Actor) newBatch() *batch {
 	*b = batch{
 		a: a, num: a.batchNo + 1, pb: a.db.NewBatch(),
 		buf: b.buf[:0], val: b.val[:0], name: b.name[:0], rowKeys: b.rowKeys[:0], late: b.late[:0], names: b.names[:0],
-		ended: b.ended,
+		keys: b.keys, ended: b.ended,
 	}
 	a.batch = nil
 	return b
 }
+
+// maxKeys is how many keys a batch may have touched for its map to be used again: to clear one takes
+// as long as it was ever large.
+const maxKeys = 64
 
 // maxLate is how many late rows a batch may have had for its memory to be kept.
 const maxLate = 2048
@@ -79,6 +83,11 @@ func (b *batch) close() {
 	}
 	if err := b.pb.Close(); err != nil {
 		b.fail(err)
+	}
+	if len(b.keys) <= maxKeys {
+		clear(b.keys)
+	} else {
+		b.keys = nil
 	}
 	if cap(b.late) <= maxLate {
 		clear(b.late)

@@ -50,10 +50,15 @@ func (b *batch) spare(c *cell) {
 
 // register keeps a cell for the rest of the batch.
 func (b *batch) register(c *cell) {
+	b.known(c.prefix, c)
+}
+
+// known notes the cell of a key's prefix.
+func (b *batch) known(prefix []byte, c *cell) {
 	if b.keys == nil {
 		b.keys = make(map[string]*cell)
 	}
-	b.keys[string(c.prefix)] = c
+	b.keys[string(prefix)] = c
 }
 
 // cell returns what the key's rows will say after the batch so far, as far as n wants it. prefix is
@@ -131,7 +136,11 @@ func (b *batch) learn(c *cell, j int) {
 	case len(list) == 1:
 		p.known = knowsAlone
 	case len(list) == 2 && list[1].Stable:
-		p.known, p.old = knowsTwo, &oldVersion{list[1], c.rows[1]}
+		if p.spare == nil {
+			p.spare = &oldVersion{}
+		}
+		p.known, p.old = knowsTwo, p.spare
+		*p.old = oldVersion{list[1], c.rows[1]}
 		p.old.row.shared, p.old.version.Seats = nil, nil
 	}
 }
@@ -217,7 +226,7 @@ func (a *Actor) newPending() *pending {
 // recycle takes back what nobody can find any more.
 func (a *Actor) recycle(p *pending) {
 	if len(a.settled) < maxCells {
-		*p = pending{} // lets go of the name
+		*p = pending{spare: p.spare} // lets go of the name
 		a.settled = append(a.settled, p)
 	}
 }

@@ -24,8 +24,9 @@ const rangeRun = 16
 // apply implements message. Long runs of keys that have nothing else between them go by one range
 // deletion, which a list then skips in one step however many there were.
 func (m *collectMsg) apply(b *batch) error {
-	rows := doomed{keys: make([][]byte, 0, len(m.keys))}
-	b.deferred = &rows
+	rows := &b.a.doomed
+	rows.keys, rows.buf = rows.keys[:0], rows.buf[:0]
+	b.deferred = rows
 	m.empty = make([][]byte, 0, len(m.keys))
 	err := m.each(b)
 	b.deferred = nil
@@ -93,10 +94,7 @@ func (b *batch) collectEnded(req *quorum.Request, prefix []byte, reply *Reply) b
 	b.deleteRow(b.buf)
 	b.leave(req, set, fence)
 	reply.CopyFrom(&ans.Reply)
-	if b.keys == nil {
-		b.keys = make(map[string]*cell)
-	}
-	b.keys[string(prefix)] = b.none()
+	b.known(prefix, b.none())
 	return true
 }
 

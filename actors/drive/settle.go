@@ -266,7 +266,7 @@ func (b *batch) insert(c *cell, req *quorum.Request, j int, with payloads) {
 	x := b.a.newPending()
 	*x = pending{
 		Pending: ondisk.Pending{Key: c.key, Ref: v.Ref, Rev: v.Rev, Epoch: v.Epoch, Bytes: p.shard()},
-		set:     req.Set, since: b.clock(), version: *v, row: r,
+		set:     req.Set, since: b.clock(), version: *v, row: r, spare: x.spare,
 	}
 	x.row.shared, x.version.Seats = nil, nil
 	b.setPending(x, p)

@@ -10,6 +10,7 @@ import (
 
 	"holdfast/actors/drive"
 	"holdfast/actors/object"
+	"holdfast/actors/placement"
 	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
 )
@@ -33,6 +34,7 @@ type collector struct {
 	todo  []tomb                  // guarded by mu, in order of arrival
 	later []tomb                  // guarded by mu, by when they are due
 	known map[object.Key]struct{} // guarded by mu: of later
+	spare sync.Pool               // of *collection
 }
 
 type tomb struct {
@@ -127,51 +129,125 @@ func (c *collector) once(ctx context.Context) (done int) {
 	slices.SortFunc(batch, func(x, y tomb) int {
 		return cmp.Or(cmp.Compare(x.key.Bucket, y.key.Bucket), strings.Compare(x.key.Name, y.key.Name))
 	})
-	list := make([]*joint, 0, len(batch))
+	mem := c.memory()
+	defer c.release(mem)
 	tombs := batch[:0]
 	for _, b := range batch {
-		if t, ok := c.s.targetOf(b.key); ok { // else its bucket is gone
-			tombs, list = append(tombs, b), append(list, &joint{t: t, m: quorum.NewCollect(&c.s.env, t.quorum())})
+		if t, ok := c.targetOf(mem, b.key); ok { // else its bucket is gone
+			tombs, mem.targets = append(tombs, b), append(mem.targets, t)
 		}
 	}
-	c.raise(ctx, tombs, list)
-	var mem stepCalls
-	for some := range slices.Chunk(list, tombsInStep) {
-		together(ctx, some, &mem)
-	}
-	for i, j := range list {
-		if j.m.Result().Status == quorum.StatusOK {
-			done++
-			continue
-		}
-		c.again(ctx, tombs[i], j.t)
+	c.raise(ctx, mem, tombs)
+	for i := 0; i < len(tombs); i += tombsInStep {
+		done += c.some(ctx, mem, tombs[i:min(i+tombsInStep, len(tombs))], mem.targets[i:])
 	}
 	c.s.metrics.collected.Add(float64(done))
+	return done
+}
+
+// collection is the memory of a round of collection.
+type collection struct {
+	stepMem
+	machines []quorum.Collect
+	joints   []joint
+	list     []*joint
+	targets  []*target         // of the tombs
+	known    map[place]*target // the same by place; the key is that of any of them
+}
+
+// place is where keys have the same target but for their names.
+type place struct {
+	bucket cluster.BucketID
+	set    cluster.SetID
+}
+
+// memory returns that of an earlier round, if it is still there.
+func (c *collector) memory() *collection {
+	mem, _ := c.spare.Get().(*collection)
+	if mem == nil {
+		mem = &collection{
+			machines: make([]quorum.Collect, tombsInStep), joints: make([]joint, tombsInStep), list: make([]*joint, tombsInStep),
+			known: map[place]*target{},
+		}
+		for i := range mem.joints {
+			mem.joints[i].m = &mem.machines[i]
+			mem.list[i] = &mem.joints[i]
+		}
+	}
+	return mem
+}
+
+func (c *collector) release(mem *collection) {
+	clear(mem.targets)
+	clear(mem.known)
+	mem.targets = mem.targets[:0]
+	c.spare.Put(mem)
+}
+
+// targetOf is a target for a key, but for its name.
+func (c *collector) targetOf(mem *collection, key object.Key) (*target, bool) {
+	if c.s.opt.Bucket == nil {
+		return nil, false
+	}
+	b, ok := c.s.opt.Bucket(key.Bucket)
+	if !ok {
+		return nil, false
+	}
+	at := place{b.ID, placement.SetOf(c.s.opt.Topology(), b.ID, key.Name)}
+	t := mem.known[at]
+	if t == nil {
+		t = c.s.target(&b, key.Name)
+		mem.known[at] = t
+	}
+	return t, true
+}
+
+// some works on tombstones whose machines go step by step together.
+func (c *collector) some(ctx context.Context, mem *collection, tombs []tomb, targets []*target) (done int) {
+	list := mem.list[:len(tombs)]
+	for i, j := range list {
+		qt := targets[i].quorum()
+		qt.Key = tombs[i].key
+		j.t = targets[i]
+		mem.machines[i].Reset(&c.s.env, &qt)
+	}
+	together(ctx, list, &mem.stepMem)
+	for i := range list {
+		if mem.machines[i].Result().Status == quorum.StatusOK {
+			done++
+		} else if t, ok := c.s.targetOf(tombs[i].key); ok {
+			c.again(ctx, tombs[i], t)
+		}
+	}
 	return done
 }
 
 // raise has the drives raise the floors of the sets to the tombstones' stamps before anybody asks for
 // them, once for each set: else the machine of each key would, and ask all members again. A floor that
 // is raised early only refuses more.
-func (c *collector) raise(ctx context.Context, tombs []tomb, list []*joint) {
+func (c *collector) raise(ctx context.Context, mem *collection, tombs []tomb) {
 	type floor struct {
-		j     *joint
+		t     *target
 		stamp object.Stamp
 	}
 	floors := map[cluster.SetID]floor{}
-	for i, j := range list {
-		if tombs[i].stamp > floors[j.t.id].stamp {
-			floors[j.t.id] = floor{j, tombs[i].stamp}
+	for i := range tombs {
+		if t := mem.targets[i]; tombs[i].stamp > floors[t.id].stamp {
+			floors[t.id] = floor{t, tombs[i].stamp}
 		}
 	}
-	step := newStep(&stepCalls{})
+	step, n := newStep(&mem.stepMem), 0
 	for id, f := range floors {
-		qt := f.j.t.quorum()
+		qt := f.t.quorum()
 		send := quorum.Send{To: qt.Config.Members()}
 		send.Req = quorum.Request{Kind: quorum.ReqFloor, Fence: quorum.Fence{Set: id, Epoch: qt.Config.Epoch}, Floor: f.stamp}
-		step.add(f.j, &send)
+		step.add(&joint{t: f.t}, &send)
+		if n++; n%tombsInStep == 0 || n == len(floors) {
+			step.run(ctx) // what comes of it the machines see
+			step.end()
+			step = newStep(&mem.stepMem)
+		}
 	}
-	step.run(ctx) // what comes of it the machines see
 }
 
 // again keeps a key for later. If all its drives are there, they disagree: of a tombstone that is

@@ -28,7 +28,7 @@ type asking struct {
 
 // step are the requests of one step, by drive.
 type step struct {
-	mem    *stepCalls
+	mem    *stepMem
 	time   time.Time // of all that is gathered
 	drives map[cluster.DriveID]*stepBatch
 }
@@ -43,35 +43,67 @@ type stepBatch struct {
 
 // stepCall is one of them.
 type stepCall struct {
-	at    int // in its drive's batch
+	at    int // in its drive's batch, -1 if it is free
 	req   drive.Request
 	reply drive.Reply
 }
 
-// stepCalls keeps the memory of calls from one step to another.
-type stepCalls struct{ free []*stepCall }
+// stepMem keeps memory from one step to another.
+type stepMem struct {
+	calls   []*stepCall
+	batches []*stepBatch
+}
 
-func (p *stepCalls) get() *stepCall {
-	n := len(p.free)
+func (p *stepMem) call() *stepCall {
+	n := len(p.calls)
 	if n == 0 {
 		return &stepCall{}
 	}
-	c := p.free[n-1]
-	p.free = p.free[:n-1]
+	c := p.calls[n-1]
+	p.calls = p.calls[:n-1]
 	return c
 }
 
-func (p *stepCalls) put(c *stepCall) {
-	c.req = drive.Request{} // lets go of the name
-	p.free = append(p.free, c)
+func (p *stepMem) batch(d drive.Drive) *stepBatch {
+	n := len(p.batches)
+	if n == 0 {
+		return &stepBatch{d: d}
+	}
+	b := p.batches[n-1]
+	p.batches = p.batches[:n-1]
+	b.d = d
+	return b
 }
 
-func newStep(mem *stepCalls) *step {
+func (p *stepMem) put(b *stepBatch) {
+	lost := false
+	for i := range b.asked {
+		c := b.asked[i].call
+		if c.at < 0 {
+			continue // one that raises a floor for several
+		}
+		if b.calls[c.at].Err != nil { // a drive that did not answer may yet use it
+			lost = true
+			continue
+		}
+		c.at, c.req = -1, drive.Request{} // lets go of the name
+		p.calls = append(p.calls, c)
+	}
+	if !lost {
+		clear(b.calls)
+		clear(b.asked)
+		clear(b.floors)
+		b.d, b.calls, b.asked = nil, b.calls[:0], b.asked[:0]
+		p.batches = append(p.batches, b)
+	}
+}
+
+func newStep(mem *stepMem) *step {
 	return &step{mem: mem, time: time.Now(), drives: map[cluster.DriveID]*stepBatch{}}
 }
 
 // together runs operations that never wait for a time.
-func together(ctx context.Context, list []*joint, mem *stepCalls) {
+func together(ctx context.Context, list []*joint, mem *stepMem) {
 	now, ev := newStep(mem), quorum.Event{Kind: quorum.EvBegin}
 	for _, j := range list {
 		now.gather(j, &ev)
@@ -106,14 +138,10 @@ func (st *step) run(ctx context.Context) {
 	wg.Wait()
 }
 
-// end gives the memory of the calls back. A drive that did not answer may yet use it.
+// end gives the memory back.
 func (st *step) end() {
 	for _, b := range st.drives {
-		for i := range b.asked {
-			if c := b.asked[i].call; b.calls[c.at].Err == nil && c.req.Kind != quorum.ReqFloor {
-				st.mem.put(c)
-			}
-		}
+		st.mem.put(b)
 	}
 }
 
@@ -131,7 +159,7 @@ func (st *step) add(j *joint, send *quorum.Send) {
 		id := j.t.set.Members[slot]
 		b := st.drives[id]
 		if b == nil {
-			b = &stepBatch{d: j.t.drives[slot]}
+			b = st.mem.batch(j.t.drives[slot])
 			st.drives[id] = b
 		}
 		b.asked = append(b.asked, asking{j, slot, send.ID, b.call(st.mem, send)})
@@ -139,14 +167,14 @@ func (st *step) add(j *joint, send *quorum.Send) {
 }
 
 // call adds a request. Floors of one set are raised once, to the highest.
-func (b *stepBatch) call(mem *stepCalls, send *quorum.Send) *stepCall {
+func (b *stepBatch) call(mem *stepMem, send *quorum.Send) *stepCall {
 	floor := send.Req.Kind == quorum.ReqFloor
 	set := quorum.Fence{Set: send.Req.Set, Epoch: send.Req.Epoch}
 	if c := b.floors[set]; floor && c != nil {
 		c.req.Floor = max(c.req.Floor, send.Req.Floor)
 		return c
 	}
-	c := mem.get()
+	c := mem.call()
 	c.at = len(b.calls)
 	c.req.Request = send.Req
 	c.req.Synced = send.Req.Kind == quorum.ReqReport // a collection's, which needs no uploads

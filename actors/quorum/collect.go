@@ -40,6 +40,11 @@ const (
 // NewCollect returns the machine for one key.
 func NewCollect(env *Env, t Target) *Collect { return &Collect{env: env, t: t} }
 
+// Reset makes c the machine for another key. Its memory is used again.
+func (c *Collect) Reset(env *Env, t *Target) {
+	*c = Collect{env: env, t: *t, rows: c.rows[:0], c: calls{sends: c.c.sends[:0]}}
+}
+
 // Result is what it came to, once Effect.Done was said: StatusOK if everything went that may go.
 func (c *Collect) Result() Result { return c.result }
 
