@@ -81,6 +81,7 @@ type Actor struct {
 	tokens  uint64                // owned by loop: the last token given
 	cells   []*cell               // owned by loop: for use again
 	none    cell                  // see batch.none
+	ending  []ending              // owned by loop: of the present batch, not in ends yet
 	doomed  doomed                // owned by loop: memory of batch.deferred
 	settled []*pending            // owned by loop: likewise
 	batch   *batch                // owned by loop: likewise

@@ -34,6 +34,7 @@ type cell struct {
 	batch  uint64          // highest batch of a row that was read
 
 	own    ondisk.VersionOwn // scratch
+	known  []ended           // scratch
 	seats  []quorum.Seat     // memory of the versions' Seats
 	shared []byte            // memory of rows' shared parts, if they are kept
 	lowest []byte            // key of the last row read

@@ -186,9 +186,10 @@ func (r *Reply) Reset() {
 // CopyFrom makes r's protocol part a copy of q that shares no memory with the state it came from.
 // What lies beside it is empty then.
 func (r *Reply) CopyFrom(q *quorum.Reply) {
-	r.Reset()
-	versions, dead, uploads, hints := r.Versions, r.Dead, r.Uploads, r.Hints
+	versions, dead, uploads, hints := r.Versions[:0], r.Dead[:0], r.Uploads[:0], r.Hints[:0]
 	r.Reply = *q
+	r.Rows, r.seats, r.bytes = r.Rows[:0], r.seats[:0], r.bytes[:0]
+	r.Batch, r.Inline, r.Shard, r.Hold = 0, nil, nil, nil
 	r.Versions = append(versions, q.Versions...)
 	for i := range r.Versions {
 		v := &r.Versions[i]

@@ -1,6 +1,8 @@
 package drive
 
 import (
+	"slices"
+
 	"holdfast/actors/object"
 	"holdfast/actors/quorum"
 )
@@ -25,18 +27,44 @@ func (e *ended) version() quorum.Version {
 	return quorum.Version{Ref: e.ref, Rev: e.ref.TS, Ballot: e.ref, Kind: quorum.Tombstone, Null: e.null, Epoch: e.epoch, Stable: true}
 }
 
-// noteEnd notes whether a key has ended with the present step.
+// ending is a key that has ended in the present batch.
+type ending struct {
+	key object.Key
+	end ended
+}
+
+// maxEnding is how many of them are noted at once.
+const maxEnding = 64
+
+// noteEnd notes whether a key has ended with the present step. Until noteEnds the key's cell alone
+// tells so, which stays with the batch.
 func (a *Actor) noteEnd(c *cell) {
-	if e, ok := c.end(); ok && len(a.ends) < maxEnded {
-		a.mu.Lock()
-		a.ends[c.key] = e
-		a.mu.Unlock()
-		a.endsTop = max(a.endsTop, len(a.ends))
+	if e, ok := c.end(); ok && len(a.ends)+len(a.ending) < maxEnded {
+		a.ending = append(a.ending, ending{c.key, e})
 		c.ended = true
+		if len(a.ending) == maxEnding {
+			a.noteEnds()
+		}
 	} else if c.ended { // else no cell was made of it: that of a key with a version in doubt never is
+		a.noteEnds()
 		a.forgetEnd(c.key)
 		c.ended = false
 	}
+}
+
+// noteEnds tells readers, and later batches, of the keys that have ended.
+func (a *Actor) noteEnds() {
+	if len(a.ending) == 0 {
+		return
+	}
+	a.mu.Lock()
+	for i := range a.ending {
+		a.ends[a.ending[i].key] = a.ending[i].end
+	}
+	a.mu.Unlock()
+	clear(a.ending) // lets go of the names
+	a.ending = a.ending[:0]
+	a.endsTop = max(a.endsTop, len(a.ends))
 }
 
 // end is what is left of a key that has ended.
@@ -75,14 +103,20 @@ func (a *Actor) forgetEnd(key object.Key) {
 	}
 }
 
-// endOf is what is known of a key that has ended.
-func (a *Actor) endOf(key object.Key) (e ended, ok bool) {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	if len(a.ends) > 0 {
-		e, ok = a.ends[key]
+// endsOf appends what is known of the keys of some reports that have ended, zero for others.
+func (a *Actor) endsOf(dst []ended, calls []*Call) []ended {
+	for some := range slices.Chunk(calls, maxEnding) {
+		a.mu.RLock()
+		for _, x := range some {
+			e := ended{}
+			if x.Req.NoUploads && !x.Req.WithRows {
+				e = a.ends[x.Req.Key]
+			}
+			dst = append(dst, e)
+		}
+		a.mu.RUnlock()
 	}
-	return e, ok
+	return dst
 }
 
 // ends fills the cell of a key that has ended.

@@ -145,6 +145,7 @@ func (a *Actor) writeSome(msgs []message, sync bool) (n int, err error) {
 // apply runs the operations of a batch until it is large, at least one, and returns how many. All of them are
 // still unanswered, so their order is free: collections go first (see collectMsg).
 func (b *batch) apply(msgs []message) int {
+	defer b.a.noteEnds()
 	for i, m := range msgs {
 		if b.err != nil || i > 0 && b.size() >= b.a.o.Limits.BatchBytes {
 			return i

@@ -203,13 +203,14 @@ func (a *Actor) lookSome(ctx context.Context, calls []*Call) (err error) {
 	defer a.reads.put(c)
 	drops := a.drops.Load() // before the view is taken
 	now := object.StampAt(a.o.Clock())
+	c.known = a.endsOf(c.known[:0], calls)
 	var it *pebble.Iterator
 	batch := uint64(0)
-	for _, x := range calls {
+	for i, x := range calls {
 		x.Reply.Reset()
-		if e, ok := a.endOf(x.Req.Key); ok && x.Req.NoUploads && !x.Req.WithRows {
+		if e := &c.known[i]; e.ref != (object.VersionRef{}) {
 			c.reset(x.Req.Key, nil)
-			c.ends(&e)
+			c.ends(e)
 		} else {
 			if it == nil {
 				if it, err = a.db.NewIter(&pebble.IterOptions{UseL6Filters: true}); err != nil {

@@ -89,5 +89,6 @@ func (b *batch) applyMarks(limit int) {
 			return
 		}
 	}
+	b.a.noteEnds()
 	clear(marks) // lets go of the names
 }

@@ -135,6 +135,7 @@ func (m *purgeMsg) apply(b *batch) error {
 // purgeKey removes all rows of a key and gives their data back.
 func (b *batch) purgeKey(key object.Key) {
 	c := b.cell(key, ondisk.AppendVersionPrefix(nil, key), need{all: true})
+	b.a.noteEnds()
 	b.a.forgetEnd(key)
 	if b.err != nil {
 		return

@@ -16,11 +16,11 @@ const maxSuperseded = 1 << 14
 // their absence for evidence (P1). It is the loop's, which asks for each commit: a chained table over
 // a ring of small entries without a pointer, that allocates nothing once it has grown.
 type superseded struct {
-	ring  []packed
+	ring  []packed                   // attempt n at n mod maxSuperseded
 	odd   map[int32]quorum.Reclaimed // by place: what an entry cannot say
-	heads []int32
-	next  int          // place to be filled next
-	top   object.Stamp // highest stamp ever remembered: a version above it need not be looked for
+	heads []uint32                   // by hash: number of the newest attempt
+	next  uint32                     // number of the next attempt; it may wrap around
+	top   object.Stamp               // highest stamp ever remembered: a version above it need not be looked for
 }
 
 // packed is an attempt that was a version's first revision, taken under its own ballot in the epoch of
@@ -28,7 +28,7 @@ type superseded struct {
 type packed struct {
 	ref                  object.VersionRef
 	epoch                uint64
-	chain                int32 // the next place with the same hash, -1 at the end
+	chain                uint32 // number of the next older attempt with the same hash; nothing once that is forgotten
 	null, stable, seated bool
 	w                    uint8
 }
@@ -47,24 +47,35 @@ func (s *superseded) hash(write object.WriteID) int {
 
 // at is the attempt at a place.
 func (s *superseded) at(i int32) quorum.Reclaimed {
-	if r, ok := s.odd[i]; ok {
-		return r
+	if len(s.odd) > 0 {
+		if r, ok := s.odd[i]; ok {
+			return r
+		}
 	}
 	return s.ring[i].unpack()
 }
+
+// kept says whether attempt n is remembered. Nobody takes a forgotten one out of its chain: what is
+// behind it is older, so the chain ends there.
+func (s *superseded) kept(n uint32) bool { return s.next-n-1 < uint32(len(s.ring)) }
 
 // find looks for an attempt, whatever its epoch.
 func (s *superseded) find(ref object.VersionRef, rev object.Stamp) (quorum.Reclaimed, bool) {
 	if max(ref.TS, rev) > s.top || len(s.ring) == 0 {
 		return quorum.Reclaimed{}, false
 	}
-	for i := s.heads[s.hash(ref.Write)]; i >= 0; i = s.ring[i].chain {
-		if s.ring[i].ref != ref {
-			continue
+	for n := s.heads[s.hash(ref.Write)]; s.kept(n); {
+		i := int32(n % maxSuperseded)
+		if s.ring[i].ref == ref {
+			if a := s.at(i); a.Rev == rev {
+				return a, true
+			}
 		}
-		if a := s.at(i); a.Rev == rev {
-			return a, true
+		older := s.ring[i].chain
+		if s.next-older <= s.next-n { // of an earlier round of the numbers
+			break
 		}
+		n = older
 	}
 	return quorum.Reclaimed{}, false
 }
@@ -72,16 +83,20 @@ func (s *superseded) find(ref object.VersionRef, rev object.Stamp) (quorum.Recla
 // add remembers an attempt and returns the stamp up to which others were forgotten for it.
 func (s *superseded) add(a *quorum.Reclaimed) (since object.Stamp) {
 	if s.heads == nil {
-		s.heads = make([]int32, maxSuperseded)
-		for i := range s.heads {
-			s.heads[i] = -1
-		}
+		s.heads = make([]uint32, maxSuperseded)
+		s.next = 2 * maxSuperseded // no number in heads is near
 	}
 	s.top = max(s.top, a.Ref.TS, a.Rev)
-	i := s.next
+	i := int32(s.next % maxSuperseded)
 	p := packed{ref: a.Ref, epoch: a.Epoch, null: a.Null, stable: a.Stable, seated: a.Seat != quorum.Seat{}, w: a.Seat.W}
-	if i < len(s.ring) {
-		since = s.forget(int32(i))
+	h := &s.heads[s.hash(a.Ref.Write)]
+	p.chain = *h
+	if int(i) < len(s.ring) {
+		old := s.at(i)
+		since = max(old.Ref.TS, old.Rev)
+		if len(s.odd) > 0 {
+			delete(s.odd, i)
+		}
 		s.ring[i] = p
 	} else {
 		s.ring = append(s.ring, p)
@@ -90,26 +105,11 @@ func (s *superseded) add(a *quorum.Reclaimed) (since object.Stamp) {
 		if s.odd == nil {
 			s.odd = map[int32]quorum.Reclaimed{}
 		}
-		s.odd[int32(i)] = *a
+		s.odd[i] = *a
 	}
-	h := s.hash(a.Ref.Write)
-	s.ring[i].chain, s.heads[h] = s.heads[h], int32(i)
-	if s.next++; s.next == maxSuperseded {
-		s.next = 0
-	}
+	*h = s.next
+	s.next++
 	return since
-}
-
-// forget takes place i out of its chain.
-func (s *superseded) forget(i int32) object.Stamp {
-	old := s.at(i)
-	at := &s.heads[s.hash(old.Ref.Write)]
-	for *at != i {
-		at = &s.ring[*at].chain
-	}
-	*at = s.ring[i].chain
-	delete(s.odd, i)
-	return max(old.Ref.TS, old.Rev)
 }
 
 // maxVanished is how many versions that were taken away unsettled a drive remembers for its readers.
