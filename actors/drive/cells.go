@@ -75,7 +75,7 @@ func (b *batch) cell(key object.Key, prefix []byte, n need) *cell {
 	c = b.newCell(key, prefix)
 	if gone {
 		c.whole = true
-	} else if e, ok := b.a.ends[key]; ok {
+	} else if e, ok := b.endOf(key); ok {
 		c.ends(&e)
 	} else if it := b.iteratorOf(prefix); it != nil {
 		b.fail(c.load(b.a, it, n))
@@ -308,7 +308,13 @@ func (b *batch) mark(m *Mark) {
 	switch {
 	case c == nil && p != nil && p.known == knowsTwo:
 		c = b.recall(p, prefix)
-		b.register(c)
+		defer func() {
+			if c.ended { // which says all that there is to know
+				b.spare(c)
+			} else {
+				b.register(c)
+			}
+		}()
 	case c == nil && p != nil && p.known == knowsAlone && m.Missed == 0:
 		c = b.recall(p, prefix) // nobody else may see it: newer rows may have come
 		defer b.spare(c)

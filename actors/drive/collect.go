@@ -78,7 +78,7 @@ func (m *collectMsg) each(b *batch) error {
 // does nothing. The caller forgets the end.
 func (b *batch) collectEnded(req *quorum.Request, prefix []byte, reply *Reply) bool {
 	a := b.a
-	e, ok := a.ends[req.Key]
+	e, ok := b.endOf(req.Key)
 	if !ok || len(a.live) > 0 || b.keys[string(prefix)] != nil {
 		return false
 	}

@@ -36,8 +36,7 @@ type ending struct {
 // maxEnding is how many of them are noted at once.
 const maxEnding = 64
 
-// noteEnd notes whether a key has ended with the present step. Until noteEnds the key's cell alone
-// tells so, which stays with the batch.
+// noteEnd notes whether a key has ended with the present step.
 func (a *Actor) noteEnd(c *cell) {
 	if e, ok := c.end(); ok && len(a.ends)+len(a.ending) < maxEnded {
 		a.ending = append(a.ending, ending{c.key, e})
@@ -101,6 +100,13 @@ func (a *Actor) forgetEnd(key object.Key) {
 	if _, ok := a.ends[key]; ok {
 		a.forgetEnds([]object.Key{key})
 	}
+}
+
+// endOf is what is known of a key that has ended.
+func (b *batch) endOf(key object.Key) (e ended, ok bool) {
+	b.a.noteEnds()
+	e, ok = b.a.ends[key]
+	return e, ok
 }
 
 // endsOf appends what is known of the keys of some reports that have ended, zero for others.

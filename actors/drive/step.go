@@ -48,8 +48,10 @@ func (p *stepPool) put(m *stepMsg) {
 	if cap(m.buf) > 64<<10 {
 		m.buf = nil
 	}
-	m.out.Reset()
-	*m = stepMsg{reply: reply{done: m.done}, buf: m.buf[:0], out: m.out, load: payload{takes: m.load.takes[:0]}}
+	q := &m.req // which encode writes, as apply does out
+	q.Key, q.Versions, q.Dead, q.Uploads, q.Hints = object.Key{}, nil, nil, nil, nil
+	m.err, m.to, m.tag, m.rows, m.buf, m.prefix = nil, nil, 0, false, m.buf[:0], nil
+	m.load, m.heal, m.opened = payload{takes: m.load.takes[:0]}, nil, nil
 	p.Put(m)
 }
 

@@ -231,7 +231,11 @@ func (o *op) newCall(slot int, s *quorum.Send) *call {
 // release ends a call whose answer nobody needs any more.
 func (s *Store) release(c *call) {
 	c.reply.Release()
-	c.op, c.req = nil, drive.Request{}
+	q := &c.req // of which newCall writes what is the protocol's
+	q.Key, q.Versions, q.Dead, q.Uploads, q.Hints = object.Key{}, nil, nil, nil, nil
+	q.Payload, q.Payloads, q.Opened = drive.Payload{}, nil, nil
+	q.WithRows, q.WithShard, q.Synced, q.NoUploads = false, false, false, false
+	c.op = nil
 	s.calls.Put(c)
 }
 

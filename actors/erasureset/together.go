@@ -86,7 +86,7 @@ func (p *stepMem) put(b *stepBatch) {
 			lost = true
 			continue
 		}
-		c.at, c.req = -1, drive.Request{} // lets go of the name
+		c.at, c.req.Key = -1, object.Key{} // lets go of the name
 		p.calls = append(p.calls, c)
 	}
 	if !lost {
