@@ -17,8 +17,10 @@ type skew struct {
 	order     bool    // the faults strike in this order
 	even      bool    // operations are anywhere, not near the faults
 	wide      bool    // faults are anywhere, too
+	early     bool    // operations are in the first half
 	gets      int     // reads are at least so much more likely than others
 	one       bool    // there is one key
+	two       bool    // there are two
 	exact     int     // thousandths: operations begin at the very microsecond of others
 	die       int     // thousandths, at most: operations whose coordinator dies
 	ticks     []int64 // see pace
@@ -30,6 +32,7 @@ type skew struct {
 	apart     int64 // how far; 0 = any
 	deaf      int   // thousandths: nodes learn late of moves
 	eager     int   // thousandths: keys are collected soon, and marks synced late
+	lazy      int   // thousandths, at least: of syncs of these that are left out
 }
 
 // skewed is a fault that a seed has with a chance of so many thousandths.
@@ -42,6 +45,7 @@ type skewed struct {
 	odds   int16                // of them, for each message of any drive, in thousandths; 0 = of some drives, drawn
 	always bool                 // it begins with the world and ends with the faults
 	deaf   bool                 // a faultIsland leaves the network alone
+	lone   bool                 // faultLate and faultLost strike one drive, and all of these messages
 }
 
 func skews() []skew {
@@ -110,12 +114,13 @@ func skewsOfKeys() []skew {
 				{kind: faultLate, chance: 300, of: []quorum.RequestKind{quorum.ReqReport, quorum.ReqCollect}}, {kind: faultMove, chance: 200}, {kind: faultBlackout, chance: 300}, {kind: faultPause, chance: 300},
 			}, ticks: all, deadlines: []int64{80 * ms, 200 * ms, 500 * ms}, eager: 800,
 		},
-		{ // ... and the power fails where marks are not synced
-			sizes: []int{2, 2, 4}, spares: 1, kinds: []callKind{callPut, callPut, callDelete, callDelete, callDelete}, most: 14, from: 200 * ms, to: 1000 * ms,
-			even: true, faults: []skewed{
-				{kind: faultLost, chance: 950, last: long, of: []quorum.RequestKind{quorum.ReqCollect}, way: wayThere, odds: 700},
-				{kind: faultBlackout, chance: 950}, {kind: faultBlackout, chance: 600}, {kind: faultBlackout, chance: 400},
-			}, ticks: []int64{20 * ms}, deadlines: []int64{80 * ms, 200 * ms}, eager: 1000, clocks: 900, apart: 300,
+		{ // ... and the power fails where marks are not synced, while another key's end has raised the floors
+			sizes: []int{2}, spares: 1, kinds: []callKind{callPut, callDelete, callDelete, callDelete}, most: 24, from: 400 * ms, to: 1000 * ms, two: true,
+			early: true, wide: true, faults: []skewed{
+				{kind: faultLost, chance: 950, always: true, of: []quorum.RequestKind{quorum.ReqCollect}, way: wayThere, lone: true},
+				{kind: faultLost, chance: 700, always: true, of: []quorum.RequestKind{quorum.ReqForget}, way: wayThere, odds: 1000},
+				{kind: faultBlackout, chance: 950}, {kind: faultBlackout, chance: 900}, {kind: faultBlackout, chance: 600}, {kind: faultBlackout, chance: 600}, {kind: faultBlackout, chance: 600},
+			}, ticks: []int64{20 * ms}, deadlines: []int64{20 * ms, 80 * ms}, pendings: []int64{1500 * ms}, eager: 1000, lazy: 950, clocks: 1000, apart: 240,
 		},
 		{ // keys are collected while they are read
 			sizes: []int{4, 4, 6}, spares: 1, kinds: []callKind{callPut, callDelete, callDelete}, most: 5, from: 60 * ms, to: 400 * ms,
@@ -193,6 +198,8 @@ func (p *Plan) drawSkewed(r *rng, t Tuning) {
 	p.end = r.between(k.from, k.to)
 	if k.one {
 		p.keys = 1
+	} else if k.two {
+		p.keys = 2
 	}
 	p.versioned = k.versioned && t.Versioned
 	p.locks = p.versioned && r.chance(500)
@@ -247,7 +254,7 @@ func (p *Plan) drawSkewedLuck(r *rng, k *skew) {
 		p.pace.pending = k.pendings[r.n(len(k.pendings))]
 	}
 	if r.chance(k.eager) {
-		p.pace.quiet, p.pace.lazy = []int64{0, 50 * ms, 500 * ms}[r.n(3)], r.n(980)
+		p.pace.quiet, p.pace.lazy = []int64{0, 50 * ms, 500 * ms}[r.n(3)], max(k.lazy, r.n(980))
 	}
 	if r.chance(k.clocks) {
 		most := []int64{5, 60, 300}[r.n(3)]
@@ -282,6 +289,8 @@ func (p *Plan) drawSkewedOps(r *rng, k *skew, moments []int64) {
 		switch {
 		case r.chance(k.exact):
 			o.at = moments[r.n(len(moments))]
+		case k.early:
+			o.at = r.between(0, p.end/2)
 		case k.even:
 			o.at = r.between(0, p.end)
 		default:
@@ -325,6 +334,9 @@ func (p *Plan) drawSkewedFault(r *rng, k *skewed, wide bool, moments []int64) {
 		}
 		if k.odds != 0 {
 			f.b = k.odds
+		}
+		if k.lone {
+			f.a, f.b = 1<<r.n(p.drives), 1000
 		}
 	case faultIsland:
 		if f.a, f.b = int16(r.n(p.nodes)), int16(r.n(3)/2); k.deaf {
