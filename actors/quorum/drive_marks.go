@@ -105,6 +105,28 @@ func (s *KeyState) hint(v *Version, missed Slots) bool {
 	return true
 }
 
+// Spoilt is for the drive's owner: somebody found the shard of a version damaged. The drive lacks it from now
+// on, so that nobody counts it among the k that a reader, a resolution or a heal needs (I20). The debt lies with
+// the drive itself, and its owner sees to it (I2b): nobody else may know. Lazy: if the power takes it, the shard
+// is found again.
+func (d Drive) Spoilt(at At, ref object.VersionRef) WriteKind {
+	if d.Rules.Off(NoSpoilt) {
+		return WriteNone
+	}
+	k, wrote := at.Key, WriteNone
+	for i := len(k.Versions) - 1; i >= 0; i-- { // the oldest revision first: the hint is of the newest
+		v := &k.Versions[i]
+		if v.Ref != ref || v.Kind != Object || !v.Data {
+			continue
+		}
+		v.Data, wrote = false, WriteLazy
+		if newest := i == 0 || k.Versions[i-1].Ref != ref; newest && v.Stable {
+			k.hint(v, at.Set.Config.SlotsOf(Slot(at.Set.Member)))
+		}
+	}
+	return wrote
+}
+
 // unhint forgets who lacks a revision.
 func (s *KeyState) unhint(ref object.VersionRef, rev object.Stamp) (missed Slots) {
 	s.Hints = slices.DeleteFunc(s.Hints, func(h Hint) bool {
@@ -329,7 +351,11 @@ func (d Drive) heal(at At, req *Request) Answer {
 		}
 	}
 	k.supersede()
-	k.decide(req.Decision.Ballot, req.Decision) // who knows a decision takes nothing below it: it would count as overruled
+	if b := req.Decision.Ballot; d.Rules.Off(NoCopyPromises) {
+		k.decide(Ballot{}, req.Decision)
+	} else {
+		k.decide(b, req.Decision) // who knows a decision takes nothing below it: it would count as overruled
+	}
 	k.Token = 0
 	ans.Reply.OK, ans.Write = true, WriteSync
 	return ans

@@ -112,7 +112,7 @@ func (g *Get) Step(now time.Time, ev *Event) Effect {
 		more = g.settled(now, ev)
 	case g.state == getFetching:
 		if g.c.take(ev) {
-			g.fetched(ev)
+			g.fetched(now, ev)
 		}
 	}
 	if g.state == getSettling && g.settle == nil {
@@ -272,7 +272,7 @@ func (g *Get) fetch() {
 }
 
 // fetched takes a piece; a shard that failed is replaced by another.
-func (g *Get) fetched(ev *Event) {
+func (g *Get) fetched(now time.Time, ev *Event) {
 	if ev.Kind == EvReply && ev.Reply.OK {
 		g.got |= Slot(ev.From)
 	} else {
@@ -289,6 +289,8 @@ func (g *Get) fetched(ev *Event) {
 		}
 		g.result.Cut = false
 		g.finish(StatusOK)
+	case g.c.out == 0 && g.piece == 0 && !g.result.Cut:
+		g.again(now) // those who were not asked may have shards, too
 	case g.c.out == 0:
 		g.finish(StatusUnavailable) // a visible end (I20)
 	}

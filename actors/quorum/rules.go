@@ -59,6 +59,9 @@ const (
 	NoCopyUploads                       // a newcomer takes over all uploads that may be open (I27, I16)
 	NoGoneForGood                       // an upload that is said to be gone is so for all that are asked later (I27, I16)
 	NoBuryNamed                         // what is passed over and will not be replaced is buried (P7, I27)
+	NoCopyPromises                      // who is told of a decision promises its ballot (I11, I16)
+	NoShardSum                          // a shard that does not match its checksum is not served (I20); the owner's rule
+	NoSpoilt                            // a drive lacks a shard that was found damaged, and says so (I2b, I28)
 	NoKilledUnknown                     // what became of a completion that was killed is unknown: its upload may be gone (I27)
 )
 
@@ -92,5 +95,6 @@ func RuleNames() []RuleName {
 		{NoCopyMarks, "copy-marks"}, {NoFloorFirst, "floor-first"}, {NoUploadStamp, "upload-stamp"}, {NoFreshRead, "fresh-read"},
 		{NoReadFloor, "read-floor"}, {NoCopyUploads, "copy-uploads"},
 		{NoGoneForGood, "gone-for-good"}, {NoKilledUnknown, "killed-unknown"}, {NoBuryNamed, "bury-named"},
+		{NoCopyPromises, "copy-promises"}, {NoShardSum, "shard-sum"}, {NoSpoilt, "spoilt"},
 	}
 }

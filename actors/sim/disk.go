@@ -1,6 +1,9 @@
 package sim
 
-import "holdfast/actors/quorum"
+import (
+	"holdfast/actors/object"
+	"holdfast/actors/quorum"
+)
 
 // image is what a drive's disk holds, or will hold: the rows of each key and of each set, and what is
 // kept once per drive.
@@ -9,8 +12,9 @@ type image struct {
 	sets   [maxSets]quorum.SetState
 	bucket [incarnations]quorum.BucketState
 	head   quorum.DriveState
-	rotten uint16 // bit per key: rows whose checksum does not hold
-	batch  uint64 // of the newest write
+	rotten uint16                     // bit per key: rows whose checksum does not hold
+	spoilt [maxKeys]object.VersionRef // version whose shard's checksum does not hold
+	batch  uint64                     // of the newest write
 }
 
 // dirt names parts of an image.
@@ -33,6 +37,7 @@ func (m *image) take(from *image, d dirt) {
 		if d.keys>>i&1 != 0 {
 			m.keys[i].CopyFrom(&from.keys[i])
 			m.rotten = m.rotten&^(1<<i) | from.rotten&(1<<i)
+			m.spoilt[i] = from.spoilt[i]
 		}
 	}
 	for i := range m.sets {

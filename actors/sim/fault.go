@@ -277,17 +277,5 @@ func (w *World) replaceLost() {
 	}
 }
 
-// rot damages the rows of one key on a drive, on the disk and in what it reads from it.
-func (w *World) rot(d *drive, key uint) {
-	if w.plan.n == 1 {
-		return
-	}
-	bit := uint16(1) << (key % uint(w.plan.keys))
-	d.ram.rotten |= bit
-	d.flight.rotten |= bit
-	d.safe.rotten |= bit
-	w.media = true
-}
-
 // failDrive is an I/O error: what was not synced may be lost, and the actor ends.
 func (w *World) failDrive(d *drive) { w.closeDrive(d, true) }

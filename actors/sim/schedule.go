@@ -32,6 +32,7 @@ import (
 //	cut 3                        its power fails: what was not synced is lost; it starts again
 //	blank 3                      all on drive 3 is lost; it comes back as the same member
 //	save 3, revert 3             its disk is imaged; the image is put back, with a restart
+//	rot 3                        a bit of its shard of the newest object known to stand flips
 //	sync 3                       stable marks become durable
 //	age 3                        the drive forgets what its horizon has passed
 //	clock A 300                  a clock jumps, in milliseconds
@@ -238,6 +239,8 @@ func (p *player) toNode(verb string, who int16) {
 		d.load(&d.saved)
 		w.loss()
 		w.startNode(who)
+	case "rot":
+		w.spoil(d, 0)
 	case "sync":
 		d.start()
 		d.finish()

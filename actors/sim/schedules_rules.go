@@ -5,7 +5,7 @@ import "slices"
 // needs are schedules of rules that neither the H nor the P show, and of which random seeds find the need
 // seldom or never: most want late messages, a move and a crash at once.
 func needs() []Schedule {
-	return slices.Concat(needsFromAttemptEpoch(), needsFromFloorFirst(), needsFromBeginWait(), needsFromStaleAhead(), needsFromInSync(), needsOfDense(), needsOfSkewed(), needsOfUploads())
+	return slices.Concat(needsFromAttemptEpoch(), needsFromFloorFirst(), needsFromBeginWait(), needsFromStaleAhead(), needsFromInSync(), needsOfDense(), needsOfSkewed(), needsOfUploads(), needsOfRot())
 }
 
 func needsFromAttemptEpoch() []Schedule {
@@ -140,6 +140,30 @@ func needsFromFloorFirst() []Schedule {
 func needsFromBeginWait() []Schedule {
 	return []Schedule{
 		{Name: "begin-wait", Rule: "begin-wait", Breaks: "I8", About: "as copy-floors: the mover tells a newcomer the floor before k old members have told it", Steps: newcomersFloor},
+		{Name: "copy-promises", Rule: "copy-promises", Breaks: "linearizable", About: "a newcomer is told a decision, and with those who had not promised it either makes W for a write below it", Steps: `
+			n 4
+			v: A PUT
+			run v
+			begin 1 4
+			learn A,B,C,0,1,2,3,4
+			clock B 300
+			h: B HEAL 4
+			do h token 4
+			do h prepare 0,1
+			lose h prepare 2,3,4
+			run h
+			flip
+			learn A,B,C,0,1,2,3,4
+			done
+			learn A,B,C,0,1,2,3,4
+			u: A PUT
+			do u commit all
+			? lose u mark all
+			run u
+			expect u ok
+			r: C GET
+			run r
+			expect r ok = u`},
 		{Name: "copy-tombstones", Rule: "copy-tombstones", Breaks: "linearizable", About: "a newcomer without the tombstone, and a member that missed it", Steps: `
 			n 4
 			v: A PUT

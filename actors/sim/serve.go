@@ -39,6 +39,9 @@ func (w *World) deliver(i int32) {
 	}
 	p = &w.packets[i]
 	p.keep(&ans)
+	if p.req.Kind == quorum.ReqFetch && w.spoils != 0 {
+		w.reads(d, p)
+	}
 	if p.req.Kind == quorum.ReqMark {
 		w.free(i)
 		return
@@ -86,6 +89,7 @@ func (w *World) stepDrive(d *drive, key int, req *quorum.Request) quorum.Reply {
 	}
 	now := object.StampAt(w.wall(&w.nodes[d.node]))
 	ahead := req.Ballot.TS > max(now, at.Drive.Highest)+quorum.MaxAhead && !hasRow(at.Key, &req.Version) && req.Ballot != at.Key.Promise
+	had := w.spoils == 0 || key < 0 || hasShard(at.Key, d.ram.spoilt[key])
 	ans := quorum.Drive{Rules: w.tuning.Rules, Life: time.Duration(attemptLife) * time.Microsecond}.Step(now, at, req)
 	if ahead && (req.Kind == quorum.ReqPrepare && ans.Reply.OK || hasRow(at.Key, &req.Version)) {
 		w.fail("I22", "drive %d key %d: takes %v, which lies far ahead of its time", d.id, key, req.Ballot)
@@ -102,6 +106,9 @@ func (w *World) stepDrive(d *drive, key int, req *quorum.Request) quorum.Reply {
 		}
 		d.wrote(c, ans.Write == quorum.WriteSync)
 		if key >= 0 {
+			if !had {
+				w.renewed(d, key)
+			}
 			w.inspect(d, key, req, &ans.Reply)
 		}
 	}

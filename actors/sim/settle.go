@@ -68,6 +68,7 @@ func (w *World) settle() {
 			w.lastRead(k, (round*3+k)%w.plan.nodes)
 		}
 	}
+	w.scrubAll()
 	// Members are healed one after the other, and nothing goes before attempts that old are over.
 	for until := w.now + 2*attemptLife + int64(w.plan.n)*max(500*ms, 10*w.plan.pace.tick); w.now < until && w.broken == nil; {
 		w.run(w.now + attemptLife/2)
@@ -163,6 +164,9 @@ func (w *World) unlike() (how string) {
 			}
 			if how := compare(k, d, st, first); how != "" {
 				return how
+			}
+			if ref := d.ram.spoilt[k]; w.spoils>>k&1 != 0 && hasShard(st, ref) {
+				return fmt.Sprintf("key %d: drive %d has a damaged shard of %v", k, d.id, ref)
 			}
 		}
 	}

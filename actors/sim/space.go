@@ -5,6 +5,7 @@ package sim
 type space struct {
 	exists, frozen bool
 	value          [names]uint16
+	since          int64 // when the freeze was answered
 }
 
 func (s space) hash() uint64 {
@@ -18,7 +19,7 @@ func (s space) hash() uint64 {
 	for _, v := range s.value {
 		h = h<<16 ^ uint64(v)
 	}
-	return mix(h)
+	return mix(h ^ uint64(s.since))
 }
 
 func (space) blind(_, _ *call) bool { return false }
@@ -40,8 +41,9 @@ func (s space) apply(c *call) (after space, ok bool) {
 		return s, false
 	}
 	v := &s.value[c.name]
-	// An unfinished write that was let in may come to light behind a freeze.
-	writes := !s.frozen || c.ret == never
+	// A write that was let in may come to light behind a freeze: W of its drives need not have taken it yet, and
+	// those that have not need not be among the k that know. One that begins behind the answer may not.
+	writes := !s.frozen || c.ret == never || c.invoke < s.since
 	switch c.kind {
 	case callDrop:
 		if c.refused || !s.empty() {
@@ -49,7 +51,9 @@ func (s space) apply(c *call) (after space, ok bool) {
 		}
 		return space{}, true
 	case callFreeze:
-		s.frozen = c.value != 0
+		if s.frozen, s.since = c.value != 0, 0; s.frozen {
+			s.since = c.ret
+		}
 	case callGet, callListed:
 		return s, c.value == *v
 	case callPutIfAbsent:

@@ -280,6 +280,10 @@ func (w *World) dispatch(i int32, s *quorum.Send) {
 		p.nth = t.sent
 		p.from, p.life, p.label = t.node, w.nodes[t.node].life, t.label
 		p.drive, p.member, p.key = rec.drives[m], int8(m), t.key
+		if w.spoils != 0 && !w.makes(t, &w.drives[p.drive], &s.Req) {
+			w.lost(j)
+			continue
+		}
 		w.send(j)
 	}
 }

@@ -124,7 +124,8 @@ func (w *World) heal(n *node, d *drive, key int, target quorum.Target, lower quo
 	for _, h := range d.ram.keys[key].Hints {
 		missed := h.Missed & target.Config.Members()
 		f := fate(w.seed, 0x4ea1, uint64(w.now), uint64(d.id))
-		if missed == 0 || f.chance(500) || lower&^missed != 0 && f.chance(600) {
+		own := missed.Has(d.ram.sets[w.setOf[key]].Member) // a shard that was found damaged: nobody else may know
+		if missed == 0 || f.chance(500) || !own && lower&^missed != 0 && f.chance(600) {
 			continue
 		}
 		skip := f.n(missed.Len()) // one that cannot be healed now does not keep the others waiting

@@ -68,6 +68,7 @@ type World struct {
 	peak      object.Stamp // highest time that any clock has ever shown
 	restarted bool         // a drive was closed or left a set: pins do not survive that
 	media     bool         // a disk has lost or forgotten what it had said was durable
+	spoils    uint16       // bit per key: a shard has rotted
 	writes    uint32
 	q         queue
 	nodes     [maxNodes]node
@@ -146,7 +147,7 @@ func (w *World) reset() {
 	if p.pace == (pace{}) {
 		p.pace = pace{tick: tickEvery, pending: pendingAge, deadline: callDeadline, quiet: attemptLife}
 	}
-	w.skews = w.skews[:0]
+	w.skews, w.spoils = w.skews[:0], 0
 	w.seed, w.now, w.peak, w.step, w.calm, w.media, w.losses, w.restarted, w.broken = p.Seed, 0, 0, 0, false, false, 0, false, nil
 	w.q.reset()
 	w.packets, w.spare = w.packets[:0], w.spare[:0]
