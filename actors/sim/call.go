@@ -31,6 +31,8 @@ const (
 	callGetAt      // a GET of a version by its id
 	callTagAt      // a metadata revision of a version by its id
 	callDeleteNull // a DELETE while versioning is suspended: the null version is a marker
+	callPages      // lists all versions of all keys, page after page
+	callListedAt   // what a page of that says of one version
 )
 
 // never is the return time of a call that was never answered.
@@ -62,7 +64,11 @@ type call struct {
 
 // reads says that the call changes nothing.
 func (c *call) reads() bool {
-	return c.kind == callGet || c.kind == callGetAt || c.kind == callVersions || c.kind == callListed
+	switch c.kind {
+	case callGet, callGetAt, callVersions, callListed, callPages, callListedAt:
+		return true
+	}
+	return false
 }
 
 // makes says that the call makes a version of its own, of which its client is told.

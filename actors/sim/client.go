@@ -213,7 +213,7 @@ func (w *World) returned(who int16, turn uint32, o outcome) {
 	w.note("client %d: %s key %d -> %s", who, k.kind, c.key, &o)
 	switch {
 	case o.unknown:
-		if w.Unknown++; k.kind == callList {
+		if w.Unknown++; k.kind == callList || k.kind == callPages {
 			k.kind = 0
 		}
 	case o.failed, o.denied: // while a setting changes, nodes differ over it
@@ -227,7 +227,7 @@ func (w *World) returned(who int16, turn uint32, o outcome) {
 		if o.refused {
 			w.undo(c.key, k)
 		}
-		if k.kind == callList && !k.gone {
+		if (k.kind == callList || k.kind == callPages) && !k.gone {
 			k.kind = 0 // its pages stand in the history themselves
 		}
 		if !k.reads() && k.kind != callPurge && k.kind != callTagAt {

@@ -31,6 +31,8 @@ type listed struct {
 	name  string
 	value uint16
 	ref   object.VersionRef
+	null  bool
+	gone  bool // a marker
 }
 
 func (l *listing) begin(w *World, i int32) {
@@ -119,10 +121,10 @@ func (l *listing) goOn(w *World, i int32, step quorum.ListStep) {
 			return
 		case quorum.ListShows:
 			it := l.Item()
-			step = l.add(uint16(writeNumber(it.Ref.Write)), it.Ref)
+			step = l.add(it.Ref, it.Null, it.Kind)
 		case quorum.ListResolved:
 			v := l.What().(*quorum.Version)
-			step = l.add(uint16(v.Body), v.Ref)
+			step = l.add(v.Ref, v.Null, v.Kind)
 		case quorum.ListDone:
 			l.book(w, i)
 			return
@@ -132,8 +134,8 @@ func (l *listing) goOn(w *World, i int32, step quorum.ListStep) {
 	}
 }
 
-func (l *listing) add(value uint16, ref object.VersionRef) quorum.ListStep {
-	l.page = append(l.page, listed{l.Item().Name, value, ref})
+func (l *listing) add(ref object.VersionRef, null bool, kind quorum.Kind) quorum.ListStep {
+	l.page = append(l.page, listed{l.Item().Name, uint16(writeNumber(ref.Write)), ref, null, kind == quorum.Marker})
 	return l.Next()
 }
 
@@ -145,8 +147,8 @@ func (l *listing) resolved(w *World, i int32, _ uint8, r quorum.Result) {
 	switch r.Status {
 	case quorum.StatusOK:
 		l.goOn(w, i, l.Resolved(r.Version.Ref, r.Version.Kind, &r.Version))
-	case quorum.StatusAbsent:
-		l.goOn(w, i, l.Resolved(object.VersionRef{}, 0, nil))
+	case quorum.StatusAbsent: // or a marker, which has its place among versions
+		l.goOn(w, i, l.Resolved(r.Version.Ref, r.Version.Kind, &r.Version))
 	default:
 		w.endSpan(i, outcome{failed: true})
 	}
@@ -162,6 +164,11 @@ func (l *listing) book(w *World, i int32) {
 		next = quorum.ListPlace{Name: next.Name + "\x00"}
 	}
 	w.note("page from %+v: %+v, next %+v, more %v", l.start, l.page, next, more)
+	if !w.plan.buckets {
+		w.bookVersions(l, more)
+		l.goBehind(w, i, next, more)
+		return
+	}
 	w.checkPage(l.page, l.start.Name, more)
 	if b := w.lastBucket(); !b.live() || b.incarnation != l.bucket.incarnation {
 		l.again(w, i) // what is said to be missing is asked for in a bucket that is no more
@@ -182,6 +189,11 @@ func (l *listing) book(w *World, i int32) {
 			w.calls[0] = append(w.calls[0], k)
 		}
 	}
+	l.goBehind(w, i, next, more)
+}
+
+// goBehind begins the next page, if there is one.
+func (l *listing) goBehind(w *World, i int32, next quorum.ListPlace, more bool) {
 	if !more {
 		w.endSpan(i, outcome{})
 		return

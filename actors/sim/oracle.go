@@ -259,6 +259,11 @@ func excuse(calls []call) {
 	for i := range calls {
 		a := &calls[i]
 		a.hidden = a.ret == never && !byNull
+		if a.kind == callListedAt && !a.null && slices.ContainsFunc(calls, func(b call) bool {
+			return b.ret == never && b.makes() && b.value == a.want || b.ret == never && b.completes && b.want == a.want
+		}) {
+			a.kind = 0 // it speaks of what was never answered
+		}
 		for j := range calls {
 			b := &calls[j]
 			if !b.reads() && b.ret == never && b.kind != 0 && a.kind == callVersions {

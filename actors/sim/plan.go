@@ -153,6 +153,7 @@ func (p *Plan) draw(seed uint64, t Tuning) {
 		} else {
 			p.drawDense(&r, t)
 		}
+		p.drawPages(&rng{mix(seed + 4)})
 		slices.SortStableFunc(p.faults, func(a, b faultPlan) int { return int(a.at - b.at) })
 		return
 	}
@@ -173,6 +174,7 @@ func (p *Plan) draw(seed uint64, t Tuning) {
 	} else {
 		p.drawOps(&r, t, swarm)
 		p.drawNamed(&rng{mix(seed + 3)})
+		p.drawPages(&rng{mix(seed + 4)})
 	}
 	for k := faultKind(1); k < faultSplit; k++ {
 		if has(k) {
@@ -273,6 +275,18 @@ func (p *Plan) drawNamed(r *rng) {
 			o.null = r.chance(null)
 		case o.kind == callDelete && r.chance(null):
 			o.kind = callDeleteNull
+		}
+	}
+}
+
+// drawPages makes some lists of versions go page by page over all keys, and some reads such lists.
+func (p *Plan) drawPages(r *rng) {
+	if !p.versioned || r.chance(400) {
+		return
+	}
+	for i := range p.ops {
+		if o := &p.ops[i]; o.kind == callVersions && r.chance(500) || o.kind == callGet && r.chance(150) {
+			o.kind = callPages
 		}
 	}
 }

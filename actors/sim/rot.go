@@ -131,3 +131,13 @@ func (w *World) scrubAll() {
 		}
 	}
 }
+
+// rottenIn says whether a drive cannot read rows of a set: it does not vouch for what it lists of it.
+func (w *World) rottenIn(d *drive, set int) bool {
+	for k := range w.plan.keys {
+		if d.ram.rotten>>k&1 != 0 && int(w.setOf[k]) == set {
+			return true
+		}
+	}
+	return false
+}

@@ -143,6 +143,12 @@ func (s shelf) apply(c *call) (after shelf, ok bool) {
 			at = s.row[i]
 		}
 		return s, c.value == at.value && c.tag == at.tag
+	case callListedAt:
+		var at kept
+		if i := s.named(c); i >= 0 {
+			at = s.row[i]
+		}
+		return s, c.value == at.value&^isMarker
 	case callTagAt:
 		i := s.named(c)
 		if i < 0 || c.refused {

@@ -127,6 +127,8 @@ func (w *World) spanOf(o *opPlan, salt uint64) span {
 			return &listing{limit: names, some: 1}
 		}
 		return &listing{limit: 1 + f.n(names), some: 1 + f.n(names), versions: f.n(2) == 0}
+	case callPages:
+		return &listing{limit: 1 + f.n(5), some: 1 + f.n(6), versions: true}
 	case callCreate:
 		return &creation{}
 	case callDrop:

@@ -78,6 +78,10 @@ func (w *World) serveSpan(d *drive, p *packet) {
 		return
 	}
 	for _, s := range a.sets {
+		if w.rottenIn(d, s) {
+			a.silent = append(a.silent, cluster.SetID(s))
+			continue
+		}
 		switch w.vouches(d, s, &a) {
 		case quorum.RefusedNot:
 			w.listSet(d, s, &a)
@@ -109,7 +113,7 @@ func (w *World) vouches(d *drive, set int, a *ask) quorum.Refusal {
 func (w *World) listSet(d *drive, set int, a *ask) {
 	for n := range uint8(names) {
 		key := keyOfName(n, a.bucket.incarnation)
-		if int(w.setOf[key]) != set || a.kind == askList && nameOf(n) < a.start.Name {
+		if key >= w.plan.keys || int(w.setOf[key]) != set || a.kind == askList && nameOf(n) < a.start.Name {
 			continue
 		}
 		st := &d.ram.keys[key]

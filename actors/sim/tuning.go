@@ -27,7 +27,7 @@ func Standard() Tuning {
 
 func (k callKind) String() string {
 	return [...]string{"none", "GET", "PUT", "DELETE", "PUT if absent", "PUT if match", "DELETE if match", "tag",
-		"upload", "complete", "abort", "PUT null", "purge", "list versions", "", "list", "create bucket", "delete bucket", "freeze", "listed", "GET version", "tag version", "DELETE null"}[k]
+		"upload", "complete", "abort", "PUT null", "purge", "list versions", "", "list", "create bucket", "delete bucket", "freeze", "listed", "GET version", "tag version", "DELETE null", "list pages", "listed version"}[k]
 }
 
 func (k faultKind) String() string {
