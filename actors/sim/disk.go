@@ -58,8 +58,11 @@ var everything = dirt{keys: 1<<maxKeys - 1, sets: 1<<maxSets - 1, head: true}
 // the durable image, or that and the batch being synced, or that and everything written since.
 type disk struct {
 	ram, flight, safe image
-	old, next         dirt // ram ahead of flight; flight ahead of safe
-	hard, flown       dirt // of these, what answers wait for: all but stable marks
+	old, next         dirt  // ram ahead of flight; flight ahead of safe
+	hard, flown       dirt  // of these, what answers wait for: all but stable marks
+	torn              image // what a power cut may leave of what is written beyond flight: an earlier part
+	partly            dirt  // of it, ahead of flight; none: no such image
+	wrotes            int   // batches beyond flight
 	syncing, lying    bool
 	owed              dirt   // told to be durable by a lying disk, in flight only
 	told              uint64 // newest batch that was said to be durable: what the drive puts into its answers
@@ -72,12 +75,13 @@ func (d *disk) reset() {
 	d.ram.take(&blank, everything)
 	d.flight.take(&blank, everything)
 	d.safe.take(&blank, everything)
-	d.old, d.next, d.owed, d.hard, d.flown = dirt{}, dirt{}, dirt{}, dirt{}, dirt{}
+	d.old, d.next, d.owed, d.hard, d.flown, d.partly, d.wrotes = dirt{}, dirt{}, dirt{}, dirt{}, dirt{}, dirt{}, 0
 	d.syncing, d.lying, d.told = false, false, 0
 	d.waiting, d.flying = d.waiting[:0], d.flying[:0]
 }
 
-// wrote books a change of ram.
+// wrote books a change of ram. Of every few batches the image is kept that a power cut would leave which takes
+// the rest.
 func (d *disk) wrote(c dirt, hard bool) {
 	if !d.old.any() {
 		d.ram.batch++
@@ -86,6 +90,10 @@ func (d *disk) wrote(c dirt, hard bool) {
 	if hard {
 		d.hard.add(c)
 	}
+	if d.wrotes++; d.wrotes&(d.wrotes-1) == 0 { // 1, 2, 4, 8 ..
+		d.partly.add(d.old)
+		d.torn.take(&d.ram, d.partly)
+	}
 }
 
 // start begins a sync of all that is written; what waits for it moves along.
@@ -93,7 +101,7 @@ func (d *disk) start() {
 	d.syncing = true
 	d.flight.take(&d.ram, d.old)
 	d.next.add(d.old)
-	d.old, d.flown, d.hard = dirt{}, d.hard, dirt{}
+	d.old, d.flown, d.hard, d.partly, d.wrotes = dirt{}, d.hard, dirt{}, dirt{}, 0
 	d.waiting, d.flying = d.flying[:0], d.waiting
 }
 
@@ -143,12 +151,17 @@ func confirmMarks(now, synced *quorum.KeyState) {
 }
 
 // crash is the end of the process, or of the power: mode 0 loses what is not synced, 1 keeps the batch
-// being synced, 2 keeps everything that was written.
+// being synced, 2 keeps everything that was written, 3 that and a part of what was written since: the batches
+// are in a log, of which the power cuts off an end.
 func (d *disk) crash(mode int) {
 	if mode == 1 && d.owed.any() {
 		mode = 0 // a log is read up to its first gap
 	}
-	if mode > 1 {
+	if mode == 3 && d.partly.any() {
+		d.next.add(d.owed)
+		d.flight.take(&d.torn, d.partly)
+		d.next.add(d.partly)
+	} else if mode > 1 {
 		d.next.add(d.owed)
 		d.flight.take(&d.ram, d.old)
 		d.next.add(d.old)
@@ -173,7 +186,7 @@ func (d *disk) load(from *image) {
 	d.safe.head.Restarted()
 	d.ram.take(&d.safe, everything)
 	d.flight.take(&d.safe, everything)
-	d.old, d.next, d.owed, d.hard, d.flown = dirt{}, dirt{}, dirt{}, dirt{}, dirt{}
+	d.old, d.next, d.owed, d.hard, d.flown, d.partly, d.wrotes = dirt{}, dirt{}, dirt{}, dirt{}, dirt{}, dirt{}, 0
 	d.syncing, d.told = false, d.safe.batch
 	d.waiting, d.flying = d.waiting[:0], d.flying[:0]
 }

@@ -36,6 +36,20 @@ func TestPowerCutKeepsAPrefixOfWhatWasWritten(t *testing.T) {
 	}
 }
 
+func TestPowerCutKeepsAPartOfWhatNoSyncHasSeen(t *testing.T) {
+	var d disk
+	d.reset()
+	put(&d, 0, 1)
+	d.start()
+	for ts := range object.Stamp(3) {
+		put(&d, 0, 2+ts)
+	}
+	d.crash(3)
+	if got := holds(&d.ram, 0); got != 3 {
+		t.Errorf("%d versions survive, want what was in flight and two of three behind it", got)
+	}
+}
+
 func TestLyingDiskForgetsAndItsBatchNumberShowsIt(t *testing.T) {
 	var d disk
 	d.reset()

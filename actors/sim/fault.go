@@ -166,7 +166,10 @@ func (w *World) closeDrive(d *drive, power bool) {
 	mode := 2
 	if power {
 		f := fate(w.seed, uint64(d.id)<<32|0xdead, uint64(d.life), 0)
-		if mode = f.n(3); w.scripted {
+		if mode = f.n(3); mode == 2 && f.chance(400) {
+			mode = 3
+		}
+		if w.scripted {
 			mode = 0
 		}
 		if d.owed.any() {
