@@ -137,6 +137,9 @@ func (p *Plan) draw(seed uint64, t Tuning) {
 	p.drives = p.n
 	if p.n > 1 {
 		p.drives += r.n(5)
+	} else {
+		other := rng{mix(seed + 5)}
+		p.drives += other.n(4)
 	}
 	p.sets = 4 + r.n(maxSets-3)
 	p.nodes = min(p.drives, 1+r.n(mostNodes))
