@@ -40,6 +40,8 @@ func TestFoundSeeds(t *testing.T) {
 		{"a hint of a version that was removed", "50519580/2000c2307a/03/27"},
 		{"an upload judged by a drive that leaves", "60075528/06d7f1ffff1f/fe07/3b"},
 		{"a reader that hears of a move while it streams", "d1068232/c8/0e/1b"},
+		{"a write that was let in before a freeze comes to light behind it", "s27420/0afe3f/03/3b"},
+		{"a GET whose only holder finds its shard damaged", "1704/ffefffffffffff/bf06/3f"},
 		{"a decision told to a newcomer that promised nothing", "b736/6ccf7f/8307/3f"},
 	} {
 		cut, err := ParseCut(c.cut)
