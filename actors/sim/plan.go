@@ -282,13 +282,14 @@ func (p *Plan) drawNamed(r *rng) {
 	}
 }
 
-// drawPages makes some lists of versions go page by page over all keys, and some reads such lists.
+// drawPages makes some lists of versions go page by page over all keys, and some reads such lists. Skewed worlds
+// keep their reads: they are what some mixtures are about.
 func (p *Plan) drawPages(r *rng) {
 	if !p.versioned || r.chance(400) {
 		return
 	}
 	for i := range p.ops {
-		if o := &p.ops[i]; o.kind == callVersions && r.chance(500) || o.kind == callGet && r.chance(150) {
+		if o := &p.ops[i]; o.kind == callVersions && r.chance(500) || o.kind == callGet && !p.skewed && r.chance(150) {
 			o.kind = callPages
 		}
 	}
