@@ -114,13 +114,13 @@ func (d Drive) Spoilt(at At, ref object.VersionRef) WriteKind {
 		return WriteNone
 	}
 	k, wrote := at.Key, WriteNone
-	for i := len(k.Versions) - 1; i >= 0; i-- { // the oldest revision first: the hint is of the newest
+	for i := range k.Versions {
 		v := &k.Versions[i]
 		if v.Ref != ref || v.Kind != Object || !v.Data {
 			continue
 		}
 		v.Data, wrote = false, WriteLazy
-		if newest := i == 0 || k.Versions[i-1].Ref != ref; newest && v.Stable {
+		if v.Stable { // a revision in doubt above it may be dropped, and takes the debt over if it stands
 			k.hint(v, at.Set.Config.SlotsOf(Slot(at.Set.Member)))
 		}
 	}

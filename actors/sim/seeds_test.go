@@ -42,6 +42,7 @@ func TestFoundSeeds(t *testing.T) {
 		{"a reader that hears of a move while it streams", "d1068232/c8/0e/1b"},
 		{"a write that was let in before a freeze comes to light behind it", "s27420/0afe3f/03/3b"},
 		{"a GET whose only holder finds its shard damaged", "1704/ffefffffffffff/bf06/3f"},
+		{"a damaged shard below a revision in doubt", "200450/0c2ef6/2e01/2a"},
 		{"a decision told to a newcomer that promised nothing", "b736/6ccf7f/8307/3f"},
 	} {
 		cut, err := ParseCut(c.cut)
