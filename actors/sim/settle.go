@@ -23,18 +23,7 @@ func (w *World) settle() {
 		}
 	}
 	for i := range w.plan.nodes {
-		w.nodes[i].paused, w.nodes[i].island = 0, 0
-		w.nodes[i].off, w.nodes[i].drift = 0, 0
-		w.startNode(int16(i))
-		if w.plan.skewed {
-			w.carryOn(int16(i))
-		}
-		for s := range w.plan.sets {
-			w.q.push(event{at: w.now + 10*ms, kind: evConfig, who: int16(i), arg: int32(s)})
-		}
-		if w.plan.buckets {
-			w.q.push(event{at: w.now + 10*ms, kind: evBucket, who: int16(i), arg: int32(len(w.buckets) - 1)})
-		}
+		w.mendNode(int16(i))
 	}
 	for i := range w.plan.drives {
 		if d := &w.drives[i]; !d.open && !d.gone {
@@ -78,6 +67,22 @@ func (w *World) settle() {
 	}
 	if how := w.unlike(); how != "" && w.broken == nil {
 		w.fail("I28", "%s", how)
+	}
+}
+
+// mendNode ends the faults of a node and tells it of the topology and buckets as they are now.
+func (w *World) mendNode(i int16) {
+	w.nodes[i].paused, w.nodes[i].island = 0, 0
+	w.nodes[i].off, w.nodes[i].drift = 0, 0
+	w.startNode(i)
+	if w.plan.skewed {
+		w.carryOn(i)
+	}
+	for s := range w.plan.sets {
+		w.q.push(event{at: w.now + 10*ms, kind: evConfig, who: i, arg: int32(s)})
+	}
+	if w.plan.buckets {
+		w.q.push(event{at: w.now + 10*ms, kind: evBucket, who: i, arg: int32(len(w.buckets) - 1)})
 	}
 }
 
