@@ -7,6 +7,9 @@
 // clients saw must be linearizable per key, the invariants I1..I32 that can be told from above hold at
 // every step, and when the faults end the cluster repairs itself and every key is read.
 //
+// The checker is the package's own; scripts/torture/judge/second takes the histories (World.Histories) and
+// asks porcupine as well.
+//
 // A failing seed is cut down to what it takes and printed as one line (Cut); Mutate
 // switches single rules off and must see something break; Explore tries all orders of a small world.
 package sim

@@ -260,7 +260,7 @@ func excuse(calls []call) {
 		a := &calls[i]
 		a.hidden = a.ret == never && !byNull
 		if a.kind == callListedAt && !a.null && slices.ContainsFunc(calls, func(b call) bool {
-			return b.ret == never && b.makes() && b.value == a.want || b.ret == never && b.completes && b.want == a.want
+			return b.kind != 0 && b.ret == never && (b.makes() && b.value == a.want || b.completes && b.want == a.want)
 		}) {
 			a.kind = 0 // it speaks of what was never answered
 		}
@@ -279,27 +279,30 @@ func excuse(calls []call) {
 	}
 }
 
-// judge checks the histories at the end. One that cannot be judged says so if no other is wrong.
+// judge checks the histories at the end. One that cannot be judged says so if no other is wrong. Behind a
+// broken rule it goes on only if somebody takes the histories.
 func (w *World) judge() {
 	var open *Violation
 	for k := range w.plan.keys {
-		if w.broken != nil || w.plan.buckets && k > 0 {
+		if w.broken != nil && w.take == nil || w.plan.buckets && k > 0 {
 			break
 		}
-		calls, ok, undecided := w.calls[k], false, false
-		switch excuse(calls); {
-		case w.plan.buckets:
-			ok, undecided = w.searched(w.checkIn.judge(calls))
-		case w.plan.versioned:
-			ok, undecided = w.searched(w.checkAll.judge(calls))
-		default:
-			ok, undecided = w.searched(w.check.judge(calls))
+		var seen History
+		if w.take != nil {
+			seen = w.historyOf(k)
 		}
-		switch {
-		case !ok:
+		calls := w.calls[k]
+		excuse(calls)
+		verdict := w.search(k)
+		switch verdict {
+		case NotLinearizable:
 			w.fail("linearizable", "key %d: %d calls have no order that the specification allows", k, len(calls))
-		case undecided:
+		case Undecided:
 			open = &Violation{Rule: RuleUndecided, Detail: fmt.Sprintf("key %d: %d calls have too many orders", k, len(calls)), At: w.now}
+		}
+		if w.take != nil {
+			seen.Verdict = verdict
+			w.take(seen)
 		}
 	}
 	if w.broken == nil {
@@ -307,8 +310,18 @@ func (w *World) judge() {
 	}
 }
 
-// searched counts a search.
-func (w *World) searched(ok bool, wide int) (right, undecided bool) {
+// search judges the calls of a key and counts how wide that was.
+func (w *World) search(k int) Verdict {
+	var ok bool
+	var wide int
+	switch calls := w.calls[k]; {
+	case w.plan.buckets:
+		ok, wide = w.checkIn.judge(calls)
+	case w.plan.versioned:
+		ok, wide = w.checkAll.judge(calls)
+	default:
+		ok, wide = w.check.judge(calls)
+	}
 	w.Widest = max(w.Widest, uint64(wide))
-	return ok, wide > maxStates
+	return verdictOf(ok, wide)
 }

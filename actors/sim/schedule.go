@@ -73,10 +73,15 @@ func (s *Schedule) Off() quorum.Rules {
 // Play plays the schedule with some rules off, and returns the violation found, or nil. The error says
 // that it did not run as it is written; with rules off that is not looked at.
 func (s *Schedule) Play(off quorum.Rules, trace func(format string, args ...any)) (*Violation, error) {
+	return s.play(off, trace, nil)
+}
+
+// play is Play, and hands the histories out if take is set.
+func (s *Schedule) play(off quorum.Rules, trace func(format string, args ...any), take func(History)) (*Violation, error) {
 	p := &player{s: s, strict: off == 0, w: NewWorld(Tuning{Rules: off}), names: []string{""}, ops: map[string]*scripted{}}
-	p.w.trace = trace
+	p.w.trace, p.w.take = trace, take
 	err := p.play()
-	if p.w.broken == nil && err == nil {
+	if err == nil {
 		p.w.judge()
 	}
 	if p.w.broken != nil || !p.strict {

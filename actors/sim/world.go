@@ -97,6 +97,7 @@ type World struct {
 	label     int16 // of the operation of a Schedule that is being stepped
 	bag       []event
 	trace     func(format string, args ...any) // nil unless replaying
+	take      func(History)                    // nil unless somebody asks for the histories
 }
 
 // NewWorld returns an empty world.

@@ -7,5 +7,5 @@ require (
 	holdfast v0.0.0
 )
 
-// Of the product it uses the format of the history alone, a package without dependencies.
+// Of the product it uses the format of the history, and the simulator in second: packages without dependencies.
 replace holdfast => ../../..

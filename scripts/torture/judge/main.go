@@ -7,7 +7,8 @@
 // to the first answer that no order allows, and with --html writes porcupine's picture of it.
 //
 // It is a module of its own, so that porcupine is no dependency of the product; all that it shares with
-// the tool is the package of the history's format.
+// the tool is the package of the history's format. The command second, beside it, asks porcupine about the
+// histories of the simulator.
 package main
 
 import (
