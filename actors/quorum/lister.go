@@ -74,7 +74,8 @@ type Lister struct {
 	null         string // key whose null version was seen to
 	elsewhere    string // key whose null version may lie on the page before
 	held         ListItem
-	holding      bool // held is to be listed in its place
+	holding      bool     // held is to be listed in its place
+	moved        ListItem // stands for the null version of a key amid whose versions a range begins
 	what, heldAs any
 }
 
@@ -216,7 +217,18 @@ func (l *Lister) gathered() ListStep {
 			l.cut, l.truncated = last, true
 		}
 	}
+	if l.astride() {
+		l.null, l.moved = l.from.Name, ListItem{Name: l.from.Name, Ref: l.from.Below, Null: true}
+		l.item = &l.moved
+		return ListReading
+	}
 	return l.Next()
+}
+
+// astride says whether the range begins amid versions of a key of which the page has met no null one. That may
+// have lain in this range while the one before was read, and been replaced since by one that lies in that.
+func (l *Lister) astride() bool {
+	return l.from != l.From && l.from.Below != (object.VersionRef{}) && l.from.Name != l.null && !l.off.Off(NoListMoved)
 }
 
 // place is where an item stands.

@@ -250,6 +250,49 @@ func TestNullVersionsInLists(t *testing.T) {
 	}
 }
 
+// TestANullVersionMovesBetweenRanges: one that was replaced while a page was made is on it all the same, in its
+// place or behind what was listed already.
+func TestANullVersionMovesBetweenRanges(t *testing.T) {
+	three, two := item("a", 0, 3), item("a", 0, 2)
+	for name, c := range map[string]struct {
+		first, then []ListItem
+		from        uint64
+		limit       int
+		finds       ListItem // as the null version
+		want        []string
+		more        bool
+		reads       int
+	}{
+		"replaced":           {[]ListItem{three, null(1, true)}, []ListItem{null(5, true), three}, 0, 9, null(5, true), []string{"a 3", "a 5"}, false, 1},
+		"amid others":        {[]ListItem{three, two, null(1, true)}, []ListItem{null(5, true), three, two}, 0, 9, null(5, true), []string{"a 3", "a 5", "a 2"}, false, 1},
+		"where it was":       {[]ListItem{three, two, null(1, true)}, []ListItem{three, two, null(1, true)}, 0, 9, null(1, true), []string{"a 3", "a 2", "a 1"}, false, 1},
+		"removed":            {[]ListItem{three, null(1, true)}, []ListItem{three}, 0, 9, ListItem{}, []string{"a 3"}, false, 1},
+		"listed already":     {[]ListItem{null(5, true), three}, []ListItem{null(5, true), three}, 0, 9, null(5, true), []string{"a 5", "a 3"}, false, 0},
+		"no room":            {[]ListItem{three, null(1, true)}, []ListItem{null(5, true), three}, 0, 1, null(5, true), []string{"a 3"}, true, 1},
+		"to the page before": {[]ListItem{three, null(1, true)}, []ListItem{null(5, true), three}, 4, 9, null(5, true), []string{"a 3"}, false, 1},
+	} {
+		from := ListPlace{}
+		if c.from > 0 {
+			from = ListPlace{"a", v(c.from)}
+		}
+		before, behind := saying(1, c.first, c.first), saying(1, c.then, c.then)
+		says := map[int]func(ListPlace) ListAnswer{}
+		for d := range before {
+			says[d] = func(at ListPlace) ListAnswer {
+				if at == from {
+					return before[d](at)
+				}
+				return behind[d](at)
+			}
+		}
+		l := &lists{T: t, sets: onFour(1), Lister: NewLister(ListQuery{Versions: true, From: from, Limit: c.limit}, 0),
+			says: says, finds: map[string]ListItem{"a": c.finds}}
+		if l.run(); !slices.Equal(l.got, c.want) || l.More() != c.more || len(l.reads) != c.reads {
+			t.Errorf("%s: %q more %v, want %q; reads %q", name, l.got, l.More(), c.want, l.reads)
+		}
+	}
+}
+
 func TestCommonPrefixesAreProved(t *testing.T) {
 	common := func(example string, ts uint64) ListItem {
 		it := item("p/", 0, ts)

@@ -48,6 +48,7 @@ const (
 	NoOneDecision                       // complete and abort of an upload share the key's ballots (I27)
 	NoListHorizon                       // a page is cut where the first truncated answer ends (I26)
 	NoListResolve                       // keys on which witnesses differ are resolved (H14, I26)
+	NoListMoved                         // a null version that may have moved to before a page's next range is read (I26)
 	NoStaleAhead                        // a node whose stamps are refused stops coordinating (I22)
 	NoUniqueRevision                    // a revision's ballot is promised by W: two with one stamp cannot be
 	NoBallotCount                       // W is counted under one ballot (I3, I10)
@@ -90,7 +91,7 @@ func RuleNames() []RuleName {
 		{NoRaiseFloor, "raise-floor"}, {NoHealToken, "heal-token"}, {NoPin, "pin"}, {NoDurablePromise, "durable-promise"},
 		{NoResolveFirst, "resolve-first"}, {NoDecision, "decision"}, {NoRevisionCount, "revision-count"},
 		{NoBucketRevision, "bucket-revision"}, {NoSeal, "seal"}, {NoOneDecision, "one-decision"},
-		{NoListHorizon, "list-horizon"}, {NoListResolve, "list-resolve"}, {NoStaleAhead, "stale-ahead"},
+		{NoListHorizon, "list-horizon"}, {NoListResolve, "list-resolve"}, {NoListMoved, "list-moved"}, {NoStaleAhead, "stale-ahead"},
 		{NoUniqueRevision, "unique-revision"}, {NoBallotCount, "ballot-count"},
 		{NoCopyMarks, "copy-marks"}, {NoFloorFirst, "floor-first"}, {NoUploadStamp, "upload-stamp"}, {NoFreshRead, "fresh-read"},
 		{NoReadFloor, "read-floor"}, {NoCopyUploads, "copy-uploads"},

@@ -19,7 +19,7 @@ func scriptOps() []scriptOp {
 		{"GET", callGet}, {"HEAD", callGet}, {"PUT if absent", callPutIfAbsent}, {"PUT if match", callPutIfMatch}, {"PUT null", callPutNull},
 		{"PUT", callPut}, {"DELETE if match", callDeleteIfMatch}, {"DELETE", callDelete}, {"TAG", callTag},
 		{"UPLOAD", callUpload}, {"COMPLETE", callComplete}, {"ABORT", callAbort}, {"PURGE", callPurge}, {"VERSIONS", callVersions},
-		{"CREATE", callCreate}, {"DROP", callDrop}, {"FREEZE", callFreeze}, {"LIST", callList},
+		{"CREATE", callCreate}, {"DROP", callDrop}, {"FREEZE", callFreeze}, {"LIST", callList}, {"PAGES", callPages},
 	}
 }
 
@@ -66,7 +66,8 @@ func (p *player) call(o *scripted, at int16, kind callKind, staged bool, what st
 	o.client = int16(o.label)
 	k := call{kind: kind, name: o.key, invoke: w.step, ret: never, client: o.client, deadline: never}
 	var of *call
-	if what != "" && kind != callList {
+	lists := kind == callList || kind == callPages
+	if what != "" && !lists {
 		t := p.op(what)
 		of = &w.calls[t.key][t.call]
 	} else if kind == callPurge || kind == callComplete || kind == callAbort || kind == callPutIfMatch || kind == callDeleteIfMatch {
@@ -91,7 +92,7 @@ func (p *player) call(o *scripted, at int16, kind callKind, staged bool, what st
 			k.tag = o.value // each of its own parts
 		}
 	}
-	plan := opPlan{kind: kind, client: o.client, key: o.key, inline: !staged, head: p.head, one: kind == callList && what == "one"}
+	plan := opPlan{kind: kind, client: o.client, key: o.key, inline: !staged, head: p.head, one: lists && what == "one"}
 	if w.plan.buckets {
 		o.key = 0 // there is one history
 	}

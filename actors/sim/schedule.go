@@ -18,7 +18,7 @@ import (
 // coordinators are letters, each on a node of its own. A name before a colon names an operation.
 //
 //	n 4 [versioned] [keys 2] [spares 2]   first line: the size of the set; "buckets" = with bucket life
-//	u: A PUT [staged] [key b]    A begins an operation; see verbs for the kinds of them
+//	u: A PUT [staged] [key b]    A begins an operation; see scriptOps for the kinds of them
 //	send u commit 0,1            requests of u arrive at these drives (all, or -3 for all but 3)
 //	back u commit 0,1            answers of these drives arrive
 //	do u commit 0,1              both

@@ -165,6 +165,18 @@ func plainFromBallotCount() []Schedule {
 			run v
 			l: B LIST one
 			run l`},
+		{Name: "list-moved", Rule: "list-moved", Breaks: "linearizable", About: "a null version is replaced between two ranges of a page, and moves to before the second", Steps: `
+			n 4 versioned
+			u: A PUT null
+			run u
+			v: A PUT
+			run v
+			l: B PAGES one
+			do l list 0,1
+			w: A PUT null
+			run w
+			expect w ok
+			run l`},
 		{Name: "one-decision", Rule: "one-decision", Breaks: "linearizable", About: "an upload is completed, and then aborted by who had decided before", Steps: `
 			n 4
 			x: A UPLOAD

@@ -128,6 +128,9 @@ func (w *World) spanOf(o *opPlan, salt uint64) span {
 		}
 		return &listing{limit: 1 + f.n(names), some: 1 + f.n(names), versions: f.n(2) == 0}
 	case callPages:
+		if o.one {
+			return &listing{limit: 5, some: 1, versions: true}
+		}
 		return &listing{limit: 1 + f.n(5), some: 1 + f.n(6), versions: true}
 	case callCreate:
 		return &creation{}
