@@ -109,12 +109,17 @@ func (d Drive) decideOn(now object.Stamp, at At, req *Request) Answer {
 // and what has not stood since needs no hint.
 func (d Drive) hinted(at At, req *Request) Answer {
 	k := at.Key
-	n := len(k.Hints)
+	n, own := len(k.Hints), at.Set.Config.SlotsOf(Slot(at.Set.Member))
 	for i := range k.Hints {
 		h := &k.Hints[i]
-		if c := h.Ref.Compare(req.Version.Ref); c < 0 || c == 0 && h.Rev <= req.Version.Rev {
-			h.Missed &^= req.Missed
+		if c := h.Ref.Compare(req.Version.Ref); c > 0 || c == 0 && h.Rev > req.Version.Rev {
+			continue
 		}
+		got := req.Missed
+		if v := k.find(h.Ref, h.Rev); v != nil && v.Kind == Object && !v.Data { // its shard was found damaged since
+			got &^= own
+		}
+		h.Missed &^= got
 	}
 	k.Hints = slices.DeleteFunc(k.Hints, func(h Hint) bool { return h.Missed == 0 })
 	ans := Answer{Reply: d.reply(at, req, func(r *Reply) { r.OK = true })}

@@ -43,6 +43,7 @@ func TestFoundSeeds(t *testing.T) {
 		{"a write that was let in before a freeze comes to light behind it", "s27420/0afe3f/03/3b"},
 		{"a GET whose only holder finds its shard damaged", "1704/ffefffffffffff/bf06/3f"},
 		{"a damaged shard below a revision in doubt", "200450/0c2ef6/2e01/2a"},
+		{"a member was healed, and its shard found damaged before the others knew", "31049980/ffc36f07/dd1d/37"},
 		{"a null version that moves while a page is made", "30130194/00f8ff/7d/2e"},
 		{"a null version that moves past the end of a range", "30021556/ef64eeff3f/1e/2b"},
 		{"a null version that moves past three others", "30111188/13f4fe/f47f/1f"},
