@@ -1,6 +1,7 @@
 package s3api
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -12,25 +13,43 @@ import (
 // conditions are the If-* headers of a request, or the x-amz-copy-source-if-* of a copy.
 type conditions struct {
 	match, noneMatch          string
+	hasMatch, hasNoneMatch    bool // one that is empty is a list of no tags, which none matches
 	modifiedSince, unmodSince time.Time
 	any                       bool
+}
+
+// notBlank refuses a condition that was sent without a value. Whoever sent it meant a guard, whose value
+// they had lost: to go on as if there were none would do what it was to prevent.
+func notBlank(r *request, names ...string) error {
+	for i := range r.Headers {
+		if h := &r.Headers[i]; slices.Contains(names, h.Name) && strings.Trim(h.Value, " \t,") == "" {
+			return blankCondition(h.Name)
+		}
+	}
+	return nil
+}
+
+func blankCondition(name string) error {
+	return s3err.InvalidArgument.Msg("A condition was given without a value: %s", name).With("ArgumentName", name)
 }
 
 // conditionsOf reads conditional headers; prefix is "" or "x-amz-copy-source-". A date that cannot
 // be read is ignored, as HTTP asks.
 func conditionsOf(r *request, prefix string) conditions {
 	c := conditions{match: r.get(prefix + "if-match"), noneMatch: r.get(prefix + "if-none-match")}
+	c.hasMatch, c.hasNoneMatch = r.has(prefix+"if-match"), r.has(prefix+"if-none-match")
 	c.modifiedSince, _ = parseHTTPTime(r.get(prefix + "if-modified-since"))
 	c.unmodSince, _ = parseHTTPTime(r.get(prefix + "if-unmodified-since"))
-	c.any = c.match != "" || c.noneMatch != "" || !c.modifiedSince.IsZero() || !c.unmodSince.IsZero()
+	c.any = c.hasMatch || c.hasNoneMatch || !c.modifiedSince.IsZero() || !c.unmodSince.IsZero()
 	return c
 }
 
-// forRead judges a GET or HEAD by RFC 9110 13.2.2: entity tags win over dates.
+// forRead judges a GET or HEAD by RFC 9110 13.2.2: entity tags win over dates. A list may be empty (5.6.1):
+// If-Match then does not hold (412), and If-None-Match holds (200).
 func (c *conditions) forRead(v *erasureset.Info) error {
 	modified := time.Unix(0, v.ModTime).Truncate(time.Second)
 	switch {
-	case c.match != "":
+	case c.hasMatch:
 		if !etagListed(c.match, v.ETag) {
 			return s3err.PreconditionFailed.With("Condition", "If-Match")
 		}
@@ -38,7 +57,7 @@ func (c *conditions) forRead(v *erasureset.Info) error {
 		return s3err.PreconditionFailed.With("Condition", "If-Unmodified-Since")
 	}
 	switch {
-	case c.noneMatch != "":
+	case c.hasNoneMatch:
 		if etagListed(c.noneMatch, v.ETag) {
 			return object.ErrNotModified
 		}
@@ -48,11 +67,13 @@ func (c *conditions) forRead(v *erasureset.Info) error {
 	return nil
 }
 
-// rangeHolds judges If-Range: a range is asked for only if the object is still the one it belongs to.
-func rangeHolds(ifRange string, v *erasureset.Info) bool {
-	if ifRange == "" {
+// rangeHolds judges If-Range: a range is asked for only if the object is still the one it belongs to. One
+// without a value belongs to none: the answer is the whole object.
+func rangeHolds(r *request, v *erasureset.Info) bool {
+	if !r.has("if-range") {
 		return true
 	}
+	ifRange := r.get("if-range")
 	if at, ok := parseHTTPTime(ifRange); ok {
 		return time.Unix(0, v.ModTime).Unix() == at.Unix()
 	}
@@ -71,6 +92,9 @@ func (c *conditions) forCopySource(v *erasureset.Info) error {
 // knows "If-None-Match: *" and "If-Match: tag"; the other combinations mean what HTTP says.
 func writeCondition(r *request) (erasureset.Condition, error) {
 	match, noneMatch := r.get("if-match"), r.get("if-none-match")
+	if err := notBlank(r, "if-match", "if-none-match"); err != nil {
+		return nil, err
+	}
 	if r.has("if-modified-since") || r.has("if-unmodified-since") {
 		return nil, s3err.UnsupportedHeader
 	}

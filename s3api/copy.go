@@ -150,7 +150,11 @@ func (c *call) openSource() (*source, error) {
 	if err := c.srv.authorize(&c.who, &c.srv.routes.getObject); err != nil {
 		return nil, err
 	}
-	cond := conditionsOf(&c.req, "x-amz-copy-source-")
+	const prefix = "x-amz-copy-source-"
+	if err := notBlank(&c.req, prefix+"if-match", prefix+"if-none-match", prefix+"if-modified-since", prefix+"if-unmodified-since"); err != nil {
+		return nil, err // a copy writes
+	}
+	cond := conditionsOf(&c.req, prefix)
 	req := erasureset.OpenRequest{Bucket: bucket, Key: key, Version: id}
 	if cond.any {
 		req.If = func(v *erasureset.Info) error {

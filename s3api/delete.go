@@ -22,6 +22,9 @@ func deleteObject(c *call) error {
 	if c.req.has("if-none-match") || c.req.has("if-modified-since") || c.req.has("if-unmodified-since") {
 		return s3err.UnsupportedHeader
 	}
+	if err := notBlank(&c.req, "if-match", "x-amz-if-match-last-modified-time", "x-amz-if-match-size"); err != nil {
+		return err
+	}
 	cond, err := deleteCondition{
 		match: c.req.get("if-match"),
 		mtime: c.req.get("x-amz-if-match-last-modified-time"),
@@ -93,6 +96,9 @@ func (s *Server) deleteListed(ctx context.Context, bucket cluster.Bucket, o *s3x
 	id, err := parseVersion(o.VersionID, o.VersionID != "")
 	if err != nil {
 		return done, err
+	}
+	if o.Blank != "" {
+		return done, blankCondition(o.Blank)
 	}
 	cond, err := deleteCondition{match: o.ETag, mtime: o.LastModifiedTime, size: o.Size}.condition()
 	if err != nil {

@@ -115,7 +115,7 @@ func (c *call) viewOf(h erasureset.Handle, v *erasureset.Info) (view, error) {
 		return w, s3err.InvalidRequest.Msg("Cannot specify both Range header and partNumber query parameter")
 	case byPart:
 		return c.partView(h, v, number, checksums)
-	case header != "" && rangeHolds(c.req.get("if-range"), v):
+	case header != "" && rangeHolds(&c.req, v):
 		r, ok, err := parseRange(header, v.Size)
 		if err != nil {
 			c.errHeader("Content-Range", "bytes */"+strconv.FormatInt(v.Size, 10))

@@ -219,6 +219,50 @@ func TestConditionalWrites(t *testing.T) {
 	}
 }
 
+// TestBlankConditions: a guard whose value the client lost must not be taken for none.
+func TestBlankConditions(t *testing.T) {
+	r := newStoreRig(t)
+	r.ok(req{method: "PUT", target: "/bucket/k", body: "v"})
+	upload := r.begin("/bucket/up")
+	refused := func(name string, q req) {
+		t.Helper()
+		rep := r.want(400, "InvalidArgument", q)
+		if want := "<ArgumentName>" + name + "</ArgumentName>"; q.method != "HEAD" && !strings.Contains(rep.body, want) {
+			t.Errorf("%s: %s", want, rep.body)
+		}
+	}
+	for _, value := range []string{"", " ", ",", " , "} {
+		for _, name := range []string{"if-match", "x-amz-if-match-size", "x-amz-if-match-last-modified-time"} {
+			refused(name, req{method: "DELETE", target: "/bucket/k", headers: []string{name + ":" + value}})
+		}
+		refused("x-amz-if-match-size", req{method: "DELETE", target: "/bucket/k", headers: []string{"If-Match: *", "x-amz-if-match-size:" + value}})
+		for _, name := range []string{"if-match", "if-none-match"} {
+			headers := []string{name + ":" + value}
+			refused(name, req{method: "PUT", target: "/bucket/k", body: "other", headers: headers})
+			refused(name, req{method: "POST", target: "/bucket/up?uploadId=" + upload, body: partList("x"), headers: headers})
+			refused(name, req{method: "PUT", target: "/bucket/copy", headers: append(headers, "x-amz-copy-source: /bucket/k")})
+		}
+		for _, name := range []string{"if-match", "if-none-match", "if-modified-since", "if-unmodified-since"} {
+			name = "x-amz-copy-source-" + name
+			refused(name, req{method: "PUT", target: "/bucket/copy", headers: []string{"x-amz-copy-source: /bucket/k", name + ":" + value}})
+		}
+	}
+	for _, element := range []string{"<ETag></ETag>", "<ETag/>", "<ETag> </ETag>", "<Size></Size>", "<LastModifiedTime/>", "<ETag>*</ETag><Size/>"} {
+		rep := r.ok(req{method: "POST", target: "/bucket?delete", body: "<Delete><Object><Key>k</Key>" + element + "</Object><Object><Key>none</Key></Object></Delete>"})
+		if !strings.Contains(rep.body, "<Code>InvalidArgument</Code>") || strings.Count(rep.body, "<Deleted>") != 1 {
+			t.Errorf("%s: %s", element, rep.body)
+		}
+	}
+	r.want(412, "PreconditionFailed", req{method: "GET", target: "/bucket/k", headers: []string{"If-Match:"}})
+	r.want(412, "", req{method: "HEAD", target: "/bucket/k", headers: []string{"If-Match:"}})
+	r.want(200, "", req{method: "GET", target: "/bucket/k", headers: []string{"If-None-Match:"}})
+	r.want(200, "", req{method: "GET", target: "/bucket/k", headers: []string{"Range: bytes=0-0", "If-Range:"}})
+	if rep := r.ok(req{method: "GET", target: "/bucket/k"}); rep.body != "v" {
+		t.Errorf("the object is now %q", rep.body)
+	}
+	r.want(404, "NoSuchKey", req{method: "GET", target: "/bucket/copy"})
+}
+
 func TestCopy(t *testing.T) {
 	r := newStoreRig(t)
 	r.makeBucket("other")

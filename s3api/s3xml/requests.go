@@ -42,6 +42,7 @@ type Delete struct {
 type DeleteObject struct {
 	Key, VersionID               string
 	ETag, LastModifiedTime, Size string
+	Blank                        string // the element of a condition that was given without a value, "" if none
 }
 
 // CompleteMultipartUpload is the body of CompleteMultipartUpload.
@@ -183,11 +184,11 @@ func (s *scanner) deleteObject() (o DeleteObject, err error) {
 		case "VersionId":
 			return s.once(&o.VersionID, &seen, 2)
 		case "ETag":
-			return s.once(&o.ETag, &seen, 4)
+			return o.condition(s, &o.ETag, &seen, 4, "ETag")
 		case "LastModifiedTime":
-			return s.once(&o.LastModifiedTime, &seen, 8)
+			return o.condition(s, &o.LastModifiedTime, &seen, 8, "LastModifiedTime")
 		case "Size":
-			return s.once(&o.Size, &seen, 16)
+			return o.condition(s, &o.Size, &seen, 16, "Size")
 		}
 		return s.unknown(name)
 	})
@@ -195,6 +196,15 @@ func (s *scanner) deleteObject() (o DeleteObject, err error) {
 		err = s.fail("an object has no key")
 	}
 	return o, err
+}
+
+// condition is once for a condition, and remembers that it was given without a value.
+func (o *DeleteObject) condition(s *scanner, dst *string, seen *uint, bit uint, name string) error {
+	err := s.once(dst, seen, bit)
+	if err == nil && o.Blank == "" && strings.TrimSpace(*dst) == "" {
+		o.Blank = name
+	}
+	return err
 }
 
 // ParseComplete reads the body of CompleteMultipartUpload.
