@@ -16,9 +16,17 @@ import (
 )
 
 const (
-	maxTombs     = 256 << 10 // keys that wait; those beyond are found again by the sweep
-	tombsAtOnce  = 4096      // in one round of collection, in the order of their keys: neighbours go together
-	tombsInStep  = 256       // of these, so many ask the drives together
+	// Keys that wait, in number and in memory; those beyond are found again by the sweep.
+	maxTombs     = 256 << 10
+	maxTodoBytes = 16 << 20
+	maxWaitBytes = 8 << 20 // of later
+	// tombBytes and knownBytes are what a key takes beside its name: in a queue, and in collector.known.
+	// Both have room for what slices and maps keep free to grow.
+	tombBytes  = 128
+	knownBytes = 64
+
+	tombsAtOnce  = 4096 // in one round of collection, in the order of their keys: neighbours go together
+	tombsInStep  = 256  // of these, so many ask the drives together
 	collectLimit = 30 * time.Second
 	// collectTries is how often a key is tried while all its drives are there. What they do not agree on
 	// after that waits for the next sweep.
@@ -31,10 +39,41 @@ const (
 type collector struct {
 	s     *Store
 	mu    sync.Mutex
-	todo  []tomb                  // guarded by mu, in order of arrival
-	later []tomb                  // guarded by mu, by when they are due
+	todo  tombQueue               // guarded by mu, in order of arrival
+	later tombQueue               // guarded by mu, by when they are due
 	known map[object.Key]struct{} // guarded by mu: of later
 	spare sync.Pool               // of *collection
+}
+
+// tombQueue is keys that wait, bounded in number and memory.
+type tombQueue struct {
+	list  []tomb
+	bytes int // of all entries, names included
+	each  int // bytes of an entry beside its name
+	limit int // of bytes
+}
+
+// push takes a key in if there is room. It copies the name, which otherwise keeps the memory of the
+// request that it came with.
+func (q *tombQueue) push(t *tomb) bool {
+	need := q.each + len(t.key.Name)
+	if len(q.list) >= maxTombs || q.bytes+need > q.limit {
+		return false
+	}
+	t.key.Name = strings.Clone(t.key.Name)
+	q.bytes += need
+	q.list = append(q.list, *t)
+	return true
+}
+
+// pop moves the first n to the end of batch.
+func (q *tombQueue) pop(batch []tomb, n int) []tomb {
+	batch = append(batch, q.list[:n]...)
+	for i := range q.list[:n] {
+		q.bytes -= q.each + len(q.list[i].key.Name)
+	}
+	q.list = slices.Delete(q.list, 0, n) // clears what it leaves: names are let go
+	return batch
 }
 
 type tomb struct {
@@ -45,7 +84,13 @@ type tomb struct {
 	waiting bool      // it was in later
 }
 
-func newCollector(s *Store) *collector { return &collector{s: s, known: map[object.Key]struct{}{}} }
+func newCollector(s *Store) *collector {
+	return &collector{
+		s: s, known: map[object.Key]struct{}{},
+		todo:  tombQueue{each: tombBytes, limit: maxTodoBytes},
+		later: tombQueue{each: tombBytes + knownBytes, limit: maxWaitBytes},
+	}
+}
 
 // add tells of a key with a tombstone, and its stamp if that is known.
 func (c *collector) add(key object.Key, stamp object.Stamp) { c.put(tomb{key: key, stamp: stamp}) }
@@ -53,9 +98,7 @@ func (c *collector) add(key object.Key, stamp object.Stamp) { c.put(tomb{key: ke
 func (c *collector) put(t tomb) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.todo) < maxTombs {
-		c.todo = append(c.todo, t)
-	}
+	c.todo.push(&t)
 }
 
 // addLater tells of a key of which something can be forgotten once the attempts of today are over.
@@ -64,29 +107,30 @@ func (c *collector) addLater(key object.Key) { c.putLater(tomb{key: key}) }
 func (c *collector) putLater(t tomb) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.known[t.key]; ok || len(c.later) >= maxTombs {
+	if _, ok := c.known[t.key]; ok {
 		return
 	}
-	c.known[t.key] = struct{}{}
 	t.due, t.waiting = time.Now().Add(drive.AttemptLife+time.Minute), true
-	c.later = append(c.later, t)
+	if c.later.push(&t) {
+		c.known[t.key] = struct{}{} // with the name that push has copied
+	}
 }
 
 // take returns the next batch.
 func (c *collector) take() []tomb {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := min(len(c.todo), tombsAtOnce)
-	batch := append([]tomb(nil), c.todo[:n]...)
-	c.todo = append(c.todo[:0], c.todo[n:]...)
+	batch := c.todo.pop(nil, min(len(c.todo.list), tombsAtOnce))
 	now := time.Now()
-	n = 0
-	for n < len(c.later) && len(batch) < tombsAtOnce && c.later[n].due.Before(now) {
-		delete(c.known, c.later[n].key)
-		batch = append(batch, c.later[n])
+	n := 0
+	for n < len(c.later.list) && len(batch)+n < tombsAtOnce && c.later.list[n].due.Before(now) {
+		delete(c.known, c.later.list[n].key)
 		n++
 	}
-	c.later = append(c.later[:0], c.later[n:]...)
+	batch = c.later.pop(batch, n)
+	if len(c.later.list) == 0 && n > 0 {
+		c.known, c.later.list = map[object.Key]struct{}{}, nil // neither shrinks by itself
+	}
 	return batch
 }
 
