@@ -112,7 +112,7 @@ type WarmReader interface {
 type Scanner interface {
 	// Scan returns entries in key order: names at or behind Start, and common prefixes of such names
 	// (which may themselves sort before Start). Keys whose newest version is a stable tombstone or
-	// delete marker are left out unless ScanRequest.Tombstones.
+	// delete marker are left out unless ScanRequest.Tombstones, which asks for more besides.
 	Scan(ctx context.Context, req *ScanRequest) (ScanReply, error)
 	// BucketEmpty reports whether the drive holds no object, marker or open upload of the bucket.
 	BucketEmpty(ctx context.Context, bucket cluster.BucketID) (bool, error)
@@ -130,7 +130,10 @@ type ScanRequest struct {
 	// Delimiter lets the drive skip by seeking: names that share a common prefix are returned once, as Entry.Common.
 	Delimiter string
 	Limit     int // entries wanted (common prefixes counted), at most 4096
-	// Tombstones also returns keys whose newest version is a stable tombstone.
+	// Tombstones also returns what collection can end: keys whose newest version is a stable tombstone and,
+	// without a delimiter, an entry without a version (Kind 0) for each key of which promises, decisions or
+	// dead marks are remembered that are all older than AttemptLife. The entry of its newest version, if
+	// that is told, follows. Not with Versions.
 	Tombstones bool
 	// Full has a bit for each set whose rows are wanted whole, Witness for those of which (key, ts,
 	// write, rev, unstable) suffices. Sets in neither are left out.

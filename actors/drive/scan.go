@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"holdfast/actors/object"
 	"holdfast/actors/ondisk"
 	"holdfast/actors/quorum"
 	"holdfast/raftfsm/cluster"
@@ -30,6 +31,9 @@ func (a *Actor) Scan(ctx context.Context, req *ScanRequest) (ScanReply, error) {
 	}
 	defer a.end(a.readers)
 	s := scan{a: a, req: req, limit: req.Limit, drops: a.drops.Load()}
+	if req.Tombstones {
+		s.over = object.StampAt(a.o.Clock().Add(-AttemptLife))
+	}
 	if s.limit <= 0 || s.limit > maxScan {
 		s.limit = maxScan
 	}
@@ -74,9 +78,11 @@ type scan struct {
 	drops uint64 // Actor.drops when it began
 	at    scanned
 	own   ondisk.VersionOwn
-	name  []byte // scratch
-	seek  []byte // scratch
-	rows  []byte // arena of the rows in the reply
+	state ondisk.KeyState // scratch
+	over  object.Stamp    // attempts up to it are over, see AttemptLife
+	name  []byte          // scratch
+	seek  []byte          // scratch
+	rows  []byte          // arena of the rows in the reply
 }
 
 // scanned is the version row that a scan is at, in pieces that alias the iterator's.
@@ -121,6 +127,11 @@ func (s *scan) run(ctx context.Context) (err error) {
 			}
 		}
 		if ondisk.IsKeyStateKey(s.it.Key()) {
+			if req.Tombstones && req.Delimiter == "" {
+				if done, err := s.remembered(); err != nil || done {
+					return err
+				}
+			}
 			ok = s.it.Next()
 			continue
 		}
@@ -184,6 +195,36 @@ func (s *scan) unstable(r revision) bool {
 		return true
 	}
 	return s.a.drops.Load() != s.drops && s.a.vanished.since(s.drops, r)
+}
+
+// remembered looks at the row of a key itself, for ScanRequest.Tombstones. done says that the answer is full.
+func (s *scan) remembered() (done bool, err error) {
+	if err := ondisk.DecodeKeyStateInto(&s.state, s.it.Value()); err != nil {
+		return false, err
+	}
+	newest := max(s.state.Promise.TS, s.state.Decision.Ballot.TS)
+	for i := range s.state.Dead {
+		newest = max(newest, s.state.Dead[i].Rev)
+	}
+	if newest == 0 || newest > s.over {
+		return false, nil
+	}
+	key, err := ondisk.ParseKeyStateKey(s.it.Key())
+	if err != nil {
+		return false, err
+	}
+	set := s.req.Sets(key.Name)
+	if !quorum.HasSet(s.req.Full, set) && !quorum.HasSet(s.req.Witness, set) {
+		return false, nil
+	}
+	if len(s.reply.Entries) == s.limit {
+		s.reply.Truncated = true
+		return true, nil
+	}
+	e := s.entry()
+	e.Name, e.Set = key.Name, set
+	s.batch = max(s.batch, s.state.Batch)
+	return false, nil
 }
 
 // visit looks at the row of one key that counts, which look took apart. common is set if the key

@@ -35,7 +35,7 @@ const (
 
 // collector ends what keys no longer need: tombstones and purged versions that every member of their
 // set holds stable, and what drives remember of attempts that are over. It only knows those that this
-// store met or, after a restart, the sweep found; others stay.
+// store met; others, after a restart or beyond the bounds, the sweep finds.
 type collector struct {
 	s     *Store
 	mu    sync.Mutex
@@ -81,7 +81,7 @@ type tomb struct {
 	stamp   object.Stamp // of the tombstone, if it is known
 	tries   int
 	due     time.Time // of later: what is younger may not go yet
-	waiting bool      // it was in later
+	waiting bool      // what is to end is no tombstone: it was in later, or could have been
 }
 
 func newCollector(s *Store) *collector {
@@ -103,6 +103,9 @@ func (c *collector) put(t tomb) {
 
 // addLater tells of a key of which something can be forgotten once the attempts of today are over.
 func (c *collector) addLater(key object.Key) { c.putLater(tomb{key: key}) }
+
+// addOver tells of a key of which something can be forgotten now.
+func (c *collector) addOver(key object.Key) { c.put(tomb{key: key, waiting: true}) }
 
 func (c *collector) putLater(t tomb) {
 	c.mu.Lock()

@@ -17,8 +17,9 @@ const (
 	sweepCheck = 10 * time.Second      // between looks for a reason to sweep; the first is a start
 )
 
-// sweepLoop looks for tombstones that nobody remembers: left by a coordinator that ended before
-// it could collect them, or missed by a drive that was away. It sweeps soon after the start, when a
+// sweepLoop looks for tombstones, and what drives remember of attempts that are over, of which nobody
+// knows: left by a coordinator that ended before it could collect them or knew too many, or missed by a
+// drive that was away. It sweeps soon after the start, when a
 // drive has come back, and every Options.SweepEvery.
 func (s *Store) sweepLoop() {
 	tick := time.NewTicker(sweepCheck)
@@ -44,8 +45,8 @@ func (s *Store) sweepLoop() {
 	}
 }
 
-// SweepTombstones walks all buckets once, pausing between pages, and hands the tombstones it meets to
-// collection. It returns how many it handed over.
+// SweepTombstones walks all buckets once, pausing between pages, and hands the tombstones, and the
+// keys with something to forget, that it meets to collection. It returns how many it handed over.
 func (s *Store) SweepTombstones(ctx context.Context, pause time.Duration) int {
 	found := 0
 	for _, bucket := range s.opt.Buckets() {
@@ -77,7 +78,11 @@ func (s *Store) sweepDrive(ctx context.Context, plan *listPlan, ask int, bucket 
 			return found
 		}
 		for i := range reply.Entries {
-			if e := &reply.Entries[i]; e.Kind == quorum.Tombstone && !e.Unstable {
+			switch e := &reply.Entries[i]; {
+			case e.Kind == 0: // promises and the like, of attempts that are over
+				s.tombs.addOver(object.Key{Bucket: bucket.ID, Name: e.Name})
+				found++
+			case e.Kind == quorum.Tombstone && !e.Unstable:
 				s.tombs.add(object.Key{Bucket: bucket.ID, Name: e.Name}, 0)
 				found++
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"holdfast/actors/await"
 	"holdfast/actors/drive"
@@ -153,6 +154,51 @@ func scanTombstones(s *suite) {
 	if e := reply.Entries[1]; e.Example != "dead/150" || !e.Unstable || e.Kind != quorum.Tombstone {
 		s.Errorf("a prefix of which nothing is certain: %+v", e)
 	}
+}
+
+// scanRemembered: keys with promises of attempts that are over are named, in pages of every length.
+func scanRemembered(s *suite) {
+	ago := func(age time.Duration) int { return -int(age.Microseconds()) << 10 } // as a stamp of the case
+	promise := func(name string, age time.Duration) {
+		req := s.request(quorum.ReqPrepare, name)
+		req.Ballot = object.VersionRef{TS: s.stamp(ago(age)), Write: object.NewWriteID()}
+		s.wantOK("a promise", s.ask(req).OK, true)
+	}
+	s.mark(s.commit(version{key: "c", ts: s.stamp(ago(3 * drive.AttemptLife))}))
+	for _, name := range []string{"a", "b", "c", "e/f", "zz"} {
+		promise(name, 2*drive.AttemptLife)
+	}
+	promise("b", 0) // what it remembers is young again
+	promise("d", drive.AttemptLife/2)
+	for limit := 1; limit <= 6; limit++ {
+		var got []string
+		req := drive.ScanRequest{Tombstones: true, Limit: limit}
+		for {
+			reply := s.scan(&req)
+			for _, e := range reply.Entries {
+				if e.Kind == 0 {
+					got = append(got, e.Name)
+					if e.Set != suiteSet || e.Row != nil || e.Unstable {
+						s.Errorf("entry %+v", e)
+					}
+				}
+			}
+			if !reply.Truncated {
+				break
+			}
+			req.Start = reply.Entries[len(reply.Entries)-1].Name + "\x00"
+		}
+		if fmt.Sprint(got) != "[a c e/f zz]" {
+			s.Errorf("pages of %d: %v", limit, got)
+		}
+	}
+	reply := s.scan(&drive.ScanRequest{Tombstones: true})
+	s.wantEntries(reply, "a", "c", "c", "e/f", "zz")
+	if reply.Entries[2].Kind != quorum.Object {
+		s.Errorf("the version of a key that is named: %+v", reply.Entries[2])
+	}
+	s.wantEntries(s.scan(&drive.ScanRequest{}), "c")
+	s.wantEntries(s.scan(&drive.ScanRequest{Tombstones: true, Delimiter: "/"}), "c")
 }
 
 // scanVersions walks versions in pieces of every length, from key to key and within one.

@@ -48,6 +48,15 @@ func (m *Mem) Scan(ctx context.Context, req *drive.ScanRequest) (drive.ScanReply
 			}
 			continue
 		}
+		if req.Tombstones && req.Delimiter == "" && m.remembers(b.keys[name]) {
+			if set := req.Sets(name); quorum.HasSet(req.Full, set) || quorum.HasSet(req.Witness, set) {
+				if len(reply.Entries) == req.Limit {
+					reply.Truncated = true
+					break
+				}
+				reply.Entries = append(reply.Entries, drive.Entry{Name: name, Set: set})
+			}
+		}
 		e, ok := m.entry(b, name, req)
 		if !ok {
 			continue
@@ -81,6 +90,15 @@ func (m *Mem) silent(req *drive.ScanRequest) (out []cluster.SetID) {
 		}
 	}
 	return out
+}
+
+// remembers says whether there is something to forget of a key: see drive.ScanRequest.Tombstones.
+func (m *Mem) remembers(k *memKey) bool {
+	newest := max(k.state.Promise.TS, k.state.Decision.Ballot.TS)
+	for i := range k.state.Dead {
+		newest = max(newest, k.state.Dead[i].Rev)
+	}
+	return newest != 0 && newest <= object.StampAt(m.clock().Add(-drive.AttemptLife))
 }
 
 // entry is the newest version of a key, if its set is asked for and it counts.

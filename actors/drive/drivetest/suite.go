@@ -51,6 +51,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		{"scan sends rows of the sets that are asked for", scanSets},
 		{"scan rolls up common prefixes", scanDelimiter},
 		{"scan leaves out stable tombstones", scanTombstones},
+		{"scan names what can be forgotten", scanRemembered},
 		{"scan of versions", scanVersions},
 		{"uploads are kept, listed and dropped", uploads},
 		{"parts are kept newest first", parts},
