@@ -114,8 +114,12 @@ func writeCondition(r *request) (erasureset.Condition, error) {
 	}, nil
 }
 
-// deleteCondition is what a delete may depend on. To delete what is not there always succeeds.
+// deleteCondition is what a delete may depend on. A tag wants an object that is current now (S3, measured:
+// NoSuchKey for an absent key and behind a delete marker; the user guide, Conditional deletes, says that it
+// fails). Size and time hold for what is not there (API reference, DeleteObject), and so does any condition
+// on a version by its id, as removing a version twice does.
 type deleteCondition struct {
+	named bool // it is about a version by its id
 	match string
 	mtime string
 	size  string
@@ -123,7 +127,7 @@ type deleteCondition struct {
 
 // condition returns nil if there is nothing to check.
 func (d deleteCondition) condition() (erasureset.Condition, error) {
-	if d == (deleteCondition{}) {
+	if d.match == "" && d.mtime == "" && d.size == "" {
 		return nil, nil
 	}
 	mtime, ok := parseHTTPTime(d.mtime)
@@ -136,6 +140,8 @@ func (d deleteCondition) condition() (erasureset.Condition, error) {
 	}
 	return func(current *erasureset.Info) error {
 		switch {
+		case current == nil && d.match != "" && !d.named:
+			return s3err.NoSuchKey
 		case current == nil:
 		case d.match != "" && !etagListed(d.match, current.ETag):
 			return s3err.PreconditionFailed.With("Condition", "If-Match")

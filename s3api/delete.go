@@ -25,7 +25,9 @@ func deleteObject(c *call) error {
 	if err := notBlank(&c.req, "if-match", "x-amz-if-match-last-modified-time", "x-amz-if-match-size"); err != nil {
 		return err
 	}
+	given, named := c.req.Param("versionId")
 	cond, err := deleteCondition{
+		named: named,
 		match: c.req.get("if-match"),
 		mtime: c.req.get("x-amz-if-match-last-modified-time"),
 		size:  c.req.get("x-amz-if-match-size"),
@@ -40,7 +42,7 @@ func deleteObject(c *call) error {
 	if done.Marker {
 		c.header("x-amz-delete-marker", "true")
 	}
-	switch given, _ := c.req.Param("versionId"); {
+	switch {
 	case given != "":
 		c.header("x-amz-version-id", given)
 	case done.Version.Named:
@@ -100,7 +102,7 @@ func (s *Server) deleteListed(ctx context.Context, bucket cluster.Bucket, o *s3x
 	if o.Blank != "" {
 		return done, blankCondition(o.Blank)
 	}
-	cond, err := deleteCondition{match: o.ETag, mtime: o.LastModifiedTime, size: o.Size}.condition()
+	cond, err := deleteCondition{named: o.VersionID != "", match: o.ETag, mtime: o.LastModifiedTime, size: o.Size}.condition()
 	if err != nil {
 		return done, err
 	}

@@ -199,7 +199,16 @@ func TestConditionalWrites(t *testing.T) {
 	r.want(412, "PreconditionFailed", req{method: "DELETE", target: "/bucket/k", headers: []string{"x-amz-if-match-size: 4"}})
 	r.want(412, "PreconditionFailed", req{method: "DELETE", target: "/bucket/k", headers: []string{"x-amz-if-match-last-modified-time: Tue, 01 Dec 2015 00:00:00 GMT"}})
 	r.want(204, "", req{method: "DELETE", target: "/bucket/k", headers: []string{`If-Match: "` + etagOf("three") + `"`, "x-amz-if-match-size: 5"}})
-	r.want(204, "", req{method: "DELETE", target: "/bucket/k", headers: []string{`If-Match: "abc"`}})
+	for _, value := range []string{"*", `"abc"`, `"` + etagOf("three") + `"`} { // a tag wants an object that is there
+		r.want(404, "NoSuchKey", req{method: "DELETE", target: "/bucket/k", headers: []string{"If-Match: " + value}})
+		rep := r.ok(req{method: "POST", target: "/bucket?delete", body: "<Delete><Object><Key>k</Key><ETag>" + value + "</ETag></Object></Delete>"})
+		if between(rep.body, "<Code>", "<") != "NoSuchKey" {
+			t.Errorf("an absent key with %s: %s", value, rep.body)
+		}
+	}
+	r.want(204, "", req{method: "DELETE", target: "/bucket/k", headers: []string{"x-amz-if-match-size: 4"}})
+	r.want(204, "", req{method: "DELETE", target: "/bucket/k", headers: []string{"x-amz-if-match-last-modified-time: Tue, 01 Dec 2015 00:00:00 GMT"}})
+	r.want(204, "", req{method: "DELETE", target: "/bucket/k"})
 
 	// Of many who create at once, one wins.
 	var wg sync.WaitGroup

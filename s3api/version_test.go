@@ -338,6 +338,12 @@ func TestDeleteObjectsWithVersions(t *testing.T) {
 		t.Errorf("a key: %s", body)
 	}
 	r.gone("k", marker)
+	for _, value := range []string{"*", etagOf("two"), "other"} { // behind a marker there is no current object
+		r.want(404, "NoSuchKey", req{method: "DELETE", target: "/bucket/k", headers: []string{"If-Match: " + value}})
+		if body := send("<Object><Key>k</Key><ETag>" + value + "</ETag></Object>"); between(body, "<Code>", "<") != "NoSuchKey" {
+			t.Errorf("behind a marker with %s: %s", value, body)
+		}
+	}
 	body = send("<Object><Key>k</Key><VersionId>" + two + "</VersionId></Object>")
 	if between(body, "<VersionId>", "<") != two || strings.Contains(body, "DeleteMarker>") {
 		t.Errorf("a version: %s", body)
@@ -351,6 +357,11 @@ func TestDeleteObjectsWithVersions(t *testing.T) {
 	if between(body, "<Code>", "<") != "PreconditionFailed" {
 		t.Errorf("a version under a false condition: %s", body)
 	}
+	body = send("<Object><Key>k</Key><VersionId>" + two + "</VersionId><ETag>other</ETag></Object>")
+	if strings.Contains(body, "<Error>") {
+		t.Errorf("a version that is gone: %s", body)
+	}
+	r.want(204, "", req{method: "DELETE", target: "/bucket/k?versionId=" + two, headers: []string{"If-Match: *"}})
 	r.reads("k", "", "one", one)
 }
 

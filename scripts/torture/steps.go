@@ -206,6 +206,8 @@ func (c *client) deleteMany() bool {
 // statusOf is the status that an error of one entry would have had alone.
 func statusOf(code string) int {
 	switch code {
+	case "NoSuchKey":
+		return 404
 	case "PreconditionFailed":
 		return 412
 	case "ConditionalRequestConflict", "OperationAborted":

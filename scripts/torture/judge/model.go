@@ -63,7 +63,8 @@ func step(cur string, op *history.Op) (after string, ok bool) {
 	case history.IfNone:
 		holds = cur == ""
 	case history.IfMatch:
-		// To delete what is not there succeeds whatever it depends on.
+		// To delete what is not there succeeds with some servers whatever it depends on; the answer of
+		// others, 404, is a read.
 		holds = cur == op.Want || op.Kind == history.Delete && cur == ""
 	}
 	switch {
