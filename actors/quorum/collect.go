@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"slices"
 	"time"
 
 	"holdfast/actors/object"
@@ -120,25 +121,25 @@ func (c *Collect) answer(ev *Event) {
 	}
 	c.promised = max(c.promised, rep.Promise.TS)
 	c.unsure = c.unsure || !rep.Complete
+	c.rows = spread(c.rows, rep.Versions, (*row).revision, (*Version).revision, unreported)
 	for i := range rep.Versions {
 		v := &rep.Versions[i]
 		c.unsure = c.unsure || !v.Stable || !v.Synced && !c.env.Rules.Off(NoCollectSynced)
 		c.floor = max(c.floor, v.Ballot.TS, v.Rev)
-		known := false
-		for j := range c.rows {
-			if c.rows[j].Is(v.Ref, v.Rev) {
-				c.rows[j].holders |= m
-				if v.Ballot.Compare(c.rows[j].Ballot) > 0 {
-					c.rows[j].Ballot = v.Ballot
-				}
-				known = true
-			}
-		}
+		j, known := search(c.rows, v.revision(), (*row).revision)
 		if !known {
-			c.rows = append(c.rows, row{Version: *v, holders: m})
+			c.rows = slices.Insert(c.rows, j, unreported(v))
+		}
+		at := &c.rows[j]
+		at.holders |= m
+		if v.Ballot.Compare(at.Ballot) > 0 {
+			at.Ballot = v.Ballot
 		}
 	}
 }
+
+// unreported is the row of a revision before anybody's report of it counts.
+func unreported(v *Version) row { return row{Version: *v} }
 
 // judge decides what may go.
 func (c *Collect) judge() {
@@ -163,7 +164,7 @@ func (c *Collect) judge() {
 		at := &c.rows[i]
 		// A tombstone alone; members that hold nothing have dropped it before, or take the floor only.
 		alone := len(c.rows) == 1 && at.Kind == Tombstone
-		if alone || at.Kind == Purged && !c.hasOlder(at) {
+		if alone || at.Kind == Purged && !c.hasOther(i) {
 			c.due = at.Version
 			c.raise(len(c.rows) == 1)
 			return
@@ -205,14 +206,10 @@ func (c *Collect) risen() {
 	c.ask()
 }
 
-// hasOlder says whether somebody holds another revision of a purged version.
-func (c *Collect) hasOlder(at *row) bool {
-	for i := range c.rows {
-		if c.rows[i].Ref == at.Ref && c.rows[i].Rev != at.Rev {
-			return true
-		}
-	}
-	return false
+// hasOther says whether somebody holds another revision of the version of row i.
+func (c *Collect) hasOther(i int) bool {
+	ref := c.rows[i].Ref
+	return i > 0 && c.rows[i-1].Ref == ref || i+1 < len(c.rows) && c.rows[i+1].Ref == ref
 }
 
 func (c *Collect) finish(s Status) {

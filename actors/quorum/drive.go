@@ -301,6 +301,12 @@ func (d Drive) sit(set *SetState, row *Version, b Ballot) bool {
 }
 
 func (s *KeyState) find(ref object.VersionRef, rev object.Stamp) *Version {
+	if len(s.Versions) > fewRevisions {
+		if i, ok := search(s.Versions, revision{ref, rev}, (*Version).revision); ok {
+			return &s.Versions[i]
+		}
+		return nil
+	}
 	for i := range s.Versions {
 		if s.Versions[i].Is(ref, rev) {
 			return &s.Versions[i]
@@ -311,31 +317,25 @@ func (s *KeyState) find(ref object.VersionRef, rev object.Stamp) *Version {
 
 // insert puts a row in its place; a revision has the shard that its version has.
 func (s *KeyState) insert(row *Version) {
-	at := len(s.Versions)
-	for i := range s.Versions {
-		held := &s.Versions[i]
-		if held.Ref == row.Ref && held.Data {
-			row.Data = row.Kind == Object
-		}
-		if at == len(s.Versions) && compareRevisions(held, row) < 0 {
-			at = i
-		}
-	}
+	at, _ := search(s.Versions, row.revision(), (*Version).revision)
+	s.share(at, row)
 	s.Versions = slices.Insert(s.Versions, at, *row)
 }
 
-// compareRevisions orders the revisions of all versions of a key.
-func compareRevisions(a, b *Version) int {
-	if c := a.Ref.Compare(b.Ref); c != 0 {
-		return c
+// share gives a row whose place is at the shard that other revisions of its version have.
+func (s *KeyState) share(at int, row *Version) {
+	first, end := at, at
+	for first > 0 && s.Versions[first-1].Ref == row.Ref {
+		first--
 	}
-	switch {
-	case a.Rev < b.Rev:
-		return -1
-	case a.Rev > b.Rev:
-		return 1
+	for end < len(s.Versions) && s.Versions[end].Ref == row.Ref {
+		end++
 	}
-	return 0
+	for i := first; i < end; i++ {
+		if s.Versions[i].Data {
+			row.Data = row.Kind == Object
+		}
+	}
 }
 
 // report lists the versions from the newest down to the newest stable one that stands (I9).

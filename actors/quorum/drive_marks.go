@@ -305,6 +305,9 @@ func (d Drive) age(now object.Stamp, at At, req *Request) bool {
 	return true
 }
 
+// absent is the place of a row that is about to be taken in. It has no kind.
+func absent(v *Version) Version { return Version{Ref: v.Ref, Rev: v.Rev} }
+
 // heal copies what others hold: stable versions past the accept rule, and attempts proved dead. The
 // token proves that nothing has come to the key since before the sources were read (I19).
 func (d Drive) heal(at At, req *Request) Answer {
@@ -327,17 +330,23 @@ func (d Drive) heal(at At, req *Request) Answer {
 		}
 		k.bury(a, req.Decision.Ballot).Proven = true
 	}
+	k.Versions = spread(k.Versions, req.Versions, (*Version).revision, (*Version).revision, absent)
 	for i := range req.Versions {
 		row := req.Versions[i]
 		if j := k.dead(row.Attempt()); j >= 0 {
 			k.Dead = slices.Delete(k.Dead, j, j+1) // it was chosen: a single mark proved nothing
 		}
 		row.Seats, row.Stable, row.Synced = nil, true, false
-		if held := k.find(row.Ref, row.Rev); held != nil {
+		switch held := k.find(row.Ref, row.Rev); {
+		case held == nil:
+			k.insert(&row)
+		case held.Kind == 0:
+			at, _ := search(k.Versions, row.revision(), (*Version).revision)
+			k.share(at, &row)
+			*held = row
+		default:
 			held.Stable, held.Seats = true, nil
 			held.Data = held.Data || row.Data
-		} else {
-			k.insert(&row)
 		}
 	}
 	for _, h := range req.Hints {

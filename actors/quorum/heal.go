@@ -109,11 +109,17 @@ func (h *Heal) copy(u *Update) {
 	h.rows = u.rows()
 	req := Request{Kind: ReqHeal, Token: h.token}
 	newcomer := h.newcomer()
-	if newcomer && u.r.isUnclear() && !off.Off(NoCopyUploads) { // it would leave with those who know of it
+	if newcomer && u.r.isUnclear(h.rows) && !off.Off(NoCopyUploads) { // it would leave with those who know of it
 		h.finish(StatusUnavailable)
 		return
 	}
-	for _, at := range h.rows {
+	var hints map[revision]Slots
+	if newcomer {
+		hints = u.r.hints()
+	}
+	req.Versions = make([]Version, 0, len(h.rows))
+	for i := range h.rows {
+		at := &h.rows[i]
 		v := at.Version
 		if v.Kind == Tombstone && newcomer && off.Off(NoCopyTombstones) {
 			continue
@@ -123,7 +129,7 @@ func (h *Heal) copy(u *Update) {
 			return
 		}
 		req.Versions = append(req.Versions, v)
-		if missed := u.r.hints(&at); newcomer && missed != 0 { // those who know may leave as well
+		if missed := hints[at.revision()]; missed != 0 { // those who know may leave as well
 			req.Hints = append(req.Hints, Hint{Ref: v.Ref, Rev: v.Rev, Missed: missed})
 		}
 	}
@@ -153,8 +159,8 @@ func (h *Heal) written(now time.Time, ev *Event) {
 		if h.t.Config.Phase != Settled { // a hint may mean the one drive or the other of the slot that moves
 			h.rows = h.rows[:0]
 		}
-		for _, at := range h.rows {
-			h.c.tell(h.t.Config.Members(), &h.t, &Request{Kind: ReqHinted, Version: at.Version, Missed: Slot(h.member)})
+		if len(h.rows) > 0 { // the hints of all older ones go with the newest one's
+			h.c.tell(h.t.Config.Members(), &h.t, &Request{Kind: ReqHinted, Version: h.rows[0].Version, Missed: Slot(h.member)})
 		}
 		h.finish(StatusOK)
 	}

@@ -1,7 +1,6 @@
 package quorum
 
 import (
-	"cmp"
 	"slices"
 
 	"holdfast/actors/object"
@@ -150,6 +149,7 @@ func (r *Read) answer(ev *ReadEvent) {
 		}
 	}
 	r.floors[ev.Slot] = ev.Floor
+	r.versions = spread(r.versions, ev.Seen, (*tally).revision, (*Seen).revision, uncounted)
 	for i := range ev.Seen {
 		r.count(ev.Slot, &ev.Seen[i])
 	}
@@ -183,14 +183,9 @@ func (r *Read) count(slot int, s *Seen) {
 	if r.versions == nil {
 		r.versions = r.few[:0]
 	}
-	i, ok := slices.BinarySearchFunc(r.versions, s, func(t tally, s *Seen) int { // newest first
-		if c := s.Ref.Compare(t.ref); c != 0 {
-			return c
-		}
-		return cmp.Compare(s.Rev, t.rev)
-	})
+	i, ok := search(r.versions, s.revision(), (*tally).revision)
 	if !ok {
-		r.versions = slices.Insert(r.versions, i, tally{ref: s.Ref, rev: s.Rev, purged: s.Purged, null: s.Null, epoch: s.Epoch})
+		r.versions = slices.Insert(r.versions, i, uncounted(s))
 	}
 	t := &r.versions[i]
 	t.holders |= Slot(slot)
@@ -203,6 +198,11 @@ func (r *Read) count(slot int, s *Seen) {
 	for _, seat := range s.Seats {
 		t.sit(seat, r.off)
 	}
+}
+
+// uncounted is the tally of a revision before anybody's answer counts.
+func uncounted(s *Seen) tally {
+	return tally{ref: s.Ref, rev: s.Rev, purged: s.Purged, null: s.Null, epoch: s.Epoch}
 }
 
 // sit counts one accept in its epoch (P2) and under its ballot.

@@ -167,6 +167,8 @@ func (r *resolve) prepared(ev *Event) {
 	if rep.Judge {
 		r.promised |= m
 	}
+	re.Seen = slices.Grow(re.Seen, len(rep.Versions))
+	r.rows = spread(r.rows, rep.Versions, (*row).revision, (*Version).revision, unheld)
 	for i := range rep.Versions {
 		v := &rep.Versions[i]
 		re.Seen = append(re.Seen, Seen{
@@ -180,22 +182,37 @@ func (r *resolve) prepared(ev *Event) {
 
 // note merges one reported row into what is known of its revision.
 func (r *resolve) note(m Slots, v *Version) {
-	i, ok := slices.BinarySearchFunc(r.rows, v, func(a row, b *Version) int { return compareRevisions(b, &a.Version) })
+	i, ok := search(r.rows, v.revision(), (*row).revision)
 	if !ok {
-		n := row{Version: *v}
-		n.Seats = nil
-		r.rows = slices.Insert(r.rows, i, n)
+		r.rows = slices.Insert(r.rows, i, unheld(v))
 	}
 	w := &r.rows[i]
 	w.holders |= m
 	if v.Stable {
 		w.stable |= m
 	}
-	for j := range r.rows {
-		if r.rows[j].Ref == v.Ref && v.Data {
+	if !v.Data {
+		return
+	}
+	first, end := i, i+1 // all revisions of the version that were reported so far
+	for first > 0 && r.rows[first-1].Ref == v.Ref {
+		first--
+	}
+	for end < len(r.rows) && r.rows[end].Ref == v.Ref {
+		end++
+	}
+	for j := first; j < end; j++ {
+		if r.rows[j].holders != 0 {
 			r.rows[j].data |= m
 		}
 	}
+}
+
+// unheld is the row of a revision that nobody is known to hold.
+func unheld(v *Version) row {
+	n := row{Version: *v}
+	n.Seats = nil
+	return n
 }
 
 // permitted says that enough members have promised the ballot.
@@ -310,7 +327,7 @@ func (r *resolve) marked() []Attempt {
 	var out []Attempt
 	for m := range r.granted.All() {
 		for _, d := range r.reports[m].dead {
-			held := slices.ContainsFunc(r.rows, func(x row) bool { return x.Is(d.Ref, d.Rev) })
+			_, held := search(r.rows, revision{d.Ref, d.Rev}, (*row).revision)
 			if !held && !r.replaced(d.Attempt) && !slices.Contains(out, d.Attempt) {
 				out = append(out, d.Attempt)
 			}
@@ -321,10 +338,13 @@ func (r *resolve) marked() []Attempt {
 
 // replaced says that a chosen revision makes an attempt useless.
 func (r *resolve) replaced(a Attempt) bool {
-	for i := range r.read.versions {
+	above, _ := search(r.read.versions, revision{a.Ref, a.Rev}, (*tally).revision)
+	for i := above - 1; i >= 0; i-- {
 		t := &r.read.versions[i]
-		above := t.ref == a.Ref && t.rev > a.Rev || t.null && a.Null && t.ref.Compare(a.Ref) > 0
-		if above && r.read.chosen(t) {
+		switch same := t.ref == a.Ref; {
+		case !same && !a.Null:
+			return false
+		case (same || t.null) && r.read.chosen(t):
 			return true
 		}
 	}
@@ -349,10 +369,8 @@ func (r *resolve) decided(ev *Event) resolution {
 }
 
 func (r *resolve) row(ref object.VersionRef, rev object.Stamp) *row {
-	for i := range r.rows {
-		if r.rows[i].Is(ref, rev) {
-			return &r.rows[i]
-		}
+	if i, ok := search(r.rows, revision{ref, rev}, (*row).revision); ok {
+		return &r.rows[i]
 	}
 	return &row{Version: Version{Ref: ref, Rev: rev}}
 }
@@ -399,10 +417,8 @@ func (r *resolve) write1(e WriteEffect) resolution {
 }
 
 func (r *resolve) tally(ref object.VersionRef, rev object.Stamp) *tally {
-	for i := range r.read.versions {
-		if t := &r.read.versions[i]; t.ref == ref && t.rev == rev {
-			return t
-		}
+	if i, ok := search(r.read.versions, revision{ref, rev}, (*tally).revision); ok {
+		return &r.read.versions[i]
 	}
 	panic("quorum: resolving a version that nobody reported")
 }
@@ -478,8 +494,11 @@ func (r *resolve) hopeless() bool {
 // newest is the newest chosen revision, for the decision.
 func (r *resolve) newest() Decision {
 	d := Decision{Ballot: r.ballot}
-	if list := r.standing(); len(list) > 0 {
-		d.Ref, d.Rev = list[0].Ref, list[0].Rev
+	for i := range r.read.versions {
+		if t := &r.read.versions[i]; r.read.chosen(t) {
+			d.Ref, d.Rev = t.ref, t.rev
+			break
+		}
 	}
 	return d
 }
@@ -487,9 +506,10 @@ func (r *resolve) newest() Decision {
 // settleMarks tells holders of chosen versions that they are stable, where they did not know (I10). A
 // thorough resolution also books what members lack that should have it: a hint may have been lost with
 // the coordinator that knew (I2b).
-func (r *resolve) settleMarks() {
+func (r *resolve) settleMarks(standing []row) {
 	c := &r.t.Config
-	for _, at := range r.standing() {
+	for i := range standing {
+		at := &standing[i]
 		have := at.holders
 		if at.Kind == Object {
 			have &= at.data
@@ -503,94 +523,13 @@ func (r *resolve) settleMarks() {
 	}
 }
 
-// open are the judges that show an upload to be open: they hold it and no version that may have
-// completed it. k of them prove that none has (I27): of W accepts of one, one would be theirs, and the
-// upload goes with the version when that is stable or replaced. What this ballot overrules, since it
-// is newer than the newest chosen revision, is no completion.
-func (r *resolve) open(id object.WriteID) Slots {
-	var open Slots
-	for m := range (r.promised & r.t.Config.Judges()).All() { // a drive that leaves may have missed its end
-		if slices.Contains(r.reports[m].uploads, id) {
-			open |= Slot(m)
-		}
-	}
-	found := r.newest()
-	for i := range r.rows {
-		if at := &r.rows[i]; at.Upload == id && at.Ref.Compare(found.Ref) <= 0 {
-			open &^= at.holders
-		}
-	}
-	return open
-}
-
-// gone says that an upload has ended for good: fewer than k members have its row, all counted that were not
-// heard, so that no k judges will ever show it open. It must be so among the members after a move too, or the
-// newcomer may make up k with those who missed the end; what it does not have nobody will copy to it. The row
-// beside a completion that is not chosen counts: it is there again when the completion is killed. unheard are
-// those who might still tell.
-func (r *resolve) gone(id object.WriteID) (gone bool, unheard Slots) {
-	c := &r.t.Config
-	unheard = c.Unheard(r.promised)
-	if r.env.Rules.Off(NoGoneForGood) {
-		return r.open(id).Len()+unheard.Len() < c.K, unheard
-	}
-	var rows Slots
-	for m := range r.granted.All() {
-		if slices.Contains(r.reports[m].uploads, id) {
-			rows |= Slot(m)
-		}
-	}
-	for i := range r.rows {
-		if at := &r.rows[i]; at.Upload == id && r.read.chosen(r.tally(at.Ref, at.Rev)) {
-			rows &^= at.holders
-		}
-	}
-	if (rows&c.Judges() | unheard).Len() >= c.K {
-		return false, unheard
-	}
-	if c.Phase == Begun {
-		next := unheard&^Slot(c.Moving) | c.New()&^c.Old()&^r.granted
-		return (rows&c.New() | next).Len() < c.K, next
-	}
-	return true, 0
-}
-
-// openUploads are those that are open for certain.
-func (r *resolve) openUploads() []object.WriteID {
-	var out []object.WriteID
-	for m := range r.promised.All() {
-		for _, id := range r.reports[m].uploads {
-			if !slices.Contains(out, id) && r.open(id).Len() >= r.t.Config.K {
-				out = append(out, id)
-			}
-		}
-	}
-	return out
-}
-
-// isUnclear says that an upload may be open and too few judges were heard to tell: k do not show it, and with
-// those that were not heard it may have been on W when its client was told.
-func (r *resolve) isUnclear() bool {
-	c, silent := &r.t.Config, r.t.Config.Unheard(r.promised)
-	for m := range r.promised.All() {
-		for _, id := range r.reports[m].uploads {
-			done := slices.ContainsFunc(r.standing(), func(at row) bool { return at.Upload == id })
-			if open := r.open(id).Len(); !done && open < c.K && open+silent.Len() >= c.W {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// hints are what the members know of who lacks a row, but for a slot that moves: it gets all.
-func (r *resolve) hints(at *row) (missed Slots) {
+// hints are what the members know of who lacks which row, but for a slot that moves: it gets all.
+func (r *resolve) hints() map[revision]Slots {
+	missed := map[revision]Slots{}
 	for m := range r.granted.All() {
 		for _, h := range r.reports[m].hints {
-			if at.Is(h.Ref, h.Rev) {
-				missed |= h.Missed
-			}
+			missed[revision{h.Ref, h.Rev}] |= h.Missed &^ Slot(r.t.Config.Moving)
 		}
 	}
-	return missed &^ Slot(r.t.Config.Moving)
+	return missed
 }

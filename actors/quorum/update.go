@@ -303,8 +303,8 @@ func (u *Update) resolving(now time.Time, res resolution) time.Time {
 
 // decide judges the intent on the resolved state (I13) and commits under the same ballot.
 func (u *Update) decide(now time.Time) time.Time {
-	u.r.settleMarks()
 	rows := u.r.standing()
+	u.r.settleMarks(rows)
 	list := make([]Version, len(rows))
 	for i := range rows {
 		list[i] = rows[i].Version
