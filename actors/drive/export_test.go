@@ -2,6 +2,7 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"runtime"
@@ -234,3 +235,36 @@ func (a *Actor) Empty() { a.emptying.wakeUp() }
 
 // Look asks the file system for its free bytes now.
 func (a *Actor) Look() { a.space.look() }
+
+// ReferSteps asks for each payload of a key, and for one more of each row that is nowhere, whether rows refer to
+// it, and returns how many of them are found and the steps through the index that it took.
+func (a *Actor) ReferSteps(k object.Key) (found, steps int, err error) {
+	it, err := a.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
+	if err != nil {
+		return 0, 0, err
+	}
+	rows, prefix := places{it: it}, ondisk.AppendVersionPrefix(nil, k)
+	err = eachRowIn(a.db, prefix, ondisk.AppendPrefixEnd(nil, prefix), func(key, value []byte) error {
+		if ondisk.IsKeyStateKey(key) {
+			return nil
+		}
+		var own ondisk.VersionOwn
+		if _, err := ondisk.DecodeVersionOwn(&own, value); err != nil {
+			return err
+		}
+		gone := own.At
+		gone.File += 1 << 20
+		for _, at := range []ondisk.Location{own.At, gone} {
+			live, err := rows.refer(key, prefix, at)
+			if err != nil {
+				return err
+			}
+			if live {
+				found++
+			}
+		}
+		return nil
+	})
+	s := it.Stats()
+	return found, s.ForwardStepCount[pebble.InterfaceCall] + s.ForwardSeekCount[pebble.InterfaceCall], errors.Join(err, it.Close())
+}

@@ -66,6 +66,7 @@ func (a *Actor) emptyFile(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
+	rows := places{it: it}
 	step, sent := &rehomeMsg{reply: newReply()}, 0
 	send := func() error {
 		if len(step.list) == 0 {
@@ -79,7 +80,7 @@ func (a *Actor) emptyFile(ctx context.Context) (more bool, err error) {
 		if sent >= rehomeStep {
 			return errTurn
 		}
-		list, err := a.liveIn(it, rec)
+		list, err := a.liveIn(&rows, rec)
 		if err != nil {
 			return err
 		}
@@ -120,14 +121,13 @@ type homeless struct {
 }
 
 // liveIn lists the payloads of a record that rows still refer to. One that is damaged stays where it is.
-func (a *Actor) liveIn(it *pebble.Iterator, rec *journal.Record) (list []homeless, err error) {
+func (a *Actor) liveIn(rows *places, rec *journal.Record) (list []homeless, err error) {
 	err = eachPayload(rec, func(key []byte, at ondisk.Location, oid object.OID) error {
 		prefix := key[:ondisk.Split(key)]
 		if slices.ContainsFunc(list, func(h homeless) bool { return h.at == at }) {
 			return nil
 		}
-		now, err := findRow(it, prefix, func(now ondisk.Location, _ []byte) (bool, error) { return now == at, nil })
-		if err != nil || now != at {
+		if live, err := rows.refer(key, prefix, at); err != nil || !live {
 			return err
 		}
 		k, err := ondisk.ParseVersionKey(key)

@@ -474,28 +474,35 @@ func (b *batch) settleState(c *cell, req *quorum.Request) {
 
 // settleHints brings the H rows, one for each slot, up to the hints.
 func (b *batch) settleHints(c *cell, req *quorum.Request) {
-	missed := func(list []quorum.Hint, h *quorum.Hint) quorum.Slots {
-		for i := range list {
-			if list[i].Ref == h.Ref && list[i].Rev == h.Rev {
-				return list[i].Missed
-			}
-		}
-		return 0
+	was, is := c.was.hints, c.state.Hints
+	for len(was) > 0 && len(is) > 0 && was[0] == is[0] { // of a key that is often written there are many
+		was, is = was[1:], is[1:]
 	}
-	for i := range c.was.hints {
-		h := &c.was.hints[i]
-		for slot := range (h.Missed &^ missed(c.state.Hints, h)).All() {
+	missed := func(list []quorum.Hint) map[revision]quorum.Slots {
+		if len(list) == 0 {
+			return nil
+		}
+		m := make(map[revision]quorum.Slots, len(list))
+		for i := range list {
+			m[revision{list[i].Ref, list[i].Rev}] = list[i].Missed
+		}
+		return m
+	}
+	before, after := missed(was), missed(is)
+	for i := range was {
+		h := &was[i]
+		for slot := range (h.Missed &^ after[revision{h.Ref, h.Rev}]).All() {
 			b.buf = ondisk.AppendHintKey(b.buf[:0], req.Set, uint8(slot), h.Ref, h.Rev)
 			b.delete(b.buf)
 		}
 	}
-	for i := range c.state.Hints {
-		h := &c.state.Hints[i]
+	for i := range is {
+		h := &is[i]
 		p := ondisk.Pending{Key: c.key, Ref: h.Ref, Rev: h.Rev}
 		if j := c.index(h.Ref, h.Rev); j >= 0 {
 			p.Epoch, p.Bytes = c.state.Versions[j].Epoch, c.rows[j].size
 		}
-		for slot := range (h.Missed &^ missed(c.was.hints, h)).All() {
+		for slot := range (h.Missed &^ before[revision{h.Ref, h.Rev}]).All() {
 			p.Slots = 1 << slot
 			b.val = ondisk.AppendPending(b.val[:0], &p)
 			b.buf = ondisk.AppendHintKey(b.buf[:0], req.Set, uint8(slot), h.Ref, h.Rev)

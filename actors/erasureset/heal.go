@@ -41,12 +41,13 @@ func (s *Store) HealDebts(ctx context.Context, pause time.Duration) (healed int)
 			if err != nil {
 				break // others know of it too
 			}
+			done := map[object.Key]quorum.Slots{} // a heal brings back all that a slot lacks of a key
 			for i := range list {
 				t, ok := s.targetOf(list[i].Key)
 				if !ok {
 					continue // of a bucket that is gone
 				}
-				n, err := s.healDebt(ctx, t, &list[i], pause)
+				n, err := s.healDebt(ctx, t, &list[i], done, pause)
 				if healed += n; err != nil {
 					stuck = err
 				}
@@ -74,14 +75,22 @@ func (s *Store) speaksFor(d drive.Drive, t *target, p *ondisk.Pending) bool {
 	return false
 }
 
-// healDebt heals the slots that lack one key and whose drives are there.
-func (s *Store) healDebt(ctx context.Context, t *target, p *ondisk.Pending, pause time.Duration) (healed int, err error) {
+// healDebt heals the slots that lack one key and whose drives are there, but for those that were healed already,
+// which done says and learns.
+func (s *Store) healDebt(
+	ctx context.Context, t *target, p *ondisk.Pending, done map[object.Key]quorum.Slots, pause time.Duration,
+) (healed int, err error) {
 	for i := range (quorum.Slots(p.Slots) & t.online()).All() {
+		if done[t.key].Has(i) {
+			healed++
+			continue
+		}
 		if e := s.healKey(ctx, t, i); e != nil {
 			err = e
 			continue
 		}
 		healed++
+		done[t.key] |= quorum.Slot(i)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
