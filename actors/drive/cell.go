@@ -261,10 +261,18 @@ func (c *cell) place(oid object.OID) ondisk.Location {
 
 // index is the place of a revision among the versions, -1 if it is not there.
 func (c *cell) index(ref object.VersionRef, rev object.Stamp) int {
-	for i := range c.state.Versions {
-		if c.state.Versions[i].Is(ref, rev) {
-			return i
+	list := c.state.Versions
+	at := quorum.Version{Ref: ref, Rev: rev}
+	lo, hi := 0, len(list)
+	for lo < hi { // a key may have very many, and an answer asks for each
+		if mid := int(uint(lo+hi) / 2); newer(&list[mid], &at) {
+			lo = mid + 1
+		} else {
+			hi = mid
 		}
+	}
+	if lo < len(list) && list[lo].Is(ref, rev) {
+		return lo
 	}
 	return -1
 }

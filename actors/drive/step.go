@@ -16,17 +16,18 @@ import (
 // stepMsg is a request of the protocol in the mailbox. What it writes is encoded by the sender,
 // outside of the loop, into a buffer of the message's own.
 type stepMsg struct {
-	reply  // without done if to stands for it
-	to     Receiver
-	tag    int
-	req    quorum.Request // its slices are the message's own
-	out    Reply
-	rows   bool // rows are asked for
-	buf    []byte
-	prefix []byte // of the key's M rows
-	load   payload
-	heal   []payload
-	opened []ondisk.Upload
+	reply   // without done if to stands for it
+	to      Receiver
+	tag     int
+	req     quorum.Request // its slices are the message's own
+	out     Reply
+	rows    bool // rows are asked for
+	buf     []byte
+	prefix  []byte // of the key's M rows
+	load    payload
+	heal    []payload
+	brought map[revision]int // places in heal
+	opened  []ondisk.Upload
 }
 
 func (*stepMsg) isMsg() {}
@@ -51,7 +52,7 @@ func (p *stepPool) put(m *stepMsg) {
 	q := &m.req // which encode writes, as apply does out
 	q.Key, q.Versions, q.Dead, q.Uploads, q.Hints = object.Key{}, nil, nil, nil, nil
 	m.err, m.to, m.tag, m.rows, m.buf, m.prefix = nil, nil, 0, false, m.buf[:0], nil
-	m.load, m.heal, m.opened = payload{takes: m.load.takes[:0]}, nil, nil
+	m.load, m.heal, m.brought, m.opened = payload{takes: m.load.takes[:0]}, nil, nil, nil
 	p.Put(m)
 }
 
@@ -113,6 +114,12 @@ func (m *stepMsg) encode(a *Actor, req *Request) (err error) {
 		x.again = true
 		m.heal = append(m.heal, x)
 	}
+	if n := min(len(m.heal), len(q.Versions)); n > 0 {
+		m.brought = make(map[revision]int, n)
+		for i := n - 1; i >= 0; i-- {
+			m.brought[revision{q.Versions[i].Ref, q.Versions[i].Rev}] = i
+		}
+	}
 	for _, up := range req.Opened {
 		m.opened = append(m.opened, *up)
 	}
@@ -144,10 +151,8 @@ func (m *stepMsg) payload(v *quorum.Version) *payload {
 		}
 		return nil
 	}
-	for i := range m.req.Versions {
-		if v.Is(m.req.Versions[i].Ref, m.req.Versions[i].Rev) && i < len(m.heal) {
-			return &m.heal[i]
-		}
+	if i, ok := m.brought[revision{v.Ref, v.Rev}]; ok {
+		return &m.heal[i]
 	}
 	return nil
 }

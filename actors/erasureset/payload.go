@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 
 	"holdfast/actors/drive"
 	"holdfast/actors/erasure"
@@ -153,8 +154,10 @@ func (o *op) holders(ref object.VersionRef) (slots quorum.Slots) {
 		if c == nil {
 			continue
 		}
-		for j := range c.reply.Versions {
-			if v := &c.reply.Versions[j]; v.Ref == ref && v.Data {
+		list := c.reply.Versions // newest first
+		j := sort.Search(len(list), func(j int) bool { return list[j].Ref.Compare(ref) <= 0 })
+		for ; j < len(list) && list[j].Ref == ref; j++ {
+			if list[j].Data {
 				slots |= quorum.Slot(i)
 			}
 		}
