@@ -117,7 +117,6 @@ func (h *Heal) copy(u *Update) {
 	if newcomer {
 		hints = u.r.hints()
 	}
-	req.Versions = make([]Version, 0, len(h.rows))
 	for i := range h.rows {
 		at := &h.rows[i]
 		v := at.Version
@@ -128,7 +127,9 @@ func (h *Heal) copy(u *Update) {
 			h.finish(StatusUnavailable)
 			return
 		}
-		req.Versions = append(req.Versions, v)
+		if held := at.stable.Has(h.member) && (!v.Data || at.data.Has(h.member)); !held { // else the heal changes nothing of it
+			req.Versions = append(req.Versions, v)
+		}
 		if missed := hints[at.revision()]; missed != 0 { // those who know may leave as well
 			req.Hints = append(req.Hints, Hint{Ref: v.Ref, Rev: v.Rev, Missed: missed})
 		}

@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -33,9 +34,23 @@ func TestManyVersionsOfOneKey(t *testing.T) {
 			w.want("settle", u.Result().Status, StatusOK)
 		},
 		"heal": func(w *world) {
+			lacks := &w.drives[3].key
+			held := len(lacks.Versions)
+			i := 0
+			lacks.Versions = slices.DeleteFunc(lacks.Versions, func(Version) bool { i++; return i%2 == 0 })
+			lack := held - len(lacks.Versions)
+			w.lose = func(_ int, r *Request) bool {
+				if n := len(r.Versions); r.Kind == ReqHeal && n != lack {
+					w.t.Errorf("%d versions travel to a drive that lacks %d", n, lack)
+				}
+				return false
+			}
 			h := NewHeal(w.env, w.target, w.id(), 3)
 			w.run(h)
 			w.want("heal", h.Result().Status, StatusOK)
+			if n := len(lacks.Versions); n != held {
+				w.t.Errorf("healed, it holds %d versions of %d", n, held)
+			}
 		},
 		"collect": func(w *world) { w.run(NewCollect(w.env, w.target)) },
 	} {
