@@ -39,6 +39,11 @@ func TestManyVersionsOfOneKey(t *testing.T) {
 			i := 0
 			lacks.Versions = slices.DeleteFunc(lacks.Versions, func(Version) bool { i++; return i%2 == 0 })
 			lack := held - len(lacks.Versions)
+			for _, d := range w.drives[:3] { // whoever wrote them has booked it
+				for i := 1; i < held; i += 2 {
+					d.key.Hints = append(d.key.Hints, Hint{Ref: d.key.Versions[i].Ref, Rev: d.key.Versions[i].Rev, Missed: Slot(3)})
+				}
+			}
 			w.lose = func(_ int, r *Request) bool {
 				if n := len(r.Versions); r.Kind == ReqHeal && n != lack {
 					w.t.Errorf("%d versions travel to a drive that lacks %d", n, lack)
@@ -56,6 +61,9 @@ func TestManyVersionsOfOneKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			small, large := measure(1_000, run), measure(8_000, run)
+			for range 2 { // the machine may be busy
+				small, large = min(small, measure(1_000, run)), min(large, measure(8_000, run))
+			}
 			t.Logf("1,000 versions: %v; 8,000: %v", small, large)
 			if large > 24*small { // 8 times as many; the square would be 64
 				t.Errorf("8,000 versions take %v, 1,000 take %v: %.0f times as long", large, small, float64(large)/float64(small))

@@ -507,7 +507,8 @@ func (r *resolve) newest() Decision {
 // thorough resolution also books what members lack that should have it: a hint may have been lost with
 // the coordinator that knew (I2b).
 func (r *resolve) settleMarks(standing []row) {
-	c := &r.t.Config
+	c, book := &r.t.Config, r.thorough && r.t.Config.Phase == Settled
+	var booked []map[revision]Slots // by member, once something is lacking
 	for i := range standing {
 		at := &standing[i]
 		have := at.holders
@@ -517,10 +518,35 @@ func (r *resolve) settleMarks(standing []row) {
 		if late := at.holders &^ at.stable; late != 0 {
 			r.c.tell(late, r.t, &Request{Kind: ReqMark, Version: at.Version, Missed: c.SlotsOf(c.Members() &^ have)})
 		}
-		if lack := r.heard &^ have; lack != 0 && r.thorough && c.Phase == Settled {
-			r.c.tell(at.holders, r.t, &Request{Kind: ReqMark, Version: at.Version, Missed: lack})
+		lack := r.heard &^ have
+		if lack == 0 || !book {
+			continue
+		}
+		if booked == nil {
+			booked = r.booked()
+		}
+		to := at.holders
+		for m := range to.All() {
+			if lack&^booked[m][at.revision()] == 0 { // else it steps through a long key for each of many versions
+				to &^= Slot(m)
+			}
+		}
+		r.c.tell(to, r.t, &Request{Kind: ReqMark, Version: at.Version, Missed: lack})
+	}
+}
+
+// booked is what each member has reported of who lacks which row.
+func (r *resolve) booked() []map[revision]Slots {
+	out := make([]map[revision]Slots, maxMembers)
+	for m := range r.granted.All() {
+		for _, h := range r.reports[m].hints {
+			if out[m] == nil {
+				out[m] = make(map[revision]Slots, len(r.reports[m].hints))
+			}
+			out[m][revision{h.Ref, h.Rev}] |= h.Missed
 		}
 	}
+	return out
 }
 
 // hints are what the members know of who lacks which row, but for a slot that moves: it gets all.

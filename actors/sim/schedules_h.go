@@ -109,7 +109,7 @@ func holesFromH5() []Schedule {
 			n 4
 			v: A PUT
 			give v commit 3
-			run v not 3
+			do v commit 0,1,2
 			h: A HEAL 3
 			do h token 3
 			do h prepare all
