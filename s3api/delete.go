@@ -58,12 +58,9 @@ func deleteObjects(c *call) error {
 	if err != nil {
 		return err
 	}
-	body, err := c.readAll()
+	body, err := c.document()
 	if err != nil {
 		return err
-	}
-	if len(body) == 0 {
-		return s3err.MissingRequestBodyError
 	}
 	doc, err := s3xml.ParseDelete(body)
 	if err != nil {

@@ -93,6 +93,15 @@ const (
 	bigDocuments = 8
 )
 
+// document is readAll where nothing is no document.
+func (c *call) document() ([]byte, error) {
+	body, err := c.readAll()
+	if err == nil && len(body) == 0 {
+		err = s3err.MissingRequestBodyError
+	}
+	return body, err
+}
+
 // readAll reads and verifies a document, whose size openPayload has limited.
 func (c *call) readAll() ([]byte, error) {
 	p := c.load

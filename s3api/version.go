@@ -16,12 +16,9 @@ func putBucketVersioning(c *call) error {
 	if err != nil {
 		return err
 	}
-	body, err := c.readAll()
+	body, err := c.document()
 	if err != nil {
 		return err
-	}
-	if len(body) == 0 {
-		return s3err.MissingRequestBodyError
 	}
 	conf, err := s3xml.ParseVersioning(body)
 	switch {

@@ -76,19 +76,8 @@ func (s *Store) CreateUpload(ctx context.Context, req *UploadRequest) (*ondisk.U
 	o := s.newOp(t)
 	defer o.finish()
 	o.opened = []*ondisk.Upload{up}
-	for {
-		in := quorum.Intent{Kind: quorum.Open, Write: up.ID}
-		res, err := o.change(ctx, &in, s.opt.CommitLimit)
-		if err == nil && res.Status == quorum.StatusStale && o.refresh(ctx) {
-			continue
-		}
-		if err == nil {
-			err = o.failure(&res, nil)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("create upload: %w", err)
-		}
-		break
+	if err := o.changeUpload(ctx, func() quorum.Intent { return quorum.Intent{Kind: quorum.Open, Write: up.ID} }); err != nil {
+		return nil, fmt.Errorf("create upload: %w", err)
 	}
 	s.uploads.set(uploadID{t.key, up.ID}, up)
 	return up, nil
@@ -317,19 +306,24 @@ func (s *Store) Abort(ctx context.Context, bucket cluster.Bucket, key string, id
 	o := s.newOp(t)
 	defer o.finish()
 	s.uploads.drop(uploadID{t.key, id})
+	if err := o.changeUpload(ctx, func() quorum.Intent { return quorum.Intent{Kind: quorum.Abort, Write: object.NewWriteID(), Upload: id} }); err != nil {
+		return fmt.Errorf("abort upload: %w", err)
+	}
+	return nil
+}
+
+// changeUpload carries out what intent says, with a new intent each time that set or bucket have changed meanwhile.
+func (o *op) changeUpload(ctx context.Context, intent func() quorum.Intent) error {
 	for {
-		in := quorum.Intent{Kind: quorum.Abort, Write: object.NewWriteID(), Upload: id}
-		res, err := o.change(ctx, &in, s.opt.CommitLimit)
+		in := intent()
+		res, err := o.change(ctx, &in, o.s.opt.CommitLimit)
 		if err == nil && res.Status == quorum.StatusStale && o.refresh(ctx) {
 			continue
 		}
 		if err == nil {
 			err = o.failure(&res, nil)
 		}
-		if err != nil {
-			return fmt.Errorf("abort upload: %w", err)
-		}
-		return nil
+		return err
 	}
 }
 
